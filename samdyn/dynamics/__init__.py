@@ -1,0 +1,1 @@
+"""How it moves: perturbations (where SAM is defined, once), flows, and step maps."""

@@ -1,0 +1,139 @@
+"""Integrate a flow with diffrax: adaptive, forwards or backwards, stopping where asked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+from jaxtyping import Array, Float, Int, PyTree
+
+from ..errors import InvalidInput
+from .tree import as_array, flatten, squared_norm
+
+STATUS = ("ran", "arrived", "left the box", "diverged", "stopped short")
+
+
+class Path(eqx.Module):
+    """A solution of the flow.
+
+    `ts` (points + 1,) and `ws` (points + 1, …) are the times and points saved, the end last;
+    entries after an early stop are inf. `t` and `w` are where it ended, `status` an index into `STATUS`. `at(t)` evaluates the
+    dense solution anywhere in between.
+    """
+
+    ts: Float[Array, " n"]
+    ws: PyTree
+    t: Float[Array, ""]
+    w: PyTree
+    status: Int[Array, ""]
+    interpolation: Any
+
+    def at(self, t: Any) -> PyTree:
+        """w at time t, from the solver's own dense output."""
+        return self.interpolation.evaluate(t)
+
+
+def integrate(
+    flow: Callable,
+    start: PyTree,
+    t1: Any,
+    *,
+    t0: Any = 0.0,
+    points: int = 201,
+    arrive: tuple[PyTree, Any] | None = None,
+    box: Any = None,
+    diverged: float = 1e6,
+    solver: diffrax.AbstractSolver | None = None,
+    rtol: float = 1e-9,
+    atol: float = 1e-11,
+    max_steps: int = 16384,
+) -> Path:
+    """Solve dw/dt = flow(t, w) from `start` at t0 to t1 (t1 < t0 goes back in time).
+
+    Stops at the exact time of arrival, when ‖w − P‖ = r for `arrive=(P, r)`; when w leaves
+    `box` (shape (dim, 2)); or when ‖w‖ reaches `diverged`. "stopped short" means that
+    `max_steps` were not enough: normalised SAM's field jumps at its critical points, and
+    adaptive steps cannot pass a point where trajectories slide, so give `arrive` there.
+    """
+    _, flat, _ = flatten(lambda w: w, start)
+    if box is not None:
+        box = jnp.asarray(box, flat.dtype)
+        if box.shape != (flat.size, 2):
+            raise InvalidInput(f"box must have shape ({flat.size}, 2), not {box.shape}.")
+    arrive = None if arrive is None else (arrive[0], as_array(arrive[1]))
+    times = np.asarray(t0), np.asarray(t1)
+    if not np.all(np.isfinite(times)) or times[0] == times[1]:
+        raise InvalidInput(f"t0 and t1 must be two different finite times, not {t0} and {t1}.")
+    return _solve(
+        flow,
+        start,
+        jnp.asarray(t0, flat.dtype),
+        jnp.asarray(t1, flat.dtype),
+        arrive,
+        box,
+        jnp.asarray(diverged, flat.dtype),
+        solver or diffrax.Tsit5(),
+        (rtol, atol),
+        points,
+        max_steps,
+    )
+
+
+@eqx.filter_jit
+def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, max_steps) -> Path:
+    rtol, atol = tolerances
+    conditions, codes = _stops(arrive, box, far)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(flow),
+        solver,
+        t0,
+        t1,
+        dt0=None,
+        y0=start,
+        saveat=diffrax.SaveAt(
+            ts=jnp.linspace(t0, t1, points), dense=True, t1=True
+        ),
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+        event=diffrax.Event(conditions, optx.Newton(1e-10, 1e-10, optx.rms_norm)),
+        max_steps=max_steps,
+        throw=False,
+    )
+    assert solution.ts is not None and solution.event_mask is not None
+    status = jnp.asarray(0)
+    for fired, code in zip(solution.event_mask, codes, strict=True):
+        status = jnp.where(fired & (status == 0), code, status)
+    stopped = (solution.result == diffrax.RESULTS.successful) | (
+        solution.result == diffrax.RESULTS.event_occurred
+    )
+    status = jnp.where(stopped, status, STATUS.index("stopped short"))
+    end = jnp.sum(jnp.isfinite(solution.ts)) - 1
+    w = jax.tree.map(lambda leaf: leaf[end], solution.ys)
+    return Path(solution.ts, solution.ys, solution.ts[end], w, status, solution.interpolation)
+
+
+def _stops(arrive, box, far) -> tuple[list[Callable], list[int]]:
+    """Event functions that change sign where the solution must stop, and their status codes."""
+    conditions: list[Callable] = [lambda t, y, args, **_: far**2 - squared_norm(y)]
+    codes = [STATUS.index("diverged")]
+    if arrive is not None:
+        target, radius = arrive
+
+        def distance(t, y, args, **_):
+            gap = squared_norm(jax.tree.map(jnp.subtract, y, target))
+            return gap - radius.astype(gap.dtype) ** 2
+
+        conditions.append(distance)
+        codes.append(STATUS.index("arrived"))
+    if box is not None:
+
+        def room(t, y, args, **_):
+            flat = flatten(lambda v: v, y)[1]
+            return jnp.min(jnp.minimum(flat - box[:, 0], box[:, 1] - flat))
+
+        conditions.append(room)
+        codes.append(STATUS.index("left the box"))
+    return conditions, codes

@@ -1,0 +1,206 @@
+"""Run a step map for many steps in constant memory, keeping only the checkpoints asked for.
+
+The loop runs in blocks and remembers where the last blocks began, so that the tail of a run
+(does it rest, alternate, or wander?) is replayed at the end instead of stored on the way.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ..errors import InvalidInput
+from .step_map import AbstractStepMap, State
+from .tree import as_array, squared_norm
+
+BLOCK = 64  # steps in a block, and in the tail that is looked at
+
+RAN, REACHED, DIVERGED = 0, 1, 2
+STATUS = ("ran", "reached", "diverged")
+
+
+class Run(eqx.Module):
+    """What `iterate` found. Leading axes are those of the starts that were vmapped over.
+
+    `checkpoints` holds w at each of `at_steps` (axis 0 of every leaf); a run that stopped early
+    repeats its last w there. `tail` holds the last `BLOCK` values of w, oldest first, of which
+    the last `tail_length` belong to this run.
+    """
+
+    state: State
+    steps: Int[Array, "..."]
+    status: Int[Array, "..."]
+    at_steps: Int[Array, "..."]
+    checkpoints: PyTree
+    tail: PyTree
+    tail_length: Int[Array, "..."]
+
+    @property
+    def w(self) -> PyTree:
+        """The last parameters."""
+        return self.state.w
+
+
+class _Progress(NamedTuple):
+    state: State
+    step: Array
+    status: Array
+    earlier: State  # where the block before the current one began
+    earlier_step: Array
+    recent: State  # where the current block began
+    recent_step: Array
+
+
+def iterate(
+    step_map: AbstractStepMap,
+    start: PyTree,
+    steps: int,
+    *,
+    at_steps: Sequence[int] = (),
+    target: PyTree | None = None,
+    within: Any = 0.0,
+) -> Run:
+    """Apply `step_map` `steps` times from parameters `start`.
+
+    Stops early, with status "reached", when ‖w − target‖ ≤ `within`, and with status "diverged"
+    as soon as w is no longer finite. `at_steps` are the steps after which w is kept, ascending,
+    each in [0, steps]. Nothing recompiles for another start, radius, learning rate or number of
+    steps; memory does not grow with `steps`. `jax.vmap` it over anything.
+    """
+    kept = check_checkpoints(at_steps, steps)
+    stop = None if target is None else (target, as_array(within))
+    return run_steps(step_map, start, jnp.asarray(steps), jnp.asarray(kept), stop)
+
+
+def check_checkpoints(at_steps: Sequence[int], steps: int) -> np.ndarray:
+    """`at_steps` as an integer array, or `InvalidInput`."""
+    kept = np.asarray(at_steps, dtype=int).reshape(-1)
+    if steps < 0:
+        raise InvalidInput(f"the number of steps must be 0 or more, not {steps}.")
+    if kept.size and (np.any(np.diff(kept) < 0) or kept[0] < 0 or kept[-1] > steps):
+        raise InvalidInput(f"checkpoints must ascend within 0 … {steps}, not {kept.tolist()}.")
+    return kept
+
+
+@eqx.filter_jit
+def run_steps(step_map: AbstractStepMap, start: PyTree, steps, at_steps, stop=None) -> Run:
+    """`iterate` with arrays for `steps` and `at_steps` (n,); `stop` is (target, within) or None."""
+    state = step_map.init(start)
+    zero = jnp.zeros((), jnp.int32)
+    status = jnp.where(_has_reached(state, stop), REACHED, RAN).astype(jnp.int32)
+    progress = _Progress(state, zero, status, state, zero, state, zero)
+
+    def to_checkpoint(progress, checkpoint):
+        progress = _advance(step_map, stop, progress, checkpoint.astype(jnp.int32))
+        return progress, progress.state.w
+
+    progress, checkpoints = jax.lax.scan(to_checkpoint, progress, at_steps)
+    progress = _advance(step_map, stop, progress, steps.astype(jnp.int32))
+    tail, length = _replay_tail(step_map, progress)
+    return Run(
+        progress.state, progress.step, progress.status, at_steps, checkpoints, tail, length
+    )
+
+
+def _advance(step_map, stop, progress: _Progress, until) -> _Progress:
+    """Blocks of steps until step `until`, or until the run has ended early."""
+
+    def running(progress):
+        return (progress.status == RAN) & (progress.step < until)
+
+    def one_step(carry):
+        state, step, _ = carry
+        state = step_map(state)
+        status = jnp.where(
+            _has_reached(state, stop), REACHED, jnp.where(_is_finite(state.w), RAN, DIVERGED)
+        )
+        return state, step + 1, status.astype(jnp.int32)
+
+    def block(progress):
+        end = jnp.minimum(until, progress.recent_step + BLOCK)
+        state, step, status = jax.lax.while_loop(
+            lambda carry: (carry[2] == RAN) & (carry[1] < end),
+            one_step,
+            (progress.state, progress.step, progress.status),
+        )
+        full = step == progress.recent_step + BLOCK
+        keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(full, a, b), new, old)  # noqa: E731
+        return _Progress(
+            state,
+            step,
+            status,
+            keep(progress.recent, progress.earlier),
+            keep(progress.recent_step, progress.earlier_step),
+            keep(state, progress.recent),
+            keep(step, progress.recent_step),
+        )
+
+    return jax.lax.while_loop(running, block, progress)
+
+
+def _replay_tail(step_map, progress: _Progress) -> tuple[PyTree, Array]:
+    """The last BLOCK values of w, by repeating up to two blocks from where they began."""
+
+    def repeat(state, offset):
+        alive = progress.earlier_step + offset < progress.step
+        after = step_map(state)
+        state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), after, state)
+        return state, state.w
+
+    _, path = jax.lax.scan(repeat, progress.earlier, jnp.arange(2 * BLOCK, dtype=jnp.int32))
+    path = jax.tree.map(
+        lambda first, rest: jnp.concatenate([first[None], rest]), progress.earlier.w, path
+    )
+    last = progress.step - progress.earlier_step  # index in path of the run's last w
+    wanted = jnp.clip(last - BLOCK + 1 + jnp.arange(BLOCK, dtype=jnp.int32), 0, 2 * BLOCK)
+    return jax.tree.map(lambda leaf: leaf[wanted], path), jnp.minimum(BLOCK, last + 1)
+
+
+def _has_reached(state: State, stop) -> Bool[Array, ""]:
+    if stop is None:
+        return jnp.asarray(False)
+    target, within = stop
+    gap = squared_norm(jax.tree.map(jnp.subtract, state.w, target))
+    return gap <= within.astype(gap.dtype) ** 2
+
+
+def _is_finite(w: PyTree) -> Bool[Array, ""]:
+    return jnp.isfinite(squared_norm(w))
+
+
+class Tail(NamedTuple):
+    """How a run ends: `period` 1 (at rest), 2 (alternating) or None (anything else).
+
+    `amplitude` is 0 at rest, half the distance between the two points of a period-2 orbit, and
+    otherwise the largest distance from the tail's mean. `centre` has shape (dim,).
+    """
+
+    period: int | None
+    amplitude: float
+    centre: np.ndarray
+
+
+def describe_tail(points: Float[np.ndarray, "n dim"]) -> Tail:
+    """Classify the last points of a run, oldest first.
+
+    At rest: no step longer than 1e-12 of the size of w (float64; 1e-5 in float32). Period 2:
+    after two steps w is back to within 1e-6 of the distance that one step covers.
+    """
+    points = np.asarray(points)
+    centre = points.mean(axis=0)
+    spread = float(np.max(np.linalg.norm(points - centre, axis=1)))
+    if len(points) < 3 or not np.all(np.isfinite(points)):
+        return Tail(None, spread, centre)
+    size = max(1.0, float(np.max(np.abs(points))))
+    resolution = size * (1e-12 if points.dtype == np.float64 else 1e-5)
+    one = np.linalg.norm(points[1:] - points[:-1], axis=1)
+    two = np.linalg.norm(points[2:] - points[:-2], axis=1)
+    if np.max(one) <= resolution:
+        return Tail(1, 0.0, points[-1])
+    if np.max(two) <= max(1e-6 * np.min(one), resolution) and np.min(one) > resolution:
+        return Tail(2, float(one[-1]) / 2, (points[-1] + points[-2]) / 2)
+    return Tail(None, spread, centre)

@@ -1,0 +1,118 @@
+"""Momentum: what becomes of a descent direction d before it moves w by −η·(step).
+
+Each class says how its buffer starts and how (buffer, d) becomes (buffer⁺, step).
+"""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ..errors import InvalidInput
+from . import tree
+
+
+def _fraction(value: Any) -> Any:
+    value = tree.as_array(value)
+    if not isinstance(value, jax.core.Tracer):
+        numbers = np.asarray(value)
+        if not np.all((numbers >= 0) & (numbers < 1)):
+            bad = numbers[~((numbers >= 0) & (numbers < 1))].flat[0]
+            raise InvalidInput(f"momentum must lie in [0, 1), not {bad:g}.")
+    return value
+
+
+class AbstractMomentum(eqx.Module):
+    """A linear filter of descent directions."""
+
+    @abc.abstractmethod
+    def init(self, w: PyTree) -> PyTree:
+        """The buffer before the first step."""
+
+    @abc.abstractmethod
+    def update(self, buffer: PyTree, d: PyTree) -> tuple[PyTree, PyTree]:
+        """(buffer⁺, step) from the buffer and the descent direction."""
+
+    @abc.abstractmethod
+    def edge(self) -> jax.Array:
+        """The step is stable on curvature a exactly when 0 < ηa < edge."""
+
+
+class NoMomentum(AbstractMomentum):
+    """The plain step: w⁺ = w − ηd."""
+
+    def init(self, w):
+        del w
+        return None
+
+    def update(self, buffer, d):
+        del buffer
+        return None, d
+
+    def edge(self):
+        return jnp.asarray(2.0)
+
+
+class HeavyBall(AbstractMomentum):
+    """m⁺ = γm + d, w⁺ = w − ηm⁺ (Polyak 1964; torch.optim.SGD, optax.trace)."""
+
+    gamma: jax.Array = eqx.field(converter=_fraction)
+
+    def init(self, w):
+        return jax.tree.map(jnp.zeros_like, w)
+
+    def update(self, buffer, d):
+        buffer = tree.add_scaled(d, self.gamma, buffer)
+        return buffer, buffer
+
+    def edge(self):
+        return 2 * (1 + self.gamma)
+
+
+class EMA(AbstractMomentum):
+    """m⁺ = βm + (1−β)d, w⁺ = w − ηm⁺: heavy ball with step η(1−β)."""
+
+    beta: jax.Array = eqx.field(converter=_fraction)
+
+    def init(self, w):
+        return jax.tree.map(jnp.zeros_like, w)
+
+    def update(self, buffer, d):
+        buffer = tree.add_scaled(tree.scaled(1 - self.beta, d), self.beta, buffer)
+        return buffer, buffer
+
+    def edge(self):
+        return 2 * (1 + self.beta) / (1 - self.beta)
+
+
+class Nesterov(AbstractMomentum):
+    """m⁺ = γm + d, w⁺ = w − η(d + γm⁺), w being the look-ahead point (Sutskever et al. 2013).
+
+    On curvature a its multipliers solve z² − (1+γ)(1−ηa)z + γ(1−ηa) = 0, which leaves the unit
+    circle at z = −1: ηa = 2(1+γ)/(1+2γ).
+    """
+
+    gamma: jax.Array = eqx.field(converter=_fraction)
+
+    def init(self, w):
+        return jax.tree.map(jnp.zeros_like, w)
+
+    def update(self, buffer, d):
+        buffer = tree.add_scaled(d, self.gamma, buffer)
+        return buffer, tree.add_scaled(d, self.gamma, buffer)
+
+    def edge(self):
+        return 2 * (1 + self.gamma) / (1 + 2 * self.gamma)
+
+
+def as_momentum(momentum: Any) -> AbstractMomentum:
+    """A momentum object as it is, 0 or None as none, any other number γ as `HeavyBall(γ)`."""
+    if isinstance(momentum, AbstractMomentum):
+        return momentum
+    if momentum is None or (isinstance(momentum, int | float) and momentum == 0):
+        return NoMomentum()
+    return HeavyBall(momentum)

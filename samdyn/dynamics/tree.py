@@ -1,0 +1,48 @@
+"""Arithmetic on parameters, which may be any pytree of arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree, Scalar
+
+
+def add_scaled(w: PyTree, scale: Any, v: PyTree) -> PyTree:
+    """w + scale·v, computed in the dtype of w."""
+    return jax.tree.map(lambda x, y: x + jnp.asarray(scale).astype(x.dtype) * y, w, v)
+
+
+def scaled(scale: Any, v: PyTree) -> PyTree:
+    """scale·v, computed in the dtype of v."""
+    return jax.tree.map(lambda y: jnp.asarray(scale).astype(y.dtype) * y, v)
+
+
+def squared_norm(v: PyTree) -> Float[Scalar, ""]:
+    """Σ v² over every leaf."""
+    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(v))  # pyright: ignore
+
+
+def unit(v: PyTree, eps: Any = 0.0) -> PyTree:
+    """v/(‖v‖ + eps), and 0 at v = 0, with finite derivatives there as well.
+
+    Below ‖v‖ ≈ 1e-162 (float64) or 1e-23 (float32) the squares underflow and v counts as 0.
+    """
+    square = squared_norm(v)
+    nonzero = square > 0
+    norm = jnp.sqrt(jnp.where(nonzero, square, 1))
+    return scaled(jnp.where(nonzero, 1 / (norm + jnp.asarray(eps).astype(norm.dtype)), 0), v)
+
+
+def flatten(loss: Callable, w: PyTree) -> tuple[Callable, Float[Array, " dim"], Callable]:
+    """(flat loss, flat w of shape (dim,), unravel) for a loss of a pytree."""
+    if isinstance(w, jax.Array) and w.ndim == 1:
+        return loss, w, lambda flat: flat
+    flat, unravel = ravel_pytree(w)
+    return (lambda v: loss(unravel(v))), flat, unravel
+
+
+def as_array(value: Any) -> Any:
+    """A float array that traces: a Python float would recompile at every new value."""
+    return value if isinstance(value, jax.Array) else jnp.asarray(value, dtype=float)

@@ -1,0 +1,1 @@
+"""What is descended: analytic losses with known critical points."""

@@ -1,0 +1,35 @@
+"""Is it a loss? One evaluation tells, before any long computation starts."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import ComputationFailed, InvalidInput
+
+
+def check_loss(loss: Callable, w) -> None:
+    """Raise `ComputationFailed` unless loss(w) is one finite real number.
+
+    `w` is an array of shape (dim,); a loss of another dimension than w's is `InvalidInput`.
+    """
+    w = jnp.asarray(w)
+    expected = getattr(loss, "dim", None)
+    if expected is not None and w.shape != (expected,):
+        raise InvalidInput(f"{loss.name} has dimension {expected}, but {w.size} were given.")
+    try:
+        value = jax.eval_shape(loss, w)
+    except Exception as error:
+        raise ComputationFailed(
+            f"the loss failed on a point of dimension {w.size}: "
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        ) from error
+    if getattr(value, "shape", None) != ():
+        shape = getattr(value, "shape", type(value).__name__)
+        raise ComputationFailed(f"the loss must return a scalar, but returns shape {shape}.")
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ComputationFailed(f"the loss must return a real number, but returns {value.dtype}.")
+    if not np.isfinite(float(loss(w))):
+        where = ", ".join(f"{coordinate:g}" for coordinate in np.asarray(w))
+        raise ComputationFailed(f"the loss is {float(loss(w))} at ({where}).")
