@@ -23,6 +23,7 @@ from ..dynamics.perturbation import GD
 from ..errors import InvalidInput
 from ..losses.check import check_loss
 from .newton import newton
+from .preimages import preimages
 from .verdict import ZERO
 from .winding import DegreeCheck, check_degree
 
@@ -129,11 +130,8 @@ class _Search:
         self.sobol = scipy.stats.qmc.Sobol(self.dim, scramble=True, rng=np.random.default_rng(seed))
         self.critical: list[FixedPoint] = []
         self.hallucinated: list[FixedPoint] = []
+        self.outside: list[np.ndarray] = []  # critical points beyond the box, where w^p may land
         self.degenerate = {kind: np.empty((0, self.dim)) for kind in _NORM}  # samples
-
-    @property
-    def is_gd(self) -> bool:
-        return isinstance(self.flow.perturbation, GD)
 
     def run_rounds(self):
         idle = 0
@@ -148,16 +146,14 @@ class _Search:
     def _round(self, starts) -> bool:
         """One batch of starts; True if it brought a new isolated point."""
         gradient = jax.grad(self.flow.loss)
-        new = self._add(gradient, starts, "critical")
-        if self.is_gd:
-            return new
-        around = [starts]
-        radius = getattr(self.flow.perturbation, "rho", None)
-        if self.flow.perturbation.discontinuous and radius is not None and float(radius) > 0:
-            directions = np.random.default_rng(1).standard_normal((512, self.dim))
-            directions *= float(radius) / np.linalg.norm(directions, axis=1, keepdims=True)
-            around += [point.w + directions for point in self.critical]
-        return self._add(self.flow.field, np.concatenate(around), "hallucinated") or new
+        if isinstance(self.flow.perturbation, GD):
+            return self._add(gradient, starts, "critical")
+        centre = self.box.mean(axis=1)
+        beyond = centre + 2 * (starts - centre)
+        new = self._add(gradient, np.concatenate([starts, beyond]), "critical")
+        targets = [point.w for point in self.critical] + self.outside
+        candidates = [preimages(self.flow, target, starts, self.size) for target in targets]
+        return self._add(self.flow.field, np.concatenate([starts, *candidates]), "hallucinated") or new
 
     def _add(self, field: Callable, starts: np.ndarray, kind: str) -> bool:
         ends, facts = self._zeros(field, starts, kind)
@@ -175,13 +171,29 @@ class _Search:
         """Where Newton ends inside the box at a fixed point of this kind, with the facts there."""
         starts = jnp.asarray(_pad(starts))
         ends = np.asarray(newton(field, starts, jnp.asarray(0.1 * self.size)))
+        ends = ends[np.all(np.isfinite(ends), axis=1)]
         inside = np.all((ends >= self.box[:, 0]) & (ends <= self.box[:, 1]), axis=1)
-        ends = ends[inside & np.all(np.isfinite(ends), axis=1)]
+        if kind == "critical":
+            self._keep_outside(ends[~inside])
+        return self._accepted(ends[inside], kind)
+
+    def _accepted(self, ends, kind):
         facts = _facts(self.flow, ends)
-        zero = getattr(facts, _NORM[kind]) <= RESIDUAL * facts.size
-        if kind == "hallucinated":
+        if kind == "critical":
+            zero = facts.gradient_norm <= RESIDUAL * facts.size
+        else:
+            zero = facts.residual <= RESIDUAL * facts.field_size
             zero &= facts.gradient_norm > np.sqrt(RESIDUAL) * facts.size
         return ends[zero], _Facts(*(column[zero] for column in facts))
+
+    def _keep_outside(self, ends):
+        """Isolated critical points up to half a box beyond the border."""
+        far = 2 * np.abs(ends - self.box.mean(axis=1)) > 2 * (self.box[:, 1] - self.box[:, 0])
+        ends, facts = self._accepted(ends[~np.any(far, axis=1)], "critical")
+        ends, residuals = ends[~facts.singular], facts.gradient_norm[~facts.singular]
+        for i in _distinct(ends, residuals, SAME * self.size):
+            if all(np.linalg.norm(ends[i] - old) > SAME * self.size for old in self.outside):
+                self.outside.append(ends[i])
 
     def _keep_degenerate(self, field, points, kind):
         """Add samples, and follow a continuum along its null directions to the box's border."""
@@ -274,7 +286,8 @@ class _Facts(NamedTuple):
 
     gradient_norm: np.ndarray
     residual: np.ndarray
-    size: np.ndarray  # of the gradient nearby: what residuals are compared with
+    size: np.ndarray  # of the gradient nearby: what its norm is compared with
+    field_size: np.ndarray  # of the field nearby
     singular: np.ndarray  # the Hessian has an eigenvalue that counts as zero
     field_singular: np.ndarray  # the field's Jacobian has
 
@@ -282,13 +295,15 @@ class _Facts(NamedTuple):
 def _facts(flow: Flow, points: np.ndarray) -> _Facts:
     if not len(points):
         empty = np.empty(0)
-        return _Facts(empty, empty, empty, empty.astype(bool), empty.astype(bool))
+        return _Facts(*(empty,) * 4, empty.astype(bool), empty.astype(bool))
     padded = _pad(points)
     values = jax.tree.map(lambda x: np.asarray(x)[: len(points)], _measure(flow, jnp.asarray(padded)))
     gradient_norm, residual, curvature, eigenvalues, smallest_jacobian, jacobian = values
-    size = curvature * (1 + np.linalg.norm(points, axis=1))
+    length = 1 + np.linalg.norm(points, axis=1)
     singular = np.min(np.abs(eigenvalues), axis=1) <= ZERO * curvature
-    return _Facts(gradient_norm, residual, size, singular, smallest_jacobian <= ZERO * jacobian)
+    field_singular = smallest_jacobian <= ZERO * jacobian
+    sizes = curvature * length, jacobian * length
+    return _Facts(gradient_norm, residual, *sizes, singular, field_singular)
 
 
 def _pad(points: np.ndarray) -> np.ndarray:

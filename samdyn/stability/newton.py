@@ -41,11 +41,15 @@ def newton_from(field: Callable, start: Float[Array, " d"], longest_step) -> Flo
 
 
 def _solve(matrix, vector):
-    """Closed form in one and two dimensions: a batch of tiny LAPACK calls is slow."""
+    """Closed form up to three dimensions: a batch of tiny LAPACK calls is slow."""
     if vector.size == 1:
         return vector / matrix[0, 0]
     if vector.size == 2:
         (a, b), (c, d) = matrix
         adjugate = jnp.stack([jnp.stack([d, -b]), jnp.stack([-c, a])])
         return adjugate @ vector / (a * d - b * c)
+    if vector.size == 3:
+        a, b, c = matrix  # symmetric, so rows are columns
+        cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)])
+        return cofactors @ vector / jnp.vdot(a, cofactors[0])
     return jnp.linalg.solve(matrix, vector)

@@ -16,8 +16,9 @@ from jaxtyping import Array, Float
 
 CELLS = {1: 1024, 2: 24}  # sub-boxes along each axis
 SMOOTH_TURN = 1.0  # radians between neighbours: an edge is refined until no turn exceeds it
-SPLIT, DEEPEST = 16, 10  # pieces at each refinement of an edge, and refinements
-BATCH = 4096
+FIRST_SPLIT, SPLIT, DEEPEST = 512, 16, 10  # pieces of an edge, of a piece, and refinements
+MOST_PIECES = 1 << 16  # open at once; with more the field is too wild to follow
+BATCH = 16384
 
 
 class Mismatch(NamedTuple):
@@ -122,10 +123,10 @@ def _values_of_batch(field: Callable, points: Float[Array, "n d"]) -> Float[Arra
 
 def _turns(values: np.ndarray) -> np.ndarray:
     """Signed angles between successive planar vectors along axis −2; nan at a zero vector."""
-    z = values[..., 0] + 1j * values[..., 1]
-    with np.errstate(invalid="ignore"):
-        ratio = z[..., 1:] * np.conj(z[..., :-1])
-    return np.where((ratio != 0) & np.isfinite(ratio), np.angle(ratio), np.nan)
+    usable = np.all(np.isfinite(values), axis=-1) & np.any(values != 0, axis=-1)
+    angle = np.arctan2(values[..., 1], values[..., 0])
+    turn = np.remainder(np.diff(angle, axis=-1) + np.pi, 2 * np.pi) - np.pi
+    return np.where(usable[..., 1:] & usable[..., :-1], turn, np.nan)
 
 
 def _degrees_1d(field, line) -> np.ndarray:
@@ -153,10 +154,10 @@ def _edge_turns(field, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     total = np.zeros(len(starts))
     edge = np.arange(len(starts))
     low, high = np.zeros(len(starts)), np.ones(len(starts))
-    for _ in range(DEEPEST):
-        if not edge.size:
+    for depth in range(DEEPEST):
+        if not edge.size or (depth and edge.size > MOST_PIECES):
             break
-        cuts = np.linspace(0, 1, SPLIT + 1)
+        cuts = np.linspace(0, 1, (SPLIT if depth else FIRST_SPLIT) + 1)
         fraction = low[:, None] * (1 - cuts) + high[:, None] * cuts
         points = starts[edge, None] * (1 - fraction[..., None]) + ends[edge, None] * fraction[..., None]
         turns = _turns(_values(field, points.reshape(-1, 2)).reshape(points.shape))

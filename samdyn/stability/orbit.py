@@ -1,0 +1,185 @@
+"""What SAM's step map does near a critical point: it never rests there.
+
+It locks on a period-2 orbit along a positive eigendirection, wanders chaotically in a bounded
+set, or escapes. On a quadratic and without momentum closed forms decide (`thresholds`); they
+are stated in the reason, but the verdict comes from the step map itself: many starts nearby are
+iterated, and a period-2 orbit is refined by Newton and judged by the multipliers of two steps.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..dynamics.iterate import BLOCK, run_steps
+from ..dynamics.momentum import NoMomentum
+from ..dynamics.step_map import AbstractStepMap, StepMap, flat_step
+from .sliding import unit_directions
+from .thresholds import period_two_amplitude, trap_threshold
+from .verdict import Verdict
+
+STARTS = 64
+START_DISTANCE = 0.05  # of ρ
+LONGEST = 400_000  # steps
+SETTLING = 40.0  # e-folds of the slowest direction that a run is given
+ALTERNATES = 1e-2  # drift over two steps, relative to one, below which Newton looks for an orbit
+
+
+class PeriodTwo(NamedTuple):
+    """A period-2 orbit: `points` (2, d), its `amplitude` (half their distance), and the largest
+    modulus among the multipliers of two steps (stable below 1)."""
+
+    points: np.ndarray
+    amplitude: float
+    spectral_radius: float
+
+
+def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdict:
+    """The verdict for the step map of a discontinuous perturbation at a nondegenerate critical c.
+
+    Starts at 0.05ρ from c, in many directions, run until the slowest direction of the local
+    linear part has had 40 e-folds (at most 400,000 steps). A run has escaped once it is farther
+    from c than it could stay if it were held there.
+    """
+    eigenvalues = np.linalg.eigvalsh(np.asarray(jax.hessian(step_map.loss)(c)))
+    eta = float(step_map.learning_rate)
+    reach = _reach(step_map, eigenvalues, rho)
+    ends, tails = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
+    held = np.all(np.isfinite(ends), axis=1) & (np.linalg.norm(ends - np.asarray(c), axis=1) < reach)
+    theory = _theory(step_map, eigenvalues, eta)
+    share = float(np.mean(held))
+    run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
+    if not np.any(held):
+        name = "repeller" if np.all(eigenvalues < 0) else "saddle"
+        return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
+    orbit = _refined_orbit(step_map, c, tails[held], reach)
+    if orbit is not None and orbit.spectral_radius < 1:
+        text = (
+            f"period-2: SAM alternates at ±{orbit.amplitude:.6g} about the point, two steps "
+            f"contract by {orbit.spectral_radius:.6g}; {run}{theory}"
+        )
+        return Verdict("attractor", text, orbit="period-2", amplitude=orbit.amplitude)
+    if orbit is not None and share < 1:
+        text = (
+            f"escapes: the period-2 orbit at ±{orbit.amplitude:.6g} is unstable (two steps grow "
+            f"by {orbit.spectral_radius:.6g}); {run}{theory}"
+        )
+        return Verdict("saddle", text, orbit="escapes")
+    spread = float(np.max(np.linalg.norm(tails[held] - np.asarray(c), axis=-1)))
+    name = "attractor" if share == 1 else "saddle"
+    text = f"chaotic: the orbit stays bounded without settling; {run}{theory}"
+    return Verdict(name, text, orbit="chaotic", amplitude=spread)
+
+
+def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
+    """A distance from c beyond which a run counts as escaped.
+
+    Twice the sum of the perturbation's radius, the period-2 amplitude along the top direction,
+    and the largest step that the momentum can make of gradients within the radius.
+    """
+    s = float(step_map.learning_rate) * float(np.max(np.abs(eigenvalues)))
+    edge = float(step_map.momentum.edge())
+    alternation = s / (edge - s) if s < edge else 0.0
+    gamma = getattr(step_map.momentum, "gamma", 0.0)
+    return 2 * rho * (1 + alternation + s / (1 - float(gamma)))
+
+
+def _run_starts(step_map, c, rho, eta, eigenvalues, reach):
+    directions = unit_directions(np.diag(eigenvalues))
+    chosen = np.random.default_rng(2).choice(len(directions), min(STARTS, len(directions)), False)
+    starts = jnp.asarray(np.asarray(c) + START_DISTANCE * rho * directions[chosen], c.dtype)
+    slowest = eta * float(np.min(np.abs(eigenvalues)))
+    steps = int(np.clip(SETTLING / slowest, 2000, LONGEST))
+    runs = _iterate_all(step_map, starts, jnp.asarray(steps), c, jnp.asarray(reach, c.dtype))
+    return np.asarray(runs.w), np.asarray(runs.tail)
+
+
+class _StopsOutside(AbstractStepMap):
+    """A step map that turns to nan once w is farther than `reach` from `c`: iteration stops."""
+
+    inner: StepMap
+    c: Array
+    reach: Array
+
+    @property
+    def loss(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.loss
+
+    @property
+    def perturbation(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.perturbation
+
+    def init(self, w):
+        return self.inner.init(w)
+
+    def __call__(self, state):
+        state = self.inner(state)
+        outside = jnp.linalg.norm(state.w - self.c) > self.reach
+        return state._replace(w=jnp.where(outside, jnp.nan, state.w))
+
+
+@eqx.filter_jit
+def _iterate_all(step_map, starts, steps, c, reach):
+    bounded = _StopsOutside(step_map, c, reach)
+    none = jnp.zeros((0,), jnp.int32)
+    return jax.vmap(lambda start: run_steps(bounded, start, steps, none))(starts)
+
+
+def _refined_orbit(step_map, c, tails, reach) -> PeriodTwo | None:
+    """The period-2 orbit near the tails that alternate, if Newton confirms one."""
+    one = np.linalg.norm(tails[:, 1:] - tails[:, :-1], axis=-1).min(axis=1)
+    two = np.linalg.norm(tails[:, 2:] - tails[:, :-2], axis=-1).max(axis=1)
+    alternating = (two <= ALTERNATES * one) & (one > 0)
+    if not np.any(alternating):
+        return None
+    start = tails[alternating][0, BLOCK - 2 :]
+    points, radius = _polish_orbit(step_map, jnp.asarray(start[-1]), jnp.asarray(start[-2]))
+    points = np.asarray(points)
+    amplitude = float(np.linalg.norm(points[0] - points[1])) / 2
+    near = np.all(np.linalg.norm(points - np.asarray(c), axis=1) < reach)
+    if not near or not np.isfinite(amplitude) or amplitude <= 1e-3 * float(one[alternating][0]):
+        return None
+    return PeriodTwo(points, amplitude, float(radius))
+
+
+def _polish_orbit(step_map: StepMap, w, before):
+    """Newton on two steps of the full state; (points (2, d), spectral radius of two steps)."""
+    state = step_map.init(w)
+    if not isinstance(step_map.momentum, NoMomentum):
+        state = state._replace(memory=(before - w) / step_map.learning_rate)
+    v, other, jacobian = _newton_on_two_steps(step_map, state)
+    radius = np.max(np.abs(np.linalg.eigvals(np.asarray(jacobian)))) if _finite(jacobian) else np.nan
+    return jnp.stack([v[: w.size], other[: w.size]]), radius
+
+
+@eqx.filter_jit
+def _newton_on_two_steps(step_map: StepMap, state):
+    step, flat = flat_step(step_map, state)
+    twice = lambda v: step(step(v))  # noqa: E731
+    identity = jnp.eye(flat.size, dtype=flat.dtype)
+
+    def correct(_, v):
+        return v - jnp.linalg.solve(jax.jacfwd(twice)(v) - identity, twice(v) - v)
+
+    v = jax.lax.fori_loop(0, 12, correct, flat)
+    return v, step(v), jax.jacfwd(twice)(v)
+
+
+def _finite(array) -> bool:
+    return bool(np.all(np.isfinite(np.asarray(array))))
+
+
+def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:
+    """What the quadratic's closed form says, where one exists."""
+    top, negative = eigenvalues[-1], eigenvalues[eigenvalues < 0]
+    if not isinstance(step_map.momentum, NoMomentum) or not 0 < eta * top < 2:
+        return ""
+    if negative.size == 0:
+        unit = period_two_amplitude(top, 1.0, eta)
+        return f" (quadratic: period-2 at ±{unit:.6g}ρ)"
+    threshold, flattest = trap_threshold(top, eta), float(-negative[-1])
+    word = "escapes, whatever ρ" if flattest < threshold else "trapped, whatever ρ"
+    return f" (quadratic: μ = {flattest:.6g} against ηλ²/(2−ηλ) = {threshold:.6g}: {word})"

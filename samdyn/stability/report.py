@@ -1,0 +1,218 @@
+"""The main verb: find the fixed points, judge each for the flow and for the step, say why."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..dynamics.flow import Flow
+from ..dynamics.momentum import AbstractMomentum, as_momentum
+from ..dynamics.perturbation import GD, SAM, USAM, AbstractPerturbation
+from ..dynamics.step_map import StepMap, state_jacobian
+from ..errors import InvalidInput
+from .fixed_points import Completeness, FixedPoint, fixed_point_near, fixed_points
+from .orbit import orbit_verdict
+from .sliding import sliding_verdict
+from .spectrum import eigenvalues
+from .thresholds import critical_rho, rho_window
+from .verdict import Verdict, flow_verdict, map_verdict
+
+
+class PointStability(eqx.Module):
+    """One fixed point with its verdicts: `flow`, and `step` when a learning rate was given.
+
+    `critical_rho` is the smallest ρ from which every negative direction is restoring under
+    USAM; `rho_window` the (low, high) radii for which the step map contracts everywhere.
+    """
+
+    point: FixedPoint
+    flow: Verdict
+    step: Verdict | None
+    critical_rho: float | None
+    rho_window: tuple[float | None, float | None] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        point = self.point
+        result = {
+            "w": point.w.tolist(),
+            "loss": point.loss,
+            "gradient_norm": point.gradient_norm,
+            "residual": point.residual,
+            "kind": point.kind,
+            "critical_type": point.critical_type,
+            "hessian_eigenvalues": point.hessian_eigenvalues.tolist(),
+            "flow": _flow_dict(self.flow),
+            "critical_rho": self.critical_rho,
+        }
+        if self.step is not None:
+            result["map"] = _map_dict(self.step)
+            result["rho_window"] = None if self.rho_window is None else list(self.rho_window)
+        if point.continuum is not None:
+            result["continuum"] = point.continuum.tolist()
+        return result
+
+
+class Stability(eqx.Module):
+    """What `stability` returns: `points` ordered by coordinates, and the completeness check."""
+
+    points: tuple[PointStability, ...]
+    complete: Completeness
+    perturbation: AbstractPerturbation
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result object of `samdyn stability --json`."""
+        return {
+            "fixed_points": [point.to_dict() for point in self.points],
+            "complete": {
+                "checked": self.complete.checked,
+                "method": self.complete.method,
+                "consistent": self.complete.consistent,
+            },
+        }
+
+    def __str__(self) -> str:
+        from .tables import stability_table
+
+        return stability_table(self)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The fixed points in the plane, marked by the house convention (2-D losses)."""
+        from ..plot.markers import draw_fixed_points
+
+        return draw_fixed_points(self, ax)
+
+
+def stability(
+    loss: Any,
+    perturbation: AbstractPerturbation,
+    *,
+    box: Any = None,
+    at: Any = None,
+    learning_rate: float | None = None,
+    momentum: AbstractMomentum | float = 0.0,
+    seed: int = 0,
+) -> Stability:
+    """The stability of the fixed points of a method on a loss.
+
+    `loss` maps w (d,) to a scalar. Give `box` (d pairs) to find every fixed point in it, or
+    `at` (d,) to judge the one that Newton reaches from there. With `learning_rate` the discrete
+    step is judged as well. Work in float64: `jax.config.update("jax_enable_x64", True)`.
+    """
+    if (box is None) == (at is None):
+        raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
+    flow = Flow(loss, perturbation)
+    if at is not None:
+        found = (fixed_point_near(flow, at),)
+        complete = Completeness(False, "not checked: a single point was asked for", None)
+    else:
+        points, complete = fixed_points(flow, box, seed=seed)
+        found = points
+    step_map = None
+    if learning_rate is not None:
+        step_map = StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
+    judged = tuple(judge(flow, point, step_map) for point in found)
+    return Stability(judged, complete, perturbation)
+
+
+def judge(flow: Flow, point: FixedPoint, step_map: StepMap | None = None) -> PointStability:
+    """The verdicts at one fixed point."""
+    window = None
+    if step_map is not None and point.kind == "critical":
+        window = _window(flow, point, step_map)
+    return PointStability(
+        point,
+        flow_verdict_at(flow, point),
+        None if step_map is None else step_verdict_at(step_map, point),
+        critical_rho(point.hessian_eigenvalues) if point.kind == "critical" else None,
+        window,
+    )
+
+
+def flow_verdict_at(flow: Flow, point: FixedPoint) -> Verdict:
+    """Attractor, repeller, saddle or degenerate for the flow, with the reason."""
+    w = jnp.asarray(point.w)
+    slides = _slides(flow.perturbation, point)
+    if point.critical_type == "degenerate":
+        return _degenerate(None if slides else np.asarray(_flow_eigenvalues(flow, w)))
+    if slides:
+        return sliding_verdict(flow, w, slides)
+    scale = float(np.max(np.abs(point.hessian_eigenvalues))) if point.kind == "critical" else 0.0
+    return flow_verdict(np.asarray(_flow_eigenvalues(flow, w)), scale)
+
+
+def step_verdict_at(step_map: StepMap, point: FixedPoint) -> Verdict:
+    """The same for the step map; for normalised SAM with the orbit it settles on."""
+    w = jnp.asarray(point.w)
+    slides = _slides(step_map.perturbation, point)
+    if point.critical_type == "degenerate":
+        return _degenerate(None if slides else np.asarray(_multipliers(step_map, w)))
+    if slides:
+        return orbit_verdict(step_map, w, slides)
+    return map_verdict(np.asarray(_multipliers(step_map, w)))
+
+
+def _slides(perturbation: AbstractPerturbation, point: FixedPoint) -> float:
+    """ρ where the field jumps at this point, else 0."""
+    if not perturbation.discontinuous or point.kind != "critical":
+        return 0.0
+    return float(_radius_of(perturbation))
+
+
+def _radius_of(perturbation) -> Any:
+    return perturbation.rho if hasattr(perturbation, "rho") else _radius_of(perturbation.base)
+
+
+def _degenerate(values: np.ndarray | None) -> Verdict:
+    text = "the Hessian is singular here, so the linear part decides nothing"
+    return Verdict("degenerate", text, values)
+
+
+@eqx.filter_jit
+def _flow_eigenvalues(flow: Flow, w):
+    return eigenvalues(jax.jacfwd(flow.field)(w))
+
+
+@eqx.filter_jit
+def _multipliers(step_map: StepMap, w):
+    return eigenvalues(state_jacobian(step_map, w))
+
+
+def _window(flow: Flow, point: FixedPoint, step_map: StepMap):
+    """The window in ρ_eff; GD has no ρ: everything or nothing."""
+    eta, momentum = float(step_map.learning_rate), step_map.momentum
+    if isinstance(flow.perturbation, GD):
+        stable = np.all(point.hessian_eigenvalues > 0) and (
+            eta * point.hessian_eigenvalues[-1] < float(momentum.edge())
+        )
+        return (None, None) if stable else None
+    if isinstance(flow.perturbation, SAM | USAM):
+        return rho_window(point.hessian_eigenvalues, eta, momentum)
+    return None
+
+
+def _pairs(values: np.ndarray | None) -> list[list[float]] | None:
+    return None if values is None else [[float(z.real), float(z.imag)] for z in values]
+
+
+def _flow_dict(verdict: Verdict) -> dict[str, Any]:
+    result = {
+        "verdict": verdict.verdict,
+        "eigenvalues": _pairs(verdict.eigenvalues),
+        "why": verdict.why,
+    }
+    if verdict.capture_radius is not None:
+        result["capture_radius"] = verdict.capture_radius
+    return result
+
+
+def _map_dict(verdict: Verdict) -> dict[str, Any]:
+    result = {
+        "verdict": verdict.verdict,
+        "multipliers": _pairs(verdict.eigenvalues),
+        "why": verdict.why,
+    }
+    if verdict.orbit is not None:
+        result |= {"orbit": verdict.orbit, "amplitude": verdict.amplitude}
+    return result
