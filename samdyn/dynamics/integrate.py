@@ -94,9 +94,7 @@ def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, ma
         t1,
         dt0=None,
         y0=start,
-        saveat=diffrax.SaveAt(
-            ts=jnp.linspace(t0, t1, points), dense=True, t1=True
-        ),
+        saveat=diffrax.SaveAt(ts=jnp.linspace(t0, t1, points), dense=True, t1=True),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         event=diffrax.Event(conditions, optx.Newton(1e-10, 1e-10, optx.rms_norm)),
         max_steps=max_steps,

@@ -101,9 +101,7 @@ def run_steps(step_map: AbstractStepMap, start: PyTree, steps, at_steps, stop=No
     progress, checkpoints = jax.lax.scan(to_checkpoint, progress, at_steps)
     progress = _advance(step_map, stop, progress, steps.astype(jnp.int32))
     tail, length = _replay_tail(step_map, progress)
-    return Run(
-        progress.state, progress.step, progress.status, at_steps, checkpoints, tail, length
-    )
+    return Run(progress.state, progress.step, progress.status, at_steps, checkpoints, tail, length)
 
 
 def _advance(step_map, stop, progress: _Progress, until) -> _Progress:

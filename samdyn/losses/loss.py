@@ -56,7 +56,7 @@ class Loss(eqx.Module):
 
 
 def type_of_eigenvalues(eigenvalues: np.ndarray) -> str:
-    """"minimum", "saddle" or "maximum", by the signs of nonzero Hessian eigenvalues."""
+    """ "minimum", "saddle" or "maximum", by the signs of nonzero Hessian eigenvalues."""
     if np.all(eigenvalues > 0):
         return "minimum"
     return "maximum" if np.all(eigenvalues < 0) else "saddle"

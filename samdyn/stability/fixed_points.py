@@ -117,7 +117,9 @@ def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
         where = ", ".join(f"{x:g}" for x in np.asarray(w))
         raise InvalidInput(f"Newton reaches no fixed point from ({where}); start nearer to one.")
     near = min(reached, key=lambda point: float(np.linalg.norm(point.w - np.asarray(w))))
-    same = [p for p in reached if np.linalg.norm(p.w - near.w) <= SAME * (1 + np.linalg.norm(near.w))]
+    same = [
+        p for p in reached if np.linalg.norm(p.w - near.w) <= SAME * (1 + np.linalg.norm(near.w))
+    ]
     return min(same, key=lambda point: point.residual)
 
 
@@ -153,7 +155,9 @@ class _Search:
         new = self._add(gradient, np.concatenate([starts, beyond]), "critical")
         targets = [point.w for point in self.critical] + self.outside
         candidates = [preimages(self.flow, target, starts, self.size) for target in targets]
-        return self._add(self.flow.field, np.concatenate([starts, *candidates]), "hallucinated") or new
+        return (
+            self._add(self.flow.field, np.concatenate([starts, *candidates]), "hallucinated") or new
+        )
 
     def _add(self, field: Callable, starts: np.ndarray, kind: str) -> bool:
         ends, facts = self._zeros(field, starts, kind)
@@ -229,7 +233,9 @@ class _Search:
     def check_and_refine(self) -> Completeness:
         """Compare degrees; where they differ, search there again, up to three times."""
         if self.dim > 2:
-            return Completeness(False, f"not checked: no degree test in {self.dim} dimensions", None)
+            return Completeness(
+                False, f"not checked: no degree test in {self.dim} dimensions", None
+            )
         checks = self._checks()
         for _ in range(3):
             mismatches = [m for check in checks for m in check.mismatches]
@@ -297,12 +303,19 @@ def _facts(flow: Flow, points: np.ndarray) -> _Facts:
         empty = np.empty(0)
         return _Facts(*(empty,) * 4, empty.astype(bool), empty.astype(bool))
     padded = _pad(points)
-    values = jax.tree.map(lambda x: np.asarray(x)[: len(points)], _measure(flow, jnp.asarray(padded)))
-    gradient_norm, residual, curvature, eigenvalues, smallest_jacobian, jacobian = values
+    values = jax.tree.map(
+        lambda x: np.asarray(x)[: len(points)], _measure(flow, jnp.asarray(padded))
+    )
+    gradient_norm, residual, curvature, hessian, jacobian = values
+    defined = np.all(np.isfinite(hessian) & np.isfinite(jacobian), axis=(1, 2))
+    hessian, jacobian = (np.where(defined[:, None, None], m, 0) for m in (hessian, jacobian))
+    residual = np.where(defined, residual, np.inf)
     length = 1 + np.linalg.norm(points, axis=1)
-    singular = np.min(np.abs(eigenvalues), axis=1) <= ZERO * curvature
-    field_singular = smallest_jacobian <= ZERO * jacobian
-    sizes = curvature * length, jacobian * length
+    singular = np.min(np.abs(np.linalg.eigvalsh(hessian)), axis=1) <= ZERO * curvature
+    stretches = np.linalg.svd(jacobian, compute_uv=False)
+    largest = stretches[:, 0] + curvature
+    field_singular = stretches[:, -1] <= ZERO * largest
+    sizes = curvature * length, largest * length
     return _Facts(gradient_norm, residual, *sizes, singular, field_singular)
 
 
@@ -327,23 +340,30 @@ def _new_samples(known: np.ndarray, points: np.ndarray, spacing: float) -> np.nd
 def _null_shifts(field, points: np.ndarray, length: float) -> list[np.ndarray]:
     """Displacements ±length along each null direction of the field's Jacobian; 0 along others."""
     padded = jnp.asarray(_pad(points))
-    _, singular_values, rows = (np.asarray(x)[: len(points)] for x in _jacobian_svd(field, padded))
+    jacobians = np.asarray(_jacobians(field, padded))[: len(points)]
+    _, singular_values, rows = np.linalg.svd(jacobians)
     shifts = []
     for k in range(points.shape[1]):
-        null = singular_values[:, k] <= 1e-6 * (singular_values[:, 0] + (singular_values[:, 0] == 0))
+        null = singular_values[:, k] <= 1e-6 * (
+            singular_values[:, 0] + (singular_values[:, 0] == 0)
+        )
         step = length * rows[:, k] * null[:, None]
         shifts += [step, -step]
     return shifts
 
 
 @eqx.filter_jit
-def _jacobian_svd(field, points):
-    return jnp.linalg.svd(jax.vmap(jax.jacfwd(field))(points))
+def _jacobians(field, points):
+    return jax.vmap(jax.jacfwd(field))(points)
 
 
 @eqx.filter_jit
 def _measure(flow: Flow, points):
-    """Gradient norm, field norm, curvature scale, Hessian eigenvalues, field Jacobian scales."""
+    """Gradient norm, field norm, curvature scale, Hessian, Jacobian of the field.
+
+    NumPy factorises the matrices: jaxlib 0.10.1 can stall for ever when a large batch holds
+    more than one kind of LAPACK call.
+    """
     gradient = jax.grad(flow.loss)
     hessian = jax.hessian(flow.loss)
 
@@ -353,14 +373,12 @@ def _measure(flow: Flow, points):
         nearby = jax.vmap(lambda shift: hessian(w + shift))(corners)
         here = hessian(w)
         curvature = jnp.maximum(jnp.max(jnp.abs(nearby)), jnp.max(jnp.abs(here)))
-        singular_values = jnp.linalg.svd(jax.jacfwd(flow.field)(w), compute_uv=False)
         return (
             jnp.linalg.norm(gradient(w)),
             jnp.linalg.norm(flow.field(w)),
             curvature,
-            jnp.linalg.eigvalsh(here),
-            singular_values[-1],
-            singular_values[0] + curvature,
+            here,
+            jax.jacfwd(flow.field)(w),
         )
 
     return jax.vmap(at)(points)
@@ -369,9 +387,10 @@ def _measure(flow: Flow, points):
 def _describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> tuple[FixedPoint, float]:
     """The fixed point at w, and the size that its residual is to be compared with."""
     w = jnp.asarray(w)
-    gradient_norm, residual, curvature, eigenvalues, _, _ = (
+    gradient_norm, residual, curvature, hessian, _ = (
         np.asarray(x)[0] for x in _measure(flow, w[None])
     )
+    eigenvalues = np.linalg.eigvalsh(hessian)
     size = float(curvature * (1 + np.linalg.norm(w)))
     if kind is None:
         kind = "critical" if gradient_norm <= RESIDUAL * size else "hallucinated"

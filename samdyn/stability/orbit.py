@@ -48,7 +48,9 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
     eta = float(step_map.learning_rate)
     reach = _reach(step_map, eigenvalues, rho)
     ends, tails = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
-    held = np.all(np.isfinite(ends), axis=1) & (np.linalg.norm(ends - np.asarray(c), axis=1) < reach)
+    held = np.all(np.isfinite(ends), axis=1) & (
+        np.linalg.norm(ends - np.asarray(c), axis=1) < reach
+    )
     theory = _theory(step_map, eigenvalues, eta)
     share = float(np.mean(held))
     run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
@@ -151,7 +153,9 @@ def _polish_orbit(step_map: StepMap, w, before):
     if not isinstance(step_map.momentum, NoMomentum):
         state = state._replace(memory=(before - w) / step_map.learning_rate)
     v, other, jacobian = _newton_on_two_steps(step_map, state)
-    radius = np.max(np.abs(np.linalg.eigvals(np.asarray(jacobian)))) if _finite(jacobian) else np.nan
+    radius = (
+        np.max(np.abs(np.linalg.eigvals(np.asarray(jacobian)))) if _finite(jacobian) else np.nan
+    )
     return jnp.stack([v[: w.size], other[: w.size]]), radius
 
 

@@ -30,7 +30,9 @@ def preimages(flow: Flow, c: np.ndarray, starts: np.ndarray, size: float) -> np.
     radial = starts - starts.mean(axis=0)
     radial = radial * (rho / np.linalg.norm(radial, axis=1, keepdims=True))
     begin = jnp.asarray(np.concatenate([c + radial, np.zeros((len(radial), 1))], axis=1))
-    ends = newton(_OnSphere(flow.loss, jnp.asarray(c), flow.perturbation.rho), begin, jnp.asarray(rho))
+    ends = newton(
+        _OnSphere(flow.loss, jnp.asarray(c), flow.perturbation.rho), begin, jnp.asarray(rho)
+    )
     return np.asarray(ends)[:, :-1]
 
 

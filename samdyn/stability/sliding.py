@@ -40,7 +40,9 @@ def sliding_verdict(flow: Flow, c: Float[Array, " d"], rho: float) -> Verdict:
         raise ValueError("at rho = 0 the field is that of gradient descent: nothing slides")
     hessian = jax.hessian(flow.loss)(c)
     directions = jnp.asarray(unit_directions(np.asarray(hessian)), c.dtype)
-    local = jax.tree.map(np.asarray, _local_analysis(flow, c, directions, jnp.asarray(rho, c.dtype)))
+    local = jax.tree.map(
+        np.asarray, _local_analysis(flow, c, directions, jnp.asarray(rho, c.dtype))
+    )
     weakest = float(np.max(local.inward))
     count = len(directions)
     if weakest < 0:

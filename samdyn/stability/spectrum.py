@@ -38,9 +38,7 @@ def _two(matrix):
     root = jnp.sqrt(jnp.abs(discriminant))
     real = jnp.where(discriminant >= 0, root, 0)
     imaginary = jnp.where(discriminant < 0, root, 0)
-    return _complex(
-        jnp.stack([middle - real, middle + real]), jnp.stack([-imaginary, imaginary])
-    )
+    return _complex(jnp.stack([middle - real, middle + real]), jnp.stack([-imaginary, imaginary]))
 
 
 def _three(matrix):
@@ -52,9 +50,28 @@ def _three(matrix):
     p, q = jnp.trace(centred @ centred) / 2, _determinant(centred)
     roots = unit * jnp.where((q / 2) ** 2 <= (p / 3) ** 3, _three_real(p, q), _one_real(p, q))
     symmetric = jnp.max(jnp.abs(matrix - matrix.T)) <= 8 * jnp.finfo(matrix.dtype).eps * size
-    return jnp.where(
-        symmetric, _complex(jnp.linalg.eigvalsh(matrix)), roots + _complex(mean)
-    )
+    return jnp.where(symmetric, _complex(_three_symmetric(matrix)), roots + _complex(mean))
+
+
+def _three_symmetric(matrix):
+    """Cyclic Jacobi rotations: a double eigenvalue keeps the full precision."""
+
+    def sweep(_, m):
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            gap, coupling = m[j, j] - m[i, i], 2 * m[i, j]
+            size = jnp.hypot(gap, coupling)
+            denominator = jnp.abs(gap) + size
+            tangent = coupling / jnp.where(denominator > 0, denominator, 1)
+            tangent = jnp.where(gap < 0, -tangent, tangent)
+            cosine = 1 / jnp.sqrt(1 + tangent**2)
+            sine = cosine * tangent
+            rotation = jnp.eye(3, dtype=m.dtype)
+            rotation = rotation.at[i, i].set(cosine).at[j, j].set(cosine)
+            rotation = rotation.at[i, j].set(sine).at[j, i].set(-sine)
+            m = rotation.T @ m @ rotation
+        return m
+
+    return jnp.diagonal(jax.lax.fori_loop(0, 8, sweep, matrix))
 
 
 def _three_real(p, q):

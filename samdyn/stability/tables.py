@@ -70,5 +70,7 @@ def _reasons(result: "Stability") -> list[str]:
 
 def _completeness(result: "Stability") -> str:
     complete = result.complete
-    word = {True: "complete", False: "INCOMPLETE", None: "completeness unknown"}[complete.consistent]
+    word = {True: "complete", False: "INCOMPLETE", None: "completeness unknown"}[
+        complete.consistent
+    ]
     return f"{word}: {complete.method}"

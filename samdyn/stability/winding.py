@@ -46,7 +46,9 @@ def check_degree(
     or jumps, cannot be compared and count as skipped.
     """
     dim = len(box)
-    lines = [_cut_lines(low, high, points[:, axis], CELLS[dim]) for axis, (low, high) in enumerate(box)]
+    lines = [
+        _cut_lines(low, high, points[:, axis], CELLS[dim]) for axis, (low, high) in enumerate(box)
+    ]
     degrees = _degrees_1d(field, lines[0]) if dim == 1 else _degrees_2d(field, *lines)
     found = np.zeros(degrees.shape)
     for point, index in zip(points, point_indices(field, points, box), strict=True):
@@ -111,7 +113,9 @@ def _cell_of(point: np.ndarray, lines: list[np.ndarray]) -> tuple[int, ...]:
 def _values(field: Callable, points: np.ndarray) -> np.ndarray:
     """`field` at points (n, d), in batches of few sizes so that little is compiled."""
     rows = BATCH * -(-len(points) // BATCH)
-    padded = points[np.minimum(np.arange(rows), len(points) - 1)].reshape(-1, BATCH, points.shape[1])
+    padded = points[np.minimum(np.arange(rows), len(points) - 1)].reshape(
+        -1, BATCH, points.shape[1]
+    )
     values = [np.asarray(_values_of_batch(field, jnp.asarray(batch))) for batch in padded]
     return np.concatenate(values)[: len(points)]
 
@@ -159,7 +163,9 @@ def _edge_turns(field, start: np.ndarray, end: np.ndarray) -> np.ndarray:
             break
         cuts = np.linspace(0, 1, (SPLIT if depth else FIRST_SPLIT) + 1)
         fraction = low[:, None] * (1 - cuts) + high[:, None] * cuts
-        points = starts[edge, None] * (1 - fraction[..., None]) + ends[edge, None] * fraction[..., None]
+        points = (
+            starts[edge, None] * (1 - fraction[..., None]) + ends[edge, None] * fraction[..., None]
+        )
         turns = _turns(_values(field, points.reshape(-1, 2)).reshape(points.shape))
         smooth = np.abs(turns) < SMOOTH_TURN
         np.add.at(total, edge, np.sum(np.where(smooth, turns, 0), axis=1))
