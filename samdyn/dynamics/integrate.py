@@ -21,8 +21,8 @@ class Path(eqx.Module):
     """A solution of the flow.
 
     `ts` (points + 1,) and `ws` (points + 1, …) are the times and points saved, the end last;
-    entries after an early stop are inf. `t` and `w` are where it ended, `status` an index into `STATUS`. `at(t)` evaluates the
-    dense solution anywhere in between.
+    entries after an early stop are inf. `t` and `w` are where it ended, `status` an index into
+    `STATUS`. `at(t)` evaluates the dense solution anywhere in between.
     """
 
     ts: Float[Array, " n"]
@@ -100,7 +100,8 @@ def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, ma
         max_steps=max_steps,
         throw=False,
     )
-    assert solution.ts is not None and solution.event_mask is not None
+    assert solution.ts is not None
+    assert solution.event_mask is not None
     status = jnp.asarray(0)
     for fired, code in zip(solution.event_mask, codes, strict=True):
         status = jnp.where(fired & (status == 0), code, status)

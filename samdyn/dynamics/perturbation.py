@@ -58,6 +58,11 @@ class AbstractPerturbation(eqx.Module):
     def discontinuous(self) -> bool:
         return False
 
+    @property
+    def radius(self) -> jax.Array:
+        """ρ; 0 for gradient descent."""
+        return self.rho  # pyright: ignore[reportAttributeAccessIssue]
+
     def at_radius(self, rho: Any) -> "AbstractPerturbation":
         """The same perturbation with another radius (a number, or an array to vmap over)."""
         return eqx.tree_at(lambda p: p.rho, self, _radius(rho))
@@ -72,6 +77,10 @@ class GD(AbstractPerturbation):
 
     def direction(self, loss, w):
         return jax.grad(loss)(w)
+
+    @property
+    def radius(self):
+        return jnp.asarray(0.0)
 
     def at_radius(self, rho):
         del rho
@@ -137,7 +146,7 @@ class MultiStep(AbstractPerturbation):
             raise InvalidInput(f"a multi-step perturbation needs 1 step or more, not {self.steps}.")
 
     def perturb(self, gradient, w):
-        part = self.base.at_radius(self.base.rho / self.steps)  # pyright: ignore
+        part = self.base.at_radius(self.base.radius / self.steps)
         for _ in range(self.steps):
             w = part.perturb(gradient, w)
         return w
@@ -145,6 +154,10 @@ class MultiStep(AbstractPerturbation):
     @property
     def discontinuous(self):
         return self.base.discontinuous
+
+    @property
+    def radius(self):
+        return self.base.radius
 
     def at_radius(self, rho):
         return MultiStep(self.base.at_radius(rho), self.steps)
@@ -169,6 +182,10 @@ class PerturbedLossGradient(AbstractPerturbation):
     @property
     def discontinuous(self):
         return self.base.discontinuous
+
+    @property
+    def radius(self):
+        return self.base.radius
 
     def at_radius(self, rho):
         return PerturbedLossGradient(self.base.at_radius(rho))

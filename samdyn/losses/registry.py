@@ -204,7 +204,8 @@ def _load_file(where: str):
     if not path.is_file():
         raise InvalidInput(f"there is no file {where}.")
     spec = importlib.util.spec_from_file_location(f"_samdyn_user_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

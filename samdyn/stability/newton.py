@@ -24,7 +24,9 @@ def newton(
     return jax.vmap(lambda w: newton_from(field, w, longest_step))(starts)
 
 
-def newton_from(field: Callable, start: Float[Array, " d"], longest_step) -> Float[Array, " d"]:
+def newton_from(
+    field: Callable, start: Float[Array, " d"], longest_step, iterations: int = ITERATIONS
+) -> Float[Array, " d"]:
     """`newton` from a single start, to be vmapped."""
     identity = jnp.eye(start.size, dtype=start.dtype)
 
@@ -37,7 +39,7 @@ def newton_from(field: Callable, start: Float[Array, " d"], longest_step) -> Flo
         length = jnp.linalg.norm(change)
         return w - change * jnp.where(length > longest_step, longest_step / length, 1)
 
-    return jax.lax.fori_loop(0, ITERATIONS, step, start)
+    return jax.lax.fori_loop(0, iterations, step, start)
 
 
 def _solve(matrix, vector):

@@ -157,11 +157,7 @@ def _slides(perturbation: AbstractPerturbation, point: FixedPoint) -> float:
     """ρ where the field jumps at this point, else 0."""
     if not perturbation.discontinuous or point.kind != "critical":
         return 0.0
-    return float(_radius_of(perturbation))
-
-
-def _radius_of(perturbation) -> Any:
-    return perturbation.rho if hasattr(perturbation, "rho") else _radius_of(perturbation.base)
+    return float(perturbation.radius)
 
 
 def _degenerate(values: np.ndarray | None) -> Verdict:

@@ -1,14 +1,19 @@
 """Normalised SAM at a critical point: no Jacobian exists, so stability comes from sliding.
 
-The field jumps at a critical point c. As δ → 0 it tends to F₀(δ/‖δ‖) = −g(c + ρu) with
+The field jumps at a critical point c. As δ → 0 it tends to F₀(δ) = −g(c + ρu) with
 u = Hδ/‖Hδ‖, a field that depends on the direction only (a Filippov equilibrium). With
 V = ½‖w − c‖², V' = δ·F₀ < 0 in every direction means that all trajectories nearby reach c in
 finite time. On a quadratic V' = −δᵀHδ − ρ‖Hδ‖ ≤ ‖Hδ‖(‖δ‖ − ρ): every nondegenerate critical
 point, saddles and maxima too, attracts from within ρ.
+
+Where V' is not of one sign the direction itself is followed: with q = Hδ = ‖q‖u,
+u' = (I − uuᵀ)HF₀ and (log‖q‖)' = uᵀHF₀ in the time τ with dτ = dt/‖q‖. The variable u resolves
+the layer of width λ_min/λ_max in the direction of δ, in which SAM's field turns.
 """
 
 from typing import NamedTuple
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,54 +21,67 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..dynamics.flow import Flow
+from ..dynamics.perturbation import PerturbedLossGradient
 from .verdict import Verdict
 
 DIRECTIONS = 2048
-NEAR = 1e-6  # of ρ: where the limit δ → 0 is evaluated
+NEAR = 1e-6  # of ρ: where the limit δ → 0 is evaluated if no closed form serves
+SETTLING = 40.0  # e-folds of the slowest rate ρλ²
+FEW = 16  # directions followed where V' is not of one sign
 FAR = 4.0  # of ρ: how far the capture radius is looked for
 
 
 class _Local(NamedTuple):
     inward: Array  # V'/‖δ‖ as δ → 0, (n,)
     first_outward: Array  # smallest distance at which V' ≥ 0, inf if none up to FAR·ρ, (n,)
-    exponent: Array  # mean of d log‖δ‖/dτ over the later part of a path, (n,)
 
 
 def sliding_verdict(flow: Flow, c: Float[Array, " d"], rho: float) -> Verdict:
     """The verdict for the flow of a discontinuous perturbation at a nondegenerate critical c.
 
-    Where V' is not of one sign the homogeneous field near c is followed in log-polar
-    coordinates, from every direction that was sampled. `capture_radius` is that of a ball
-    inside the basin (V falls along the flow everywhere in it), looked for up to 4ρ.
+    `capture_radius` is that of a ball inside the basin (V falls along the flow everywhere in
+    it), looked for up to 4ρ.
     """
     if rho == 0:
         raise ValueError("at rho = 0 the field is that of gradient descent: nothing slides")
-    hessian = jax.hessian(flow.loss)(c)
-    directions = jnp.asarray(unit_directions(np.asarray(hessian)), c.dtype)
-    local = jax.tree.map(
-        np.asarray, _local_analysis(flow, c, directions, jnp.asarray(rho, c.dtype))
-    )
+    hessian, directions = _local_frame(flow, c)
+    radius = jnp.asarray(rho, c.dtype)
+    local = jax.tree.map(np.asarray, _local_analysis(flow, c, hessian, directions, radius))
     weakest = float(np.max(local.inward))
     count = len(directions)
     if weakest < 0:
-        radius = float(min(np.min(local.first_outward), FAR * rho))
+        capture = float(min(np.min(local.first_outward), FAR * rho))
         text = (
             f"sliding: ‖w − c‖ falls at {-weakest:.6g} or faster in each of {count} directions, "
             "and reaches c in finite time"
         )
-        return Verdict("attractor", text, capture_radius=radius)
+        return Verdict("attractor", text, capture_radius=capture)
     if np.min(local.inward) > 0:
         text = f"sliding: ‖w − c‖ grows in each of {count} directions"
         return Verdict("repeller", text)
-    return _by_exponents(local.exponent)
+    return _by_exponents(np.asarray(_exponents(flow, c, hessian, _few(directions), radius)))
+
+
+def _local_frame(flow: Flow, c) -> tuple[Array, Array]:
+    """The Hessian at c and the directions that are sampled there."""
+    hessian = jax.hessian(flow.loss)(c)
+    return hessian, jnp.asarray(unit_directions(np.asarray(hessian)), c.dtype)
+
+
+def _few(directions: Array) -> Array:
+    return directions[:: max(1, len(directions) // FEW)]
 
 
 def _by_exponents(exponent: np.ndarray) -> Verdict:
-    shrinking = float(np.mean(exponent < 0))
+    """The verdict from (log‖q‖)' along directions followed, nan where the solver gave up."""
+    resolved = exponent[np.isfinite(exponent)]
+    shrinking = float(np.mean(resolved < 0)) if resolved.size else 0.0
     text = (
-        "sliding: the distance alone does not decide; followed in log-polar coordinates from "
-        f"{exponent.size} directions, {shrinking:.1%} shrink onto the point"
+        "sliding: the distance alone does not decide; of "
+        f"{resolved.size} directions followed, {shrinking:.1%} shrink onto the point"
     )
+    if not resolved.size:
+        return Verdict("degenerate", "sliding: no direction could be followed")
     if shrinking == 1:
         return Verdict("attractor", text)
     return Verdict("repeller" if shrinking == 0 else "saddle", text)
@@ -85,23 +103,92 @@ def unit_directions(hessian: np.ndarray) -> np.ndarray:
     return stack / np.linalg.norm(stack, axis=1, keepdims=True)
 
 
+def sliding_names(flow: Flow, c: Float[Array, " d"], rho: Float[np.ndarray, " n"]) -> np.ndarray:
+    """`sliding_verdict` by name for many radii > 0, (n,)."""
+    hessian, directions = _local_frame(flow, c)
+    extremes = _extremes(flow, c, hessian, directions, jnp.asarray(rho))
+    weakest, strongest = (np.asarray(x) for x in extremes)
+    names = np.select([weakest < 0, strongest > 0], ["attractor", "repeller"], "saddle")
+    names = names.astype(object)
+    for i in np.flatnonzero(names == "saddle"):
+        exponent = _exponents(flow, c, hessian, _few(directions), jnp.asarray(rho[i]))
+        names[i] = _by_exponents(np.asarray(exponent)).verdict
+    return names
+
+
+def _limit_field(flow: Flow, c, hessian, rho, direction):
+    """F₀: the field at c + εδ as ε → 0, where δ is `direction`."""
+    if isinstance(flow.perturbation, PerturbedLossGradient):  # it needs the Jacobian of w^p
+        return flow.at_radius(rho).field(c + NEAR * rho * direction)
+
+    def gradient(w):
+        """g, and where it vanishes the direction in which it does."""
+        return jnp.where(jnp.all(w == c), hessian @ direction, jax.grad(flow.loss)(w))
+
+    return -jax.grad(flow.loss)(flow.perturbation.at_radius(rho).perturb(gradient, c))
+
+
 @eqx.filter_jit
-def _local_analysis(flow: Flow, c, directions, rho) -> _Local:
+def _extremes(flow: Flow, c, hessian, directions, rho):
+    def at(rho):
+        limit = lambda e: jnp.vdot(e, _limit_field(flow, c, hessian, rho, e))  # noqa: E731
+        inward = jax.vmap(limit)(directions)
+        return jnp.max(inward), jnp.min(inward)
+
+    return jax.lax.map(at, rho, batch_size=64)
+
+
+@eqx.filter_jit
+def _exponents(flow: Flow, c, hessian, directions, rho):
+    """Mean of (log‖q‖)' over the later half of a long path, from each direction (n, d)."""
+
+    def rates(t, y, args):
+        del t, args
+        u = y[:-1] / jnp.linalg.norm(y[:-1])
+        speed = hessian @ _limit_field(flow, c, hessian, rho, jnp.linalg.solve(hessian, u))
+        growth = jnp.vdot(u, speed)
+        return jnp.append(speed - growth * u, growth)
+
+    slowest = rho * jnp.min(jnp.abs(jnp.linalg.eigvalsh(hessian))) ** 2
+    end = SETTLING / slowest
+
+    def exponent(direction):
+        u = hessian @ direction
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(rates),
+            diffrax.Kvaerno3(),
+            jnp.zeros_like(end),
+            end,
+            dt0=None,
+            y0=jnp.append(u / jnp.linalg.norm(u), 0.0),
+            saveat=diffrax.SaveAt(ts=jnp.stack([end / 2, end])),
+            stepsize_controller=diffrax.PIDController(rtol=1e-4, atol=1e-6),
+            max_steps=2048,
+            throw=False,
+        )
+        assert solution.ys is not None
+        halfway, last = solution.ys[:, -1]
+        done = solution.result == diffrax.RESULTS.successful
+        return jnp.where(done, (last - halfway) / (end / 2), jnp.nan)
+
+    return jax.vmap(exponent)(directions)
+
+
+@eqx.filter_jit
+def _local_analysis(flow: Flow, c, hessian, directions, rho) -> _Local:
+    """V' near c in each direction, and how far out it stays negative."""
+
     def outward(direction, distance):
         return jnp.vdot(direction, flow.field(c + distance * direction))
 
-    def limit_field(direction):
-        return flow.field(c + NEAR * rho * direction)
-
-    distances = rho * jnp.concatenate(
-        [jnp.asarray([NEAR], c.dtype), jnp.linspace(0.01, FAR, 800, dtype=c.dtype)]
-    )
+    distances = rho * jnp.linspace(0.01, FAR, 800, dtype=c.dtype)
 
     def first_outward(direction):
         values = jax.vmap(lambda distance: outward(direction, distance))(distances)
         bad = values >= 0
         first = jnp.argmax(bad)
-        low, high = distances[jnp.maximum(first - 1, 0)], distances[first]
+        low = jnp.where(first > 0, distances[jnp.maximum(first - 1, 0)], 0)
+        high = distances[first]
 
         def halve(_, bracket):
             low, high = bracket
@@ -112,18 +199,5 @@ def _local_analysis(flow: Flow, c, directions, rho) -> _Local:
         low, _ = jax.lax.fori_loop(0, 60, halve, (low, high))
         return jnp.where(jnp.any(bad), low, jnp.inf)
 
-    inward = jax.vmap(lambda direction: outward(direction, NEAR * rho))(directions)
-    speed = jnp.max(jax.vmap(lambda e: jnp.linalg.norm(limit_field(e)))(directions))
-    step = 0.05 / jnp.where(speed > 0, speed, 1)
-
-    def exponent(direction):
-        def move(e, _):
-            field = limit_field(e)
-            radial = jnp.vdot(e, field)
-            e = e + step * (field - radial * e)
-            return e / jnp.linalg.norm(e), radial
-
-        _, radial = jax.lax.scan(move, direction, None, length=2000)
-        return jnp.mean(radial[1000:])
-
-    return _Local(inward, jax.vmap(first_outward)(directions), jax.vmap(exponent)(directions))
+    limit = lambda e: jnp.vdot(e, _limit_field(flow, c, hessian, rho, e))  # noqa: E731
+    return _Local(jax.vmap(limit)(directions), jax.vmap(first_outward)(directions))

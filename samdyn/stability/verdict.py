@@ -45,6 +45,16 @@ def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdic
     return Verdict(name, text, eigenvalues)
 
 
+def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> np.ndarray:
+    """`flow_verdict` by name, for many Jacobians at once: eigenvalues (n, d) complex."""
+    real = eigenvalues.real
+    scale = np.maximum(np.max(np.abs(eigenvalues), axis=1, keepdims=True), smallest_scale)
+    signs = np.where(np.abs(real) <= ZERO * scale, 0, np.sign(real))
+    lowest, highest = signs.min(axis=1), signs.max(axis=1)
+    conditions = [np.any(signs == 0, axis=1), highest < 0, lowest > 0]
+    return np.select(conditions, ["degenerate", "attractor", "repeller"], "saddle")
+
+
 def map_verdict(multipliers: np.ndarray) -> Verdict:
     """The verdict for a step map from its multipliers, shape (n,) complex."""
     modulus = np.abs(multipliers)
