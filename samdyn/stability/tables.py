@@ -3,7 +3,12 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .basins import Basins
+    from .branches import Branch
     from .report import PointStability, Stability
+    from .sweep import Sweep
+
+MOST_ROWS = 24
 
 SYMBOL = {"attractor": "●", "repeller": "○", "saddle": "◐", "degenerate": "◇"}
 
@@ -74,3 +79,54 @@ def _completeness(result: "Stability") -> str:
         complete.consistent
     ]
     return f"{word}: {complete.method}"
+
+
+def sweep_table(result: "Sweep") -> str:
+    """The branches with the stretches of ρ over which each verdict holds, then the events."""
+    rows = [["", "branch", "w at first ρ", "verdicts by ρ"]]
+    for number, branch in enumerate(result.branches, 1):
+        present = [i for i, name in enumerate(branch.verdict) if name is not None]
+        kind = branch.critical_type or "hallucinated"
+        rows.append([str(number), kind, point_text(branch.w[present[0]]), _spans(result, branch)])
+    shown = rows[: MOST_ROWS + 1]
+    lines = [columns(shown)]
+    if len(rows) > len(shown):
+        lines.append(f"… and {len(rows) - len(shown)} more branches")
+    lines += ["", "No bifurcation in this range." if not result.bifurcations else "Bifurcations"]
+    for event in result.bifurcations[:MOST_ROWS]:
+        change = f"{event.before} → {event.after}"
+        lines.append(f"  ρ = {event.rho:.10g}  {event.type} at {point_text(event.w)}: {change}")
+    if len(result.bifurcations) > MOST_ROWS:
+        lines.append(f"  … and {len(result.bifurcations) - MOST_ROWS} more")
+    return "\n".join(lines)
+
+
+def _spans(result: "Sweep", branch: "Branch") -> str:
+    """Such as "saddle 0–0.036, attractor 0.037–0.1"."""
+    spans: list[list] = []
+    for rho, name in zip(result.rho, branch.verdict, strict=True):
+        if spans and spans[-1][0] == name:
+            spans[-1][2] = rho
+        else:
+            spans.append([name, rho, rho])
+    named = [span for span in spans if span[0] is not None]
+    return ", ".join(f"{SYMBOL[name]} {name} {low:.4g}–{high:.4g}" for name, low, high in named)
+
+
+def basins_table(result: "Basins") -> str:
+    """The attractors with their share of the starts."""
+    rows = [["id", "w", "type", "share", "95 % interval"]]
+    for one in result.attractors:
+        kind = one.critical_type or "hallucinated"
+        low, high = one.ci95
+        share = f"{one.fraction:.4%}"
+        rows.append([str(one.id), point_text(one.w), kind, share, f"{low:.4%} – {high:.4%}"])
+    rest = [("undecided", result.undecided), ("diverged", result.diverged)]
+    rest.append(("left the box", result.left_box))
+    lines = [columns(rows), ""]
+    lines.append(", ".join(f"{name} {share:.4%}" for name, share in rest))
+    speed = result.path_steps / max(result.seconds, 1e-9)
+    lines.append(f"{result.path_steps:.3g} path-steps in {result.seconds:.3g} s ({speed:.3g}/s)")
+    if result.interrupted:
+        lines.append("Interrupted: open paths count as undecided.")
+    return "\n".join(lines)
