@@ -131,6 +131,30 @@ def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
     return min(same, key=lambda point: point.residual)
 
 
+def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
+    """The fixed point nearest to `w` (d,) among those that Newton reaches from around it.
+
+    Starts lie within 0.03, 0.3 and 3 times 1 + ‖w‖; None if no start leads to a fixed point.
+    """
+    w = np.asarray(w, dtype=float)
+    cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
+    reach = 1 + float(np.linalg.norm(w))
+    starts = np.concatenate([w[None], *(w + k * reach * (2 * cloud - 1) for k in (0.03, 0.3, 3))])
+    fields = [jax.grad(flow.loss)]
+    if not isinstance(flow.perturbation, GD):
+        fields.append(flow.field)
+    found = [newton(field, jnp.asarray(_pad(starts)), jnp.asarray(0.1 * reach)) for field in fields]
+    ends = np.concatenate([w[None], *(np.asarray(x) for x in found)])
+    ends = ends[np.all(np.isfinite(ends), axis=1)]
+    facts = _facts(flow, ends)
+    zero = facts.gradient_norm <= RESIDUAL * facts.size
+    zero |= facts.residual <= RESIDUAL * facts.field_size
+    if not np.any(zero):
+        return None
+    ends = ends[zero]
+    return _describe(flow, ends[np.argmin(np.linalg.norm(ends - w, axis=1))])[0]
+
+
 class _Search:
     """What has been found so far in one box."""
 

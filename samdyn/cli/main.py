@@ -1,0 +1,73 @@
+"""`samdyn COMMAND …`: builds the parser without JAX, runs one command, reports errors in a line.
+
+Exit status: 0 done, 1 failed or not conclusive, 2 wrong usage.
+"""
+
+import re
+import sys
+
+from ..errors import ComputationFailed, InvalidInput
+from . import basins, losses, portrait, stability, sweep, trajectory
+from .options import OneLineParser
+
+COMMANDS = (losses, stability, sweep, trajectory, basins, portrait)
+
+
+def build_parser() -> OneLineParser:
+    """The parser of every command."""
+    from .. import __version__
+
+    parser = OneLineParser(
+        prog="samdyn",
+        description="Does sharpness-aware minimization turn saddle points into attractors?",
+        epilog="`samdyn COMMAND --help` shows an example of each.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"samdyn {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        module.add_to(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    args = build_parser().parse_args(_attach_negatives(arguments))
+    try:
+        return args.run(args) or 0
+    except InvalidInput as error:
+        return _fail(args.command, error, 2)
+    except ComputationFailed as error:
+        return _fail(args.command, error, 1)
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        return _fail(args.command, "interrupted", 130)
+
+
+def _fail(command: str, error: object, status: int) -> int:
+    text = " ".join(str(error).split())
+    print(f"samdyn {command}: {text}", file=sys.stderr)
+    return status
+
+
+def _attach_negatives(arguments: list[str]) -> list[str]:
+    """`--start -3,1` as `--start=-3,1`: argparse would take "-3,1" for an option."""
+    attached: list[str] = []
+    for argument in arguments:
+        negative = re.match(r"-[\d.]", argument)
+        if (
+            negative
+            and attached
+            and re.match(r"--?[a-z]", attached[-1])
+            and "=" not in attached[-1]
+        ):
+            attached[-1] += f"={argument}"
+        else:
+            attached.append(argument)
+    return attached
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Options that several commands share."""
+
+import argparse
+
+from . import parse
+
+METHOD_HELP = "gd, sam, usam, asam, samgrad, sam-K or usam-K (K ascents)"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An error is one line on stderr and exit status 2."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def add_loss(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "loss", metavar="LOSS", help="a name from `samdyn losses`, FILE.py:NAME or MODULE:NAME"
+    )
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="default float64"
+    )
+    parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="default: what JAX finds")
+    parser.add_argument("--seed", type=parse.seed, default=0, help="default 0")
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--method", required=True, metavar="M", help=METHOD_HELP)
+
+
+def add_rho(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rho", type=parse.radius, metavar="R", help="perturbation radius (not for gd)"
+    )
+
+
+def add_step(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument(
+        "--lr", type=parse.positive, metavar="η", required=required, help="step size"
+    )
+    parser.add_argument(
+        "--momentum", type=parse.fraction, default=0.0, metavar="γ", help="heavy ball, default 0"
+    )
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--box", type=parse.box, metavar="B", help='"lo,hi;lo,hi"; default: the loss\'s own'
+    )
+    where.add_argument("--at", type=parse.point, metavar="P", help='"x,y,…"')
+
+
+def add_figure(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    parser.add_argument(
+        "-o", "--output", metavar="FIG", required=required, help="figure: .svg, .pdf or .png"
+    )

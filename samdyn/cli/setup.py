@@ -1,0 +1,65 @@
+"""What every computing command does first: precision, device, the loss, the method."""
+
+from typing import Any
+
+from ..errors import InvalidInput
+
+
+def start_jax(args: Any) -> None:
+    """Set precision, platform and the number of CPU devices, before any array exists."""
+    import os
+
+    import jax
+
+    jax.config.update("jax_enable_x64", args.dtype == "float64")
+    if args.device:
+        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
+    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise InvalidInput(f"--device {args.device}: no such device here.") from error
+
+
+def loss_of(args: Any) -> Any:
+    """The loss that LOSS names."""
+    from ..losses.registry import get_loss
+
+    return get_loss(args.loss)
+
+
+def method_of(name: str, rho: float | None) -> Any:
+    """The perturbation of --method and --rho."""
+    from ..dynamics.methods import perturbation
+
+    method = perturbation(name, 0.0 if rho is None else rho)
+    if rho is None and name != "gd":
+        raise InvalidInput(f"--method {name} needs --rho, a finite number ≥ 0.")
+    return method
+
+
+def box_of(args: Any, loss: Any) -> Any:
+    """--box, or the loss's own; checked against the loss's dimension."""
+    box = args.box or getattr(loss, "box", None)
+    if box is None:
+        raise InvalidInput(f'{args.loss} has no box of its own: give --box "lo,hi;lo,hi;…".')
+    check_dimension("--box", len(box), loss)
+    args.box = box
+    return box
+
+
+def check_dimension(option: str, given: int, loss: Any) -> None:
+    """Raise unless `given` is the loss's dimension (where that is known)."""
+    expected = getattr(loss, "dim", None)
+    if expected is not None and given != expected:
+        raise InvalidInput(
+            f"{option} has {given} coordinate{'s' * (given != 1)}, {loss.name} needs {expected}."
+        )
+
+
+def figure_target(args: Any) -> None:
+    """Fail early if the figure could not be written in the end."""
+    if args.output:
+        from ..plot.save import check_target
+
+        check_target(args.output)

@@ -1,0 +1,149 @@
+"""`samdyn trajectory`: one run of the step map."""
+
+from typing import Any
+
+from . import options, parse
+from .output import emit
+from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
+
+
+def add_to(commands) -> None:
+    parser = commands.add_parser(
+        "trajectory",
+        help="run one start and say where and how it ends",
+        description="Iterate the step map from a start: checkpoints, the end, and how it ends.",
+        epilog="example: samdyn trajectory beale --method sam --rho 0.5 --lr 1.25e-5 "
+        "--steps 87683 --start 1,2",
+        allow_abbrev=False,
+    )
+    options.add_loss(parser)
+    options.add_method(parser)
+    options.add_rho(parser)
+    options.add_step(parser, required=True)
+    parser.add_argument("--steps", type=parse.count, required=True, metavar="N")
+    parser.add_argument("--start", type=parse.point, required=True, metavar="P")
+    parser.add_argument(
+        "--at-steps", type=parse.steps, metavar="S", help='checkpoints, such as "1,10,100"'
+    )
+    parser.add_argument(
+        "--until-within",
+        type=parse.neighbourhood,
+        metavar="r:P",
+        help='stop within r of P, such as "0.1:3,0.5"',
+    )
+    options.add_figure(parser)
+    options.add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args) -> int:
+    start_jax(args)
+    figure_target(args)
+    from ..losses.check import check_loss
+
+    loss, method = loss_of(args), method_of(args.method, args.rho)
+    check_dimension("--start", len(args.start), loss)
+    if args.until_within:
+        check_dimension("--until-within", len(args.until_within[1]), loss)
+    check_loss(loss, list(args.start))
+    args.at_steps = list(args.at_steps or _spread(args.steps))
+    result = _run(args, loss, method)
+    if args.output:
+        _draw(args, loss, method)
+    emit(args, result, _text(result))
+    return 0
+
+
+def _spread(steps: int) -> list[int]:
+    """0, 1, 10, 100, … and the last step."""
+    powers = [10**k for k in range(len(str(steps))) if 10**k < steps]
+    return [0, *powers, steps]
+
+
+def _run(args, loss, method) -> dict[str, Any]:
+    import jax.numpy as jnp
+    import numpy as np
+
+    from ..dynamics.flow import Flow
+    from ..dynamics.iterate import STATUS, describe_tail, iterate
+    from ..dynamics.step_map import StepMap
+    from ..stability.fixed_points import nearest_fixed_point
+
+    step_map = StepMap(loss, method, args.lr, args.momentum)
+    within, target = args.until_within or (0.0, None)
+    outcome = iterate(
+        step_map,
+        jnp.asarray(args.start),
+        args.steps,
+        at_steps=args.at_steps,
+        target=None if target is None else jnp.asarray(target),
+        within=within,
+    )
+    final = np.asarray(outcome.w)
+    finite = bool(np.all(np.isfinite(final)))
+    taken = int(outcome.steps)
+    kept = [
+        [step, w.tolist()]
+        for step, w in zip(args.at_steps, np.asarray(outcome.checkpoints), strict=True)
+        if step <= taken
+    ]
+    tail = describe_tail(np.asarray(outcome.tail)[-int(outcome.tail_length) :])
+    near = nearest_fixed_point(Flow(loss, method), final) if finite else None
+    return {
+        "final": final.tolist(),
+        "final_loss": float(loss(jnp.asarray(final))),
+        "status": STATUS[int(outcome.status)],
+        "steps": taken,
+        "checkpoints": kept,
+        "nearest_fixed_point": None
+        if near is None
+        else {
+            "w": near.w.tolist(),
+            "distance": float(np.linalg.norm(near.w - final)),
+            "kind": near.kind,
+            "critical_type": near.critical_type,
+        },
+        "tail": {"period": tail.period, "amplitude": tail.amplitude},
+    }
+
+
+def _draw(args, loss, method) -> None:
+    from ..errors import InvalidInput
+    from ..plot.portrait import portrait
+    from ..plot.save import save
+
+    if len(args.start) != 2:
+        raise InvalidInput(f"-o draws 2-D trajectories, {args.loss} has {len(args.start)}.")
+    box = getattr(loss, "box", None) or tuple((x - 2, x + 2) for x in args.start)
+    figure = portrait(
+        loss,
+        [method],
+        box,
+        starts=[args.start],
+        learning_rate=args.lr,
+        steps=args.steps,
+        names=[args.method.upper()],
+    )
+    save(figure, args.output)
+
+
+def _text(result: dict[str, Any]) -> str:
+    from ..stability.tables import columns, point_text
+
+    rows = [["step", "w"]]
+    rows += [[str(step), point_text(w)] for step, w in result["checkpoints"]]
+    tail = result["tail"]
+    ending = {
+        1: "at rest",
+        2: f"alternating at ±{tail['amplitude']:.6g}",
+        None: f"moving, within {tail['amplitude']:.6g} of its mean over the last steps",
+    }[tail["period"]]
+    lines = [columns(rows), ""]
+    lines.append(f"{result['status']} after {result['steps']} steps, {ending}")
+    lines.append(f"loss {result['final_loss']:.8g} at {point_text(result['final'])}")
+    near = result["nearest_fixed_point"]
+    if near is not None:
+        kind = near["critical_type"] or "hallucinated fixed point"
+        where = point_text(near["w"])
+        lines.append(f"nearest fixed point: {kind} {where}, {near['distance']:.6g} away")
+    return "\n".join(lines)
