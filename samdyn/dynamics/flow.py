@@ -36,3 +36,12 @@ class Flow(eqx.Module):
     def at_radius(self, rho: Any) -> "Flow":
         """The same flow with another perturbation radius."""
         return Flow(self.loss, self.perturbation.at_radius(rho))
+
+
+class Gradient(eqx.Module):
+    """w ↦ g(w), as an object: two of the same loss are equal, so neither compiles twice."""
+
+    loss: Callable
+
+    def __call__(self, w: PyTree) -> PyTree:
+        return jax.grad(self.loss)(w)

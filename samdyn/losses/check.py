@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,7 +19,7 @@ def check_loss(loss: Callable, w) -> None:
     if expected is not None and w.shape != (expected,):
         raise InvalidInput(f"{loss.name} has dimension {expected}, but {w.size} were given.")
     try:
-        value = jax.eval_shape(loss, w)
+        value = _evaluate(loss, w)
     except Exception as error:
         raise ComputationFailed(
             f"the loss failed on a point of dimension {w.size}: "
@@ -30,6 +30,11 @@ def check_loss(loss: Callable, w) -> None:
         raise ComputationFailed(f"the loss must return a scalar, but returns shape {shape}.")
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise ComputationFailed(f"the loss must return a real number, but returns {value.dtype}.")
-    if not np.isfinite(float(loss(w))):
+    if not np.isfinite(float(value)):
         where = ", ".join(f"{coordinate:g}" for coordinate in np.asarray(w))
-        raise ComputationFailed(f"the loss is {float(loss(w))} at ({where}).")
+        raise ComputationFailed(f"the loss is {float(value)} at ({where}).")
+
+
+@eqx.filter_jit
+def _evaluate(loss: Callable, w):
+    return loss(w)

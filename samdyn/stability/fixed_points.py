@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from ..dynamics.flow import Flow
+from ..dynamics.flow import Flow, Gradient
 from ..dynamics.perturbation import GD
 from ..errors import InvalidInput
 from ..losses.check import check_loss
@@ -115,7 +115,7 @@ def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
     w = jnp.asarray(w, dtype=float)
     check_loss(flow.loss, w)
     longest = jnp.asarray(0.1 * (1 + float(jnp.linalg.norm(w))))
-    fields = [jax.grad(flow.loss), flow.field]
+    fields = [Gradient(flow.loss), flow.field]
     ends = np.concatenate([newton(field, w[None], longest) for field in fields])
     if not np.all(np.isfinite(ends)):
         ends = ends[np.all(np.isfinite(ends), axis=1)]
@@ -140,7 +140,7 @@ def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
     cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
     reach = 1 + float(np.linalg.norm(w))
     starts = np.concatenate([w[None], *(w + k * reach * (2 * cloud - 1) for k in (0.03, 0.3, 3))])
-    fields = [jax.grad(flow.loss)]
+    fields = [Gradient(flow.loss)]
     if not isinstance(flow.perturbation, GD):
         fields.append(flow.field)
     found = [newton(field, jnp.asarray(_pad(starts)), jnp.asarray(0.1 * reach)) for field in fields]
@@ -179,7 +179,7 @@ class _Search:
 
     def _round(self, starts) -> bool:
         """One batch of starts; True if it brought a new isolated point."""
-        gradient = jax.grad(self.flow.loss)
+        gradient = Gradient(self.flow.loss)
         if isinstance(self.flow.perturbation, GD):
             return self._add(gradient, starts, "critical")
         centre = self.box.mean(axis=1)
@@ -291,7 +291,7 @@ def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -
     def check(field, some):
         return check_degree(field, box, np.array([p.w for p in some]).reshape(-1, len(box)), curves)
 
-    checks = [check(jax.grad(flow.loss), critical)]
+    checks = [check(Gradient(flow.loss), critical)]
     if not isinstance(flow.perturbation, GD):
         checks.append(check(flow.field, isolated))
     return checks
@@ -338,7 +338,7 @@ def _facts(flow: Flow, points: np.ndarray) -> _Facts:
     values = jax.tree.map(
         lambda x: np.asarray(x)[: len(points)], _measure(flow, jnp.asarray(padded))
     )
-    gradient_norm, residual, curvature, hessian, jacobian = values
+    _, gradient_norm, residual, curvature, hessian, jacobian = values
     defined = np.all(np.isfinite(hessian) & np.isfinite(jacobian), axis=(1, 2))
     hessian, jacobian = (np.where(defined[:, None, None], m, 0) for m in (hessian, jacobian))
     residual = np.where(defined, residual, np.inf)
@@ -391,7 +391,7 @@ def _jacobians(field, points):
 
 @eqx.filter_jit
 def _measure(flow: Flow, points):
-    """Gradient norm, field norm, curvature scale, Hessian, Jacobian of the field.
+    """Loss, gradient norm, field norm, curvature scale, Hessian, Jacobian of the field.
 
     NumPy factorises the matrices: jaxlib 0.10.1 can stall for ever when a large batch holds
     more than one kind of LAPACK call.
@@ -406,6 +406,7 @@ def _measure(flow: Flow, points):
         here = hessian(w)
         curvature = jnp.maximum(jnp.max(jnp.abs(nearby)), jnp.max(jnp.abs(here)))
         return (
+            flow.loss(w),
             jnp.linalg.norm(gradient(w)),
             jnp.linalg.norm(flow.field(w)),
             curvature,
@@ -419,7 +420,7 @@ def _measure(flow: Flow, points):
 def _describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> tuple[FixedPoint, float]:
     """The fixed point at w, and the size that its residual is to be compared with."""
     w = jnp.asarray(w)
-    gradient_norm, residual, curvature, hessian, _ = (
+    value, gradient_norm, residual, curvature, hessian, _ = (
         np.asarray(x)[0] for x in _measure(flow, w[None])
     )
     eigenvalues = np.linalg.eigvalsh(hessian)
@@ -429,7 +430,7 @@ def _describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> tuple[Fixed
     critical_type = _critical_type(eigenvalues, float(curvature)) if kind == "critical" else None
     point = FixedPoint(
         np.asarray(w),
-        float(flow.loss(w)),
+        float(value),
         float(gradient_norm),
         float(residual),
         kind,
