@@ -232,7 +232,7 @@ class _Follower:
         names[~slides] = flow_verdict_names(-point.hessian_eigenvalues[None].astype(complex))[0]
         self._add(point, ws, names, leading, None)
         for i in np.flatnonzero(slides[:-1] & (names[:-1] != names[1:])):
-            self._record(self._sliding_change(w, i, names), self.grid, names, "sliding")
+            self._record(self._sliding_change(w, int(i), names), self.grid, names, "sliding")
 
     def _sliding_change(self, w, i: int, names) -> Crossing:
         """Bisection on the verdict itself between two radii of the grid."""

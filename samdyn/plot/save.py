@@ -1,0 +1,48 @@
+"""Write a figure to a file; the ending of the name picks the format."""
+
+import os
+import pathlib
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from ..errors import InvalidInput
+from .style import STYLE
+
+# No dates and no versions inside: the same figure is the same bytes.
+_METADATA = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def check_target(path: str | os.PathLike) -> pathlib.Path:
+    """`path`, if a figure could be written there; else `InvalidInput` says what is wrong.
+
+    Call it before a long computation, so that a typing error does not waste it.
+    """
+    target = pathlib.Path(path)
+    if target.suffix.lower().removeprefix(".") not in _METADATA:
+        raise InvalidInput(
+            f"a figure's name must end in .svg, .png or .pdf, but {str(target)!r} does not."
+        )
+    if not target.parent.is_dir():
+        raise InvalidInput(f"there is no folder {str(target.parent)!r} to write a figure into.")
+    if target.is_dir():
+        raise InvalidInput(f"{str(target)!r} is a folder, so no figure can be written there.")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise InvalidInput(f"{str(target)!r} cannot be written: permission denied.")
+    return target
+
+
+def save(figure: Figure, path: str | os.PathLike) -> pathlib.Path:
+    """Write `figure` and return its path. `InvalidInput` if the target does not allow it."""
+    target = check_target(path)
+    kind = target.suffix.lower().removeprefix(".")
+    try:
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(target, format=kind, metadata=_METADATA[kind])
+    except OSError as error:
+        raise InvalidInput(f"{str(target)!r} cannot be written: {error.strerror}.") from error
+    return target

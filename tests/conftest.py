@@ -1,0 +1,12 @@
+"""Every test runs in float64, with shapes and dtypes of samdyn checked at each call."""
+
+import jax
+import jaxtyping
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_num_cpu_devices", 2)
+
+# Before samdyn is imported: its annotations become run-time checks.
+jaxtyping.install_import_hook("samdyn", "beartype.beartype")

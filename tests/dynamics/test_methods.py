@@ -1,0 +1,51 @@
+"""The command line's names give the objects they stand for."""
+
+import pytest
+
+from samdyn.dynamics.methods import METHODS, perturbation
+from samdyn.dynamics.perturbation import (
+    ASAM,
+    GD,
+    SAM,
+    USAM,
+    MultiStep,
+    PerturbedLossGradient,
+)
+from samdyn.errors import InvalidInput
+
+
+def test_every_name_gives_its_class_and_radius():
+    for name, kind in [("gd", GD), ("sam", SAM), ("usam", USAM), ("asam", ASAM)]:
+        made = perturbation(name, 0.25)
+        assert type(made) is kind
+        assert float(made.radius) == (0 if kind is GD else 0.25)
+    made = perturbation("samgrad", 0.25)
+    assert type(made) is PerturbedLossGradient
+    assert type(made.base) is USAM
+    assert float(made.radius) == 0.25
+
+
+@pytest.mark.parametrize(("name", "base", "steps"), [("sam-3", SAM, 3), ("usam-12", USAM, 12)])
+def test_a_number_behind_the_name_is_the_number_of_ascents(name, base, steps):
+    made = perturbation(name, 0.25)
+    assert type(made) is MultiStep
+    assert (type(made.base), made.steps) == (base, steps)
+    assert float(made.radius) == 0.25
+
+
+@pytest.mark.parametrize(
+    "name", ["sgd", "", "SAM", "sam-0", "sam-", "sam-x", "gd-2", "asam-2", "sam-1.5"]
+)
+def test_an_unknown_name_lists_what_is_accepted(name):
+    with pytest.raises(InvalidInput) as caught:
+        perturbation(name, 0.1)
+    assert str(caught.value) == (
+        f"there is no method {name!r}. Accepted: gd, sam, usam, asam, samgrad, sam-K, usam-K."
+    )
+    assert all(method in str(caught.value) for method in METHODS)
+
+
+def test_a_bad_radius_is_refused_for_every_method_that_has_one():
+    for name in ("sam", "usam", "asam", "samgrad", "sam-2"):
+        with pytest.raises(InvalidInput, match="rho must be"):
+            perturbation(name, -1.0)

@@ -1,0 +1,185 @@
+"""Basins against a plain loop, closed forms, and at awkward sizes on one and two devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from samdyn import (
+    GD,
+    SAM,
+    USAM,
+    ComputationFailed,
+    HeavyBall,
+    InvalidInput,
+    StepMap,
+    basins,
+    capture_threshold,
+    get_loss,
+    iterate,
+)
+from samdyn.stability import lockstep
+from samdyn.stability.basins import wilson
+
+SQUARE = [(-2.0, 2.0), (-2.0, 2.0)]
+
+
+def test_gradient_descent_splits_the_double_well_in_half():
+    result = basins(get_loss("double-well-2d"), GD(), box=SQUARE, grid=40, learning_rate=0.05)
+    left, right = result.attractors
+    assert (left.fraction, right.fraction) == (0.5, 0.5)
+    assert np.all((result.labels == left.id) == (np.arange(40) < 20)[:, None])
+    assert result.undecided == result.diverged == result.left_box == 0
+
+
+def test_a_start_on_the_stable_manifold_ends_at_the_saddle():
+    result = basins(get_loss("double-well-2d"), GD(), box=SQUARE, grid=41, learning_rate=0.05)
+    saddle = next(a for a in result.attractors if a.critical_type == "saddle")
+    assert np.all(result.labels[20] == saddle.id)
+    assert saddle.fraction == pytest.approx(1 / 41)
+
+
+def test_sam_gives_the_saddle_a_basin_of_positive_area():
+    result = basins(get_loss("double-well-2d"), SAM(0.3), box=SQUARE, grid=100, learning_rate=0.01)
+    saddle = next(a for a in result.attractors if a.critical_type == "saddle")
+    assert 0.05 < saddle.fraction < 0.15
+    assert saddle.ci95[0] < saddle.fraction < saddle.ci95[1]
+
+
+def test_labels_agree_with_single_runs():
+    loss, method = get_loss("himmelblau"), SAM(0.2)
+    box, eta = [(-5.0, 5.0)] * 2, 1e-3
+    result = basins(loss, method, box=box, grid=6, learning_rate=eta)
+    centres = -5 + 10 * (np.arange(6) + 0.5) / 6
+    step_map = StepMap(loss, method, eta)
+    for i, x in enumerate(centres):
+        for j, y in enumerate(centres):
+            end = np.asarray(iterate(step_map, jnp.array([x, y]), 20_000).w)
+            label = int(result.labels[i, j])
+            if label >= 0:
+                assert np.linalg.norm(end - result.attractors[label].w) < 0.1
+            elif label == -2:
+                assert not np.all(np.isfinite(end))
+
+
+def test_codes_for_divergence_the_box_and_the_undecided():
+    parabola = basins(
+        get_loss("styblinski-tang-1d"), GD(), box=[(-5.0, 5.0)], grid=64, learning_rate=1.5
+    )
+    assert parabola.diverged > 0.9
+    slow = basins(get_loss("beale"), GD(), box=SQUARE, grid=8, learning_rate=1e-9, steps=10)
+    assert slow.undecided == 1
+    away = basins(
+        get_loss("double-well-2d"),
+        GD(),
+        box=[(0.1, 0.6), (-0.2, 0.2)],
+        grid=8,
+        learning_rate=0.05,
+    )
+    assert away.left_box == 1
+
+
+def test_hallucinated_attractors_have_basins():
+    result = basins(
+        get_loss("double-well"), SAM(1.5), box=[(-2.0, 2.0)], grid=64, learning_rate=0.01
+    )
+    kinds = {a.kind for a in result.attractors}
+    assert kinds == {"hallucinated"}
+    assert sum(a.fraction for a in result.attractors) == 1
+
+
+def test_an_interrupted_run_keeps_what_it_has():
+    def stop(_):
+        raise KeyboardInterrupt
+
+    result = basins(get_loss("beale"), GD(), box=SQUARE, grid=16, learning_rate=1e-5, progress=stop)
+    assert result.interrupted
+    assert result.path_steps == 16 * 16 * 128
+
+
+def test_progress_is_reported_up_to_the_end():
+    seen = []
+    basins(
+        get_loss("double-well-2d"),
+        GD(),
+        box=SQUARE,
+        grid=8,
+        learning_rate=0.05,
+        progress=seen.append,
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+@pytest.mark.parametrize("rows", [1, 999, 16385, 32769])
+def test_lockstep_equals_a_vmapped_loop_on_one_and_two_devices(rows, monkeypatch):
+    step_map = StepMap(get_loss("beale"), SAM(0.3), 1e-4, HeavyBall(0.5))
+    starts = np.random.default_rng(rows).uniform(-2, 2, (rows, 2))
+    states = jax.tree.map(np.asarray, jax.vmap(step_map.init)(jnp.asarray(starts)))
+    before, after = lockstep.advance(step_map, states, 7)
+    plain = states
+    for _ in range(6):
+        plain = jax.vmap(step_map)(jax.tree.map(jnp.asarray, plain))
+    np.testing.assert_allclose(before, plain.w, rtol=1e-12, atol=1e-13)
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    alone = lockstep.advance(step_map, states, 7)
+    np.testing.assert_array_equal(before, alone[0])
+    np.testing.assert_array_equal(after.w, alone[1].w)
+    few = rows // 2 + 1
+    part = lockstep.advance(step_map, jax.tree.map(lambda leaf: leaf[:few], states), 7)
+    np.testing.assert_array_equal(part[1].w, after.w[:few])
+
+
+def test_wilson_covers_at_its_nominal_rate():
+    """Exact coverage for n = 400, p = 0.07, summed over the binomial: between 93 % and 97 %."""
+    from scipy.stats import binom
+
+    hits = np.arange(401)
+    inside = [low <= 0.07 <= high for low, high in (wilson(int(k), 400) for k in hits)]
+    assert 0.93 < float(np.sum(binom.pmf(hits, 400, 0.07)[inside])) < 0.97
+
+
+def test_beale_start_is_captured_from_0_3027():
+    result = capture_threshold(
+        get_loss("beale"),
+        SAM(0.1),
+        start=[1.0, 2.0],
+        target=[0.0, 1.0],
+        rho=(0.0, 1.0),
+        learning_rate=1.25e-5,
+        steps=87_683,
+    )
+    assert round(result.rho, 4) == 0.3027
+    assert result.high - result.low <= 1e-6 * result.high
+    assert result.monotone
+
+
+def test_capture_in_one_dimension_sets_in_at_the_distance():
+    """λ < 0 in 1-D: captured within ρ of the point, whatever λ."""
+    result = capture_threshold(
+        get_loss("double-well"),
+        SAM(0.1),
+        start=[0.05],
+        target=[0.0],
+        rho=(0.0, 0.3),
+        learning_rate=1e-5,
+        steps=2_000_000,
+        within=0.02,
+        rtol=1e-4,
+    )
+    assert result.rho == pytest.approx(0.05, rel=0.02)
+
+
+def test_a_range_without_onset_fails_in_words():
+    settings = {"start": [1.0, 2.0], "target": [0.0, 1.0], "learning_rate": 1e-4, "steps": 2000}
+    with pytest.raises(ComputationFailed, match="at no radius"):
+        capture_threshold(get_loss("beale"), USAM(0.1), rho=(0.0, 1e-4), **settings)
+    with pytest.raises(InvalidInput, match="low < high"):
+        capture_threshold(get_loss("beale"), SAM(0.1), rho=(0.5, 0.1), **settings)
+
+
+@pytest.mark.parametrize("bad", [{"grid": 0}, {"grid": 10_000}, {"steps": 0}])
+def test_bad_settings_are_refused(bad):
+    settings = {"box": SQUARE, "grid": 4, "learning_rate": 0.1} | bad
+    with pytest.raises(InvalidInput):
+        basins(get_loss("saddle"), GD(), **settings)
