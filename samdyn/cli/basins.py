@@ -52,7 +52,7 @@ def run(args) -> int:
 
 
 def _basins(args, loss, method, name: str):
-    from ..stability.basins import basins
+    from ..attractors.basins import basins
 
     progress = Progress(f"basins of {name}")
     result = basins(

@@ -17,7 +17,7 @@ def add_to(commands) -> None:
 
 def run(args) -> int:
     from ..losses.registry import get_loss, loss_names
-    from ..stability.tables import columns
+    from ..attractors.tables import columns
 
     rows = [["name", "dim", "points", "formula", "box", "source"]]
     entries = []

@@ -24,7 +24,7 @@ def add_to(commands) -> None:
 
 def run(args) -> int:
     start_jax(args)
-    from ..stability.report import stability
+    from ..attractors.report import stability
 
     loss, method = loss_of(args), method_of(args.method, args.rho)
     if args.at is None:

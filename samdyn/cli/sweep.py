@@ -30,7 +30,7 @@ def run(args) -> int:
     figure_target(args)
     import numpy as np
 
-    from ..stability.sweep import sweep
+    from ..attractors.sweep import sweep
 
     loss = loss_of(args)
     low, high, number = args.rho

@@ -67,7 +67,7 @@ def _run(args, loss, method) -> dict[str, Any]:
     from ..dynamics.flow import Flow
     from ..dynamics.iterate import STATUS, describe_tail, iterate
     from ..dynamics.step_map import StepMap
-    from ..stability.fixed_points import nearest_fixed_point
+    from ..attractors.fixed_points import nearest_fixed_point
 
     step_map = StepMap(loss, method, args.lr, args.momentum)
     within, target = args.until_within or (0.0, None)
@@ -128,7 +128,7 @@ def _draw(args, loss, method) -> None:
 
 
 def _text(result: dict[str, Any]) -> str:
-    from ..stability.tables import columns, point_text
+    from ..attractors.tables import columns, point_text
 
     rows = [["step", "w"]]
     rows += [[str(step), point_text(w)] for step, w in result["checkpoints"]]

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..attractors.report import PointStability
 from ..dynamics.flow import Flow
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import iterate
 from ..dynamics.step_map import StepMap
-from ..stability.report import PointStability
 
 BETWEEN = 4  # points on a curve for each step of the solver
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn

@@ -18,8 +18,8 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 from matplotlib.patheffects import Normal, withStroke
 
+from ..attractors.report import PointStability, Stability
 from ..dynamics.flow import Flow
-from ..stability.report import PointStability, Stability
 from .curves import eigenpairs
 from .style import BLACK, PURPLE, VERMILION, axes_legend, new_axes, require_plane, styled
 

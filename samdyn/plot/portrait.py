@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import Normal, withStroke
 
+from ..attractors.fixed_points import as_box
+from ..attractors.report import Stability, stability
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import GD, AbstractPerturbation
 from ..dynamics.step_map import StepMap
 from ..errors import InvalidInput
 from ..losses.check import check_loss
-from ..stability.fixed_points import as_box
-from ..stability.report import Stability, stability
 from .curves import Manifold, flow_curves, iterates
 from .fields import draw_contours, draw_nullclines, draw_streamlines
 from .markers import mark_points

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, withStroke
 from matplotlib.ticker import MaxNLocator
 
+from ..attractors.fixed_points import as_box
 from ..errors import InvalidInput
 from ..losses.check import check_loss
-from ..stability.fixed_points import as_box
 from .fields import sample
 from .style import CYCLE, METHOD_COLOURS, figure_legend, require_plane, styled
 

@@ -14,7 +14,7 @@ from samdyn.dynamics.step_map import OptaxStepMap, StepMap, state_jacobian
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic
 from samdyn.losses.registry import get_loss
-from samdyn.stability.thresholds import stable_curvatures
+from samdyn.attractors.thresholds import stable_curvatures
 
 RATE = 0.05
 CURVATURES = np.array([3.0, -1.0])

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from samdyn.attractors.fixed_points import Completeness, FixedPoint
+from samdyn.attractors.report import PointStability, Stability
+from samdyn.attractors.verdict import Verdict
 from samdyn.dynamics.flow import Flow
 from samdyn.dynamics.perturbation import GD, SAM
 from samdyn.errors import InvalidInput
 from samdyn.plot.markers import attracting_direction, draw_fixed_points, draw_mark, mark_of
 from samdyn.plot.style import new_axes
-from samdyn.stability.fixed_points import Completeness, FixedPoint
-from samdyn.stability.report import PointStability, Stability
-from samdyn.stability.verdict import Verdict
 
 
 def tilted(w):

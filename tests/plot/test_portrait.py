@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from samdyn.attractors.fixed_points import FixedPoint
+from samdyn.attractors.report import PointStability
+from samdyn.attractors.verdict import Verdict
 from samdyn.dynamics.flow import Flow
 from samdyn.dynamics.perturbation import GD, SAM, USAM
 from samdyn.dynamics.step_map import StepMap
@@ -11,9 +14,6 @@ from samdyn.losses.registry import get_loss
 from samdyn.plot.curves import flow_curves, follow, iterates
 from samdyn.plot.fields import contour_levels, nullclines
 from samdyn.plot.portrait import portrait
-from samdyn.stability.fixed_points import FixedPoint
-from samdyn.stability.report import PointStability
-from samdyn.stability.verdict import Verdict
 
 SADDLE = get_loss("saddle")
 BOX = np.array([[-2.0, 2.0], [-2.0, 2.0]])

@@ -18,8 +18,8 @@ from samdyn import (
     get_loss,
     iterate,
 )
-from samdyn.stability import lockstep
-from samdyn.stability.basins import wilson
+from samdyn.attractors import lockstep
+from samdyn.attractors.basins import wilson
 
 SQUARE = [(-2.0, 2.0), (-2.0, 2.0)]
 

@@ -137,22 +137,27 @@ def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
     Starts lie within 0.03, 0.3 and 3 times 1 + ‖w‖; None if no start leads to a fixed point.
     """
     w = np.asarray(w, dtype=float)
-    cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
     reach = 1 + float(np.linalg.norm(w))
-    starts = np.concatenate([w[None], *(w + k * reach * (2 * cloud - 1) for k in (0.03, 0.3, 3))])
+    found = zeros_around(flow, w, [0.03 * reach, 0.3 * reach, 3 * reach])
+    if not len(found):
+        return None
+    return _describe(flow, found[np.argmin(np.linalg.norm(found - w, axis=1))])[0]
+
+
+def zeros_around(flow: Flow, w: np.ndarray, reaches: list[float]) -> np.ndarray:
+    """Fixed points (n, d), some more than once, by Newton from cubes of these half-widths at w."""
+    cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
+    starts = np.concatenate([w[None], *(w + reach * (2 * cloud - 1) for reach in reaches)])
     fields = [Gradient(flow.loss)]
     if not isinstance(flow.perturbation, GD):
         fields.append(flow.field)
-    found = [newton(field, jnp.asarray(_pad(starts)), jnp.asarray(0.1 * reach)) for field in fields]
-    ends = np.concatenate([w[None], *(np.asarray(x) for x in found)])
+    longest = jnp.asarray(0.1 * reaches[-1])
+    found = [np.asarray(newton(field, jnp.asarray(_pad(starts)), longest)) for field in fields]
+    ends = np.concatenate([w[None], *found])
     ends = ends[np.all(np.isfinite(ends), axis=1)]
     facts = _facts(flow, ends)
     zero = facts.gradient_norm <= RESIDUAL * facts.size
-    zero |= facts.residual <= RESIDUAL * facts.field_size
-    if not np.any(zero):
-        return None
-    ends = ends[zero]
-    return _describe(flow, ends[np.argmin(np.linalg.norm(ends - w, axis=1))])[0]
+    return ends[zero | (facts.residual <= RESIDUAL * facts.field_size)]
 
 
 class _Search:

@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..dynamics.flow import Flow
 from ..dynamics.iterate import BLOCK, run_steps
 from ..dynamics.momentum import NoMomentum
 from ..dynamics.step_map import AbstractStepMap, StepMap, flat_step
+from .fixed_points import zeros_around
 from .sliding import unit_directions
 from .thresholds import period_two_amplitude, trap_threshold
 from .verdict import Verdict
@@ -25,6 +27,7 @@ STARTS = 64
 START_DISTANCE = 0.05  # of ρ
 LONGEST = 400_000  # steps
 SETTLING = 40.0  # e-folds of the slowest direction that a run is given
+RESTING = 1e-12  # of the reach: a shorter step is rounding
 ALTERNATES = 1e-2  # drift over two steps, relative to one, below which Newton looks for an orbit
 
 
@@ -42,15 +45,13 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
 
     Starts at 0.05ρ from c, in many directions, run until the slowest direction of the local
     linear part has had 40 e-folds (at most 400,000 steps). A run has escaped once it is farther
-    from c than it could stay if it were held there.
+    from c than it could stay if it were held there, or ends at or around another fixed point.
     """
     eigenvalues = np.linalg.eigvalsh(np.asarray(jax.hessian(step_map.loss)(c)))
     eta = float(step_map.learning_rate)
     reach = _reach(step_map, eigenvalues, rho)
     ends, tails = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
-    held = np.all(np.isfinite(ends), axis=1) & (
-        np.linalg.norm(ends - np.asarray(c), axis=1) < reach
-    )
+    held = _held(step_map, np.asarray(c), ends, tails, reach)
     theory = _theory(step_map, eigenvalues, eta)
     share = float(np.mean(held))
     run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
@@ -74,6 +75,22 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
     name = "attractor" if share == 1 else "saddle"
     text = f"chaotic: the orbit stays bounded without settling; {run}{theory}"
     return Verdict(name, text, orbit="chaotic", amplitude=spread)
+
+
+def _held(step_map: StepMap, c: np.ndarray, ends, tails, reach: float) -> np.ndarray:
+    """Which runs (n,) stayed about c: in reach, not at rest, and nearest to c of all fixed points.
+
+    SAM never rests at a critical point, so a run at rest has found a hallucinated one.
+    """
+    near = np.all(np.isfinite(ends), axis=1) & (np.linalg.norm(ends - c, axis=1) < reach)
+    moving = np.linalg.norm(tails[:, -1] - tails[:, -2], axis=1) > RESTING * reach
+    flow = Flow(step_map.loss, step_map.perturbation)
+    others = zeros_around(flow, c, [0.1 * reach, reach])
+    others = others[np.linalg.norm(others - c, axis=1) > 1e-6 * reach]
+    middle = tails.mean(axis=1)
+    gaps = np.linalg.norm(middle[:, None] - others[None], axis=-1)
+    nearest = np.linalg.norm(middle - c, axis=1) <= np.min(gaps, axis=1, initial=np.inf)
+    return near & moving & nearest
 
 
 def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samdyn import GD, SAM, USAM, Flow, InvalidInput, fixed_points, get_loss, loss_names
-from samdyn.stability.fixed_points import (
+from samdyn.attractors.fixed_points import (
     as_box,
     completeness,
     degree_checks,

@@ -48,7 +48,8 @@ def _three(matrix):
     unit = jnp.where(size > 0, size, 1)
     centred = (matrix - mean * jnp.eye(3, dtype=matrix.dtype)) / unit
     p, q = jnp.trace(centred @ centred) / 2, _determinant(centred)
-    roots = unit * jnp.where((q / 2) ** 2 <= (p / 3) ** 3, _three_real(p, q), _one_real(p, q))
+    three = (q / 2) ** 2 <= (p / 3) ** 3
+    roots = _complex(unit) * jnp.where(three, _three_real(p, q), _one_real(p, q))
     symmetric = jnp.max(jnp.abs(matrix - matrix.T)) <= 8 * jnp.finfo(matrix.dtype).eps * size
     return jnp.where(symmetric, _complex(_three_symmetric(matrix)), roots + _complex(mean))
 
@@ -95,7 +96,7 @@ def _determinant(m):
 
 
 def _many(matrix):
-    dtype = jnp.result_type(matrix.dtype, jnp.complex64)
+    dtype = jnp.complex128 if matrix.dtype == jnp.float64 else jnp.complex64
 
     def on_host(matrix):
         shape = jax.ShapeDtypeStruct(matrix.shape[:-1], dtype)
