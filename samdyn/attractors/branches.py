@@ -208,7 +208,7 @@ def hallucinated_branch(
     names = flow_verdict_names(found.eigenvalues).astype(object)
     names[at_fold(stretch, grid)] = "degenerate"
     verdict = tuple(str(name) if there else None for name, there in zip(names, exists, strict=True))
-    leading = np.where(exists, np.max(found.eigenvalues.real, axis=1), np.nan)
+    leading = np.where(exists, np.max(np.real(found.eigenvalues), axis=1), np.nan)
     radius = found.spectral_radius
     radius = None if radius is None else np.where(exists, radius, np.nan)
     return Branch("hallucinated", None, w, verdict, leading, radius)

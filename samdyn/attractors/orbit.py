@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..dynamics.flow import Flow
-from ..dynamics.iterate import BLOCK, run_steps
+from ..dynamics.iterate import Run, run_steps
 from ..dynamics.momentum import NoMomentum
 from ..dynamics.step_map import AbstractStepMap, StepMap, flat_step
 from .fixed_points import zeros_around
 from .sliding import unit_directions
+from .spectrum import hessian_at
 from .thresholds import period_two_amplitude, trap_threshold
 from .verdict import Verdict
 
@@ -47,10 +48,11 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
     linear part has had 40 e-folds (at most 400,000 steps). A run has escaped once it is farther
     from c than it could stay if it were held there, or ends at or around another fixed point.
     """
-    eigenvalues = np.linalg.eigvalsh(np.asarray(jax.hessian(step_map.loss)(c)))
+    eigenvalues = np.linalg.eigvalsh(np.asarray(hessian_at(step_map.loss, c)))
     eta = float(step_map.learning_rate)
     reach = _reach(step_map, eigenvalues, rho)
-    ends, tails = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
+    runs = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
+    ends, tails = np.asarray(runs.w), np.asarray(runs.tail)
     held = _held(step_map, np.asarray(c), ends, tails, reach)
     theory = _theory(step_map, eigenvalues, eta)
     share = float(np.mean(held))
@@ -58,13 +60,13 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
     if not np.any(held):
         name = "repeller" if np.all(eigenvalues < 0) else "saddle"
         return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
-    orbit = _refined_orbit(step_map, c, tails[held], reach)
+    orbit = _refined_orbit(step_map, c, runs, held, reach)
     if orbit is not None and orbit.spectral_radius < 1:
         text = (
             f"period-2: SAM alternates at ±{orbit.amplitude:.6g} about the point, two steps "
             f"contract by {orbit.spectral_radius:.6g}; {run}{theory}"
         )
-        return Verdict("attractor", text, orbit="period-2", amplitude=orbit.amplitude)
+        return Verdict("attractor", text, orbit="period-2", amplitude=orbit.amplitude, period=2)
     if orbit is not None and share < 1:
         text = (
             f"escapes: the period-2 orbit at ±{orbit.amplitude:.6g} is unstable (two steps grow "
@@ -73,8 +75,20 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
         return Verdict("saddle", text, orbit="escapes")
     spread = float(np.max(np.linalg.norm(tails[held] - np.asarray(c), axis=-1)))
     name = "attractor" if share == 1 else "saddle"
-    text = f"chaotic: the orbit stays bounded without settling; {run}{theory}"
-    return Verdict(name, text, orbit="chaotic", amplitude=spread)
+    period = _period(tails[held][0])
+    word = "chaotic" if period is None else f"period-{period}"
+    text = f"{word}: the orbit stays bounded, up to {spread:.4g} away; {run}{theory}"
+    return Verdict(name, text, orbit="chaotic", amplitude=spread, period=period)
+
+
+def _period(tail: np.ndarray) -> int | None:
+    """The period, up to a quarter of the tail (n, d), if the run repeats itself."""
+    for period in range(1, len(tail) // 4 + 1):
+        gap = np.max(np.linalg.norm(tail[period:] - tail[:-period], axis=1))
+        step = np.min(np.linalg.norm(np.diff(tail, axis=0), axis=1))
+        if gap <= 1e-6 * step:
+            return period
+    return None
 
 
 def _held(step_map: StepMap, c: np.ndarray, ends, tails, reach: float) -> np.ndarray:
@@ -106,14 +120,13 @@ def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
     return 2 * rho * (1 + alternation + s / (1 - float(gamma)))
 
 
-def _run_starts(step_map, c, rho, eta, eigenvalues, reach):
+def _run_starts(step_map, c, rho, eta, eigenvalues, reach) -> Run:
     directions = unit_directions(np.diag(eigenvalues))
     chosen = np.random.default_rng(2).choice(len(directions), min(STARTS, len(directions)), False)
     starts = jnp.asarray(np.asarray(c) + START_DISTANCE * rho * directions[chosen], c.dtype)
     slowest = eta * float(np.min(np.abs(eigenvalues)))
     steps = int(np.clip(SETTLING / slowest, 2000, LONGEST))
-    runs = _iterate_all(step_map, starts, jnp.asarray(steps), c, jnp.asarray(reach, c.dtype))
-    return np.asarray(runs.w), np.asarray(runs.tail)
+    return _iterate_all(step_map, starts, jnp.asarray(steps), c, jnp.asarray(reach, c.dtype))
 
 
 class _StopsOutside(AbstractStepMap):
@@ -147,33 +160,26 @@ def _iterate_all(step_map, starts, steps, c, reach):
     return jax.vmap(lambda start: run_steps(bounded, start, steps, none))(starts)
 
 
-def _refined_orbit(step_map, c, tails, reach) -> PeriodTwo | None:
-    """The period-2 orbit near the tails that alternate, if Newton confirms one."""
+def _refined_orbit(step_map, c, runs: Run, held, reach) -> PeriodTwo | None:
+    """The period-2 orbit near the held runs that alternate, if Newton confirms one."""
+    tails = np.asarray(runs.tail)
     one = np.linalg.norm(tails[:, 1:] - tails[:, :-1], axis=-1).min(axis=1)
     two = np.linalg.norm(tails[:, 2:] - tails[:, :-2], axis=-1).max(axis=1)
-    alternating = (two <= ALTERNATES * one) & (one > 0)
-    if not np.any(alternating):
+    alternating = np.flatnonzero(held & (two <= ALTERNATES * one) & (one > 0))
+    if not alternating.size:
         return None
-    start = tails[alternating][0, BLOCK - 2 :]
-    points, radius = _polish_orbit(step_map, jnp.asarray(start[-1]), jnp.asarray(start[-2]))
-    points = np.asarray(points)
+    row = alternating[0]
+    state = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[row]), runs.state)
+    results = _newton_on_two_steps(step_map, state)
+    v, other, jacobian = (np.asarray(x) for x in results)
+    if not np.all(np.isfinite(jacobian)):
+        return None
+    points = np.stack([v[: c.size], other[: c.size]])
     amplitude = float(np.linalg.norm(points[0] - points[1])) / 2
     near = np.all(np.linalg.norm(points - np.asarray(c), axis=1) < reach)
-    if not near or not np.isfinite(amplitude) or amplitude <= 1e-3 * float(one[alternating][0]):
+    if not near or amplitude <= 1e-3 * float(one[row]):
         return None
-    return PeriodTwo(points, amplitude, float(radius))
-
-
-def _polish_orbit(step_map: StepMap, w, before):
-    """Newton on two steps of the full state; (points (2, d), spectral radius of two steps)."""
-    state = step_map.init(w)
-    if not isinstance(step_map.momentum, NoMomentum):
-        state = state._replace(memory=(before - w) / step_map.learning_rate)
-    v, other, jacobian = _newton_on_two_steps(step_map, state)
-    radius = (
-        np.max(np.abs(np.linalg.eigvals(np.asarray(jacobian)))) if _finite(jacobian) else np.nan
-    )
-    return jnp.stack([v[: w.size], other[: w.size]]), radius
+    return PeriodTwo(points, amplitude, float(np.max(np.abs(np.linalg.eigvals(jacobian)))))
 
 
 @eqx.filter_jit
@@ -187,10 +193,6 @@ def _newton_on_two_steps(step_map: StepMap, state):
 
     v = jax.lax.fori_loop(0, 12, correct, flat)
     return v, step(v), jax.jacfwd(twice)(v)
-
-
-def _finite(array) -> bool:
-    return bool(np.all(np.isfinite(np.asarray(array))))
 
 
 def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:

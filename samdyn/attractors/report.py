@@ -59,7 +59,12 @@ class Stability(eqx.Module):
 
     points: tuple[PointStability, ...]
     complete: Completeness
-    perturbation: AbstractPerturbation
+    flow: Flow
+
+    @property
+    def perturbation(self) -> AbstractPerturbation:
+        """The method that was judged."""
+        return self.flow.perturbation
 
     def to_dict(self) -> dict[str, Any]:
         """The result object of `samdyn stability --json`."""
@@ -81,7 +86,7 @@ class Stability(eqx.Module):
         """The fixed points in the plane, marked by the house convention (2-D losses)."""
         from ..plot.markers import draw_fixed_points
 
-        return draw_fixed_points(self, ax)
+        return draw_fixed_points(self, ax, self.flow.loss)
 
 
 def stability(
@@ -113,7 +118,7 @@ def stability(
     if learning_rate is not None:
         step_map = StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
     judged = tuple(judge(flow, point, step_map) for point in found)
-    return Stability(judged, complete, perturbation)
+    return Stability(judged, complete, flow)
 
 
 def judge(flow: Flow, point: FixedPoint, step_map: StepMap | None = None) -> PointStability:
@@ -211,4 +216,5 @@ def _map_dict(verdict: Verdict) -> dict[str, Any]:
     }
     if verdict.orbit is not None:
         result |= {"orbit": verdict.orbit, "amplitude": verdict.amplitude}
+        result["period"] = verdict.period
     return result

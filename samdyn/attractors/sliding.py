@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import PerturbedLossGradient
+from .spectrum import hessian_at
 from .verdict import Verdict
 
 DIRECTIONS = 2048
@@ -64,8 +65,8 @@ def sliding_verdict(flow: Flow, c: Float[Array, " d"], rho: float) -> Verdict:
 
 def _local_frame(flow: Flow, c) -> tuple[Array, Array]:
     """The Hessian at c and the directions that are sampled there."""
-    hessian = jax.hessian(flow.loss)(c)
-    return hessian, jnp.asarray(unit_directions(np.asarray(hessian)), c.dtype)
+    matrix = hessian_at(flow.loss, c)
+    return matrix, jnp.asarray(unit_directions(np.asarray(matrix)), c.dtype)
 
 
 def _few(directions: Array) -> Array:

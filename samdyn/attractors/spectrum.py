@@ -4,10 +4,19 @@ Closed forms for d ≤ 3, which run on any accelerator; LAPACK on the CPU or thr
 callback above that (no TPU lowering of non-symmetric `eig` exists).
 """
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
+
+
+@eqx.filter_jit
+def hessian_at(loss: Callable, w: Float[Array, " d"]) -> Float[Array, "d d"]:
+    """The Hessian of the loss at w, compiled once for each loss."""
+    return jax.hessian(loss)(w)
 
 
 def eigenvalues(matrix: Float[Array, "d d"]) -> Complex[Array, " d"]:

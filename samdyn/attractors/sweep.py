@@ -212,7 +212,7 @@ class _Follower:
         found = spectra(self.flow, self.step_map, ws, self.grid)
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
         names = flow_verdict_names(found.eigenvalues, scale)
-        real = -np.sort(-found.eigenvalues.real, axis=1)
+        real = -np.sort(-np.real(found.eigenvalues), axis=1)
         self._add(point, ws, names, real[:, 0], found.spectral_radius)
         for crossing in crossings_at_point(self.flow, point.w, self.grid, real):
             self._record(crossing, self.grid, names, "critical")
@@ -266,7 +266,7 @@ class _Follower:
         if np.sum(usable) < 2:
             return
         ws, grid = branch.w[usable], self.grid[usable]
-        real = -np.sort(-spectra(self.flow, None, ws, grid).eigenvalues.real, axis=1)
+        real = -np.sort(-np.real(spectra(self.flow, None, ws, grid).eigenvalues), axis=1)
         names = np.array(branch.verdict, dtype=object)[usable]
         for crossing in crossings_on(self.flow, piece, grid, real):
             self._record(crossing, grid, names, crossing.type)

@@ -13,8 +13,10 @@ class Verdict(NamedTuple):
     """`verdict` is "attractor", "repeller", "saddle" or "degenerate"; `why` says it in words.
 
     `eigenvalues` are those of the flow's Jacobian, or the step map's multipliers, shape (n,)
-    complex; None where no Jacobian exists. `capture_radius`, `orbit` and `amplitude` belong to
-    the critical points of normalised SAM, where a Jacobian does not decide.
+    complex; None where no Jacobian exists. `capture_radius`, `orbit`, `amplitude` and `period`
+    belong to the critical points of normalised SAM, where a Jacobian does not decide; `orbit`
+    is "period-2", "escapes", or "chaotic" for any other bounded orbit, whose `period` is given
+    where it has one.
     """
 
     verdict: str
@@ -23,6 +25,7 @@ class Verdict(NamedTuple):
     capture_radius: float | None = None
     orbit: str | None = None
     amplitude: float | None = None
+    period: int | None = None
 
 
 def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdict:
@@ -30,7 +33,7 @@ def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdic
 
     `smallest_scale` is the size below which the largest eigenvalue is itself rounding.
     """
-    real = eigenvalues.real
+    real = np.real(eigenvalues)
     scale = max(float(np.max(np.abs(eigenvalues))), smallest_scale)
     signs = np.where(np.abs(real) <= ZERO * scale, 0, np.sign(real)).astype(int)
     name = _by_signs(signs)
@@ -47,7 +50,7 @@ def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdic
 
 def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> np.ndarray:
     """`flow_verdict` by name, for many Jacobians at once: eigenvalues (n, d) complex."""
-    real = eigenvalues.real
+    real = np.real(eigenvalues)
     scale = np.maximum(np.max(np.abs(eigenvalues), axis=1, keepdims=True), smallest_scale)
     signs = np.where(np.abs(real) <= ZERO * scale, 0, np.sign(real))
     lowest, highest = signs.min(axis=1), signs.max(axis=1)

@@ -16,8 +16,8 @@ def add_to(commands) -> None:
 
 
 def run(args) -> int:
-    from ..losses.registry import get_loss, loss_names
     from ..attractors.tables import columns
+    from ..losses.registry import get_loss, loss_names
 
     rows = [["name", "dim", "points", "formula", "box", "source"]]
     entries = []

@@ -64,7 +64,7 @@ def type_of_eigenvalues(eigenvalues: np.ndarray) -> str:
 
 @functools.cache
 def _exact_points() -> dict[str, tuple[CriticalPoint, ...]]:
-    text = importlib.resources.files(__package__).joinpath("critical_points.json").read_text()
+    text = importlib.resources.files("samdyn.losses").joinpath("critical_points.json").read_text()
     return {
         name: tuple(
             CriticalPoint(

@@ -99,7 +99,7 @@ _SURFACES: dict[str, Callable[[], Loss]] = dict(
 )
 
 
-def _family(name, function, formula, source, half_width) -> Callable[[int], Loss]:
+def _family(name, function, formula, source, half_width) -> Callable[[int, int], Loss]:
     def build(dim: int, default_dim: int) -> Loss:
         label = name if dim == default_dim else f"{name}-{dim}d"
         return Loss(function, label, dim, formula, source, _square(half_width, dim))

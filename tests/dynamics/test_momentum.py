@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from samdyn.attractors.thresholds import stable_curvatures
 from samdyn.dynamics.iterate import DIVERGED, iterate
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov, NoMomentum, as_momentum
 from samdyn.dynamics.perturbation import GD, SAM, USAM
@@ -14,7 +15,6 @@ from samdyn.dynamics.step_map import OptaxStepMap, StepMap, state_jacobian
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic
 from samdyn.losses.registry import get_loss
-from samdyn.attractors.thresholds import stable_curvatures
 
 RATE = 0.05
 CURVATURES = np.array([3.0, -1.0])

@@ -19,10 +19,10 @@ BEALE = get_loss("beale")
 START = jnp.array(DATA["start"], float)
 SADDLE = np.array([0.0, 1.0])
 
-# Two runs that differ by one rounding agree until the orbit is captured by the saddle and
-# turns chaotic: its Lyapunov exponent there is ln(1 + 27.75η) per step, so 1e-16 becomes 1e-10
-# within about (ln 1e6)/(27.75η) = 40,000 steps at the latest, and sooner in practice because
-# each passage across the gradient's sign change adds to it. The data say when.
+# Two runs that differ by one rounding agree until the orbit is captured by the saddle. There it
+# is chaotic: normalising a gradient that is nearly zero magnifies its rounding by 1/‖g‖, and
+# within a few hundred steps 1e-16 has become the width of the attractor. From the step that the
+# data name, only "it stays at the saddle" can be compared.
 LAST_COMPARABLE = {
     rho: DATA["gd_steps"] if first is None else first - 1
     for rho, first in DATA["rounding"]["first_step_over_1e-10"].items()

@@ -29,7 +29,7 @@ def item(w, verdict, kind="critical", critical_type="saddle", step=None, continu
 
 
 def report(*items):
-    return Stability(items, Completeness(True, "", True), GD())
+    return Stability(items, Completeness(True, "", True), Flow(tilted, GD()))
 
 
 def drawn_labels(ax):
