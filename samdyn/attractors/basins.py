@@ -229,10 +229,12 @@ def _summary(run: _Run, points: tuple[PointStability, ...], grid, seconds, inter
         run.box,
         labels.reshape((grid,) * len(run.box)),
         tuple(attractors),
-        *(float(np.mean(labels == code)) for code in (UNDECIDED, DIVERGED, LEFT_BOX)),
-        run.path_steps,
-        seconds,
-        interrupted,
+        undecided=float(np.mean(labels == UNDECIDED)),
+        diverged=float(np.mean(labels == DIVERGED)),
+        left_box=float(np.mean(labels == LEFT_BOX)),
+        path_steps=run.path_steps,
+        seconds=seconds,
+        interrupted=interrupted,
     )
 
 

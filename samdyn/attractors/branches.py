@@ -203,7 +203,7 @@ def hallucinated_branch(
 ) -> Branch:
     """A stretch on the grid with its linear verdicts; at a fold itself it is degenerate."""
     w = on_grid(stretch, grid, size)
-    exists = ~np.isnan(w).any(axis=1)
+    exists = np.logical_not(np.isnan(w).any(axis=1))
     found = spectra(flow, step_map, np.where(exists[:, None], w, 0.0), grid)
     names = flow_verdict_names(found.eigenvalues).astype(object)
     names[at_fold(stretch, grid)] = "degenerate"

@@ -16,7 +16,7 @@ import scipy.stats.qmc
 from jaxtyping import Float
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from ..dynamics.flow import Flow, Gradient
 from ..dynamics.perturbation import GD
@@ -148,7 +148,7 @@ def zeros_around(flow: Flow, w: np.ndarray, reaches: list[float]) -> np.ndarray:
     """Fixed points (n, d), some more than once, by Newton from cubes of these half-widths at w."""
     cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
     starts = np.concatenate([w[None], *(w + reach * (2 * cloud - 1) for reach in reaches)])
-    fields = [Gradient(flow.loss)]
+    fields: list[Callable] = [Gradient(flow.loss)]
     if not isinstance(flow.perturbation, GD):
         fields.append(flow.field)
     longest = jnp.asarray(0.1 * reaches[-1])
@@ -210,8 +210,8 @@ class _Search:
 
     def _zeros(self, field: Callable, starts: np.ndarray, kind: str):
         """Where Newton ends inside the box at a fixed point of this kind, with the facts there."""
-        starts = jnp.asarray(_pad(starts))
-        ends = np.asarray(newton(field, starts, jnp.asarray(0.1 * self.size)))
+        longest = jnp.asarray(0.1 * self.size)
+        ends = np.asarray(newton(field, jnp.asarray(_pad(starts)), longest))
         ends = ends[np.all(np.isfinite(ends), axis=1)]
         inside = np.all((ends >= self.box[:, 0]) & (ends <= self.box[:, 1]), axis=1)
         if kind == "critical":
@@ -338,7 +338,7 @@ class _Facts(NamedTuple):
 def _facts(flow: Flow, points: np.ndarray) -> _Facts:
     if not len(points):
         empty = np.empty(0)
-        return _Facts(*(empty,) * 4, empty.astype(bool), empty.astype(bool))
+        return _Facts(empty, empty, empty, empty, empty.astype(bool), empty.astype(bool))
     padded = _pad(points)
     values = jax.tree.map(
         lambda x: np.asarray(x)[: len(points)], _measure(flow, jnp.asarray(padded))
@@ -352,8 +352,8 @@ def _facts(flow: Flow, points: np.ndarray) -> _Facts:
     stretches = np.linalg.svd(jacobian, compute_uv=False)
     largest = stretches[:, 0] + curvature
     field_singular = stretches[:, -1] <= ZERO * largest
-    sizes = curvature * length, largest * length
-    return _Facts(gradient_norm, residual, *sizes, singular, field_singular)
+    size, field_size = curvature * length, largest * length
+    return _Facts(gradient_norm, residual, size, field_size, singular, field_singular)
 
 
 def _pad(points: np.ndarray) -> np.ndarray:
@@ -424,9 +424,9 @@ def _measure(flow: Flow, points):
 
 def _describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> tuple[FixedPoint, float]:
     """The fixed point at w, and the size that its residual is to be compared with."""
-    w = jnp.asarray(w)
+    w = np.asarray(w)
     value, gradient_norm, residual, curvature, hessian, _ = (
-        np.asarray(x)[0] for x in _measure(flow, w[None])
+        np.asarray(x)[0] for x in _measure(flow, jnp.asarray(w[None]))
     )
     eigenvalues = np.linalg.eigvalsh(hessian)
     size = float(curvature * (1 + np.linalg.norm(w)))
@@ -472,7 +472,7 @@ def _linked(points: np.ndarray, radius: float) -> list[np.ndarray]:
     """Member indices of the clusters whose points are linked by steps of at most `radius`."""
     if not len(points):
         return []
-    pairs = cKDTree(points).query_pairs(radius, output_type="ndarray")
+    pairs = KDTree(points).query_pairs(radius, output_type="ndarray")
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(points),) * 2)
     count, labels = connected_components(graph, directed=False)
     return [np.flatnonzero(labels == label) for label in range(count)]

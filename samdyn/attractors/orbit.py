@@ -155,7 +155,7 @@ class _StopsOutside(AbstractStepMap):
 
 @eqx.filter_jit
 def _iterate_all(step_map, starts, steps, c, reach):
-    bounded = _StopsOutside(step_map, c, reach)
+    bounded = _StopsOutside(step_map, c, reach)  # pyright: ignore[reportCallIssue]
     none = jnp.zeros((0,), jnp.int32)
     return jax.vmap(lambda start: run_steps(bounded, start, steps, none))(starts)
 

@@ -257,8 +257,8 @@ class _Follower:
                 self.branches.append(branch)
         for joint, first, second in zip(joints, pieces[:-1], pieces[1:], strict=True):
             rho = float(joint[-1])
-            names = [verdict_near(self.flow, piece, rho) for piece in (first, second)]
-            self.events.append(Bifurcation(rho, joint[:-1], *names, "fold"))
+            before, after = (verdict_near(self.flow, piece, rho) for piece in (first, second))
+            self.events.append(Bifurcation(rho, joint[:-1], before, after, "fold"))
 
     def _stretch_crossings(self, piece: Stretch, branch: Branch) -> None:
         """Interior changes of an eigenvalue's sign."""

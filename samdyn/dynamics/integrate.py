@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..errors import InvalidInput
@@ -54,8 +55,8 @@ def integrate(
 ) -> Path:
     """Solve dw/dt = flow(t, w) from `start` at t0 to t1 (t1 < t0 goes back in time).
 
-    Stops at the exact time of arrival, when ‖w − P‖ = r for `arrive=(P, r)`; when w leaves
-    `box` (shape (dim, 2)); or when ‖w‖ reaches `diverged`. "stopped short" means that
+    Stops at the exact time of arrival, when ‖w − P‖ falls to r for `arrive=(P, r)`; when w
+    leaves `box` (shape (dim, 2)); or when ‖w‖ reaches `diverged`: at once if it starts there. "stopped short" means that
     `max_steps` were not enough: normalised SAM's field jumps at its critical points, and
     adaptive steps cannot pass a point where trajectories slide, so give `arrive` there.
     """
@@ -65,9 +66,7 @@ def integrate(
         if box.shape != (flat.size, 2):
             raise InvalidInput(f"box must have shape ({flat.size}, 2), not {box.shape}.")
     arrive = None if arrive is None else (arrive[0], as_array(arrive[1]))
-    times = np.asarray(t0), np.asarray(t1)
-    if not np.all(np.isfinite(times)) or times[0] == times[1]:
-        raise InvalidInput(f"t0 and t1 must be two different finite times, not {t0} and {t1}.")
+    _check_times(t0, t1)
     return _solve(
         flow,
         start,
@@ -83,6 +82,13 @@ def integrate(
     )
 
 
+def _check_times(t0: Any, t1: Any) -> None:
+    if isinstance(t0, Tracer) or isinstance(t1, Tracer):
+        return
+    if not np.all(np.isfinite([t0, t1])) or t0 == t1:
+        raise InvalidInput(f"t0 and t1 must be two different finite times, not {t0} and {t1}.")
+
+
 @eqx.filter_jit
 def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, max_steps) -> Path:
     rtol, atol = tolerances
@@ -96,7 +102,7 @@ def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, ma
         y0=start,
         saveat=diffrax.SaveAt(ts=jnp.linspace(t0, t1, points), dense=True, t1=True),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-        event=diffrax.Event(conditions, optx.Newton(1e-10, 1e-10, optx.rms_norm)),
+        event=diffrax.Event(conditions, _root_finder(t0.dtype)),
         max_steps=max_steps,
         throw=False,
     )
@@ -110,29 +116,51 @@ def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, ma
     )
     status = jnp.where(stopped, status, STATUS.index("stopped short"))
     end = jnp.sum(jnp.isfinite(solution.ts)) - 1
-    w = jax.tree.map(lambda leaf: leaf[end], solution.ys)
-    return Path(solution.ts, solution.ys, solution.ts[end], w, status, solution.interpolation)
+    # a start that is already beyond a stop has no sign change ahead: it ends where it begins
+    for condition, code in zip(conditions, codes, strict=True):
+        beyond = condition(t0, start, None) < 0
+        status, end = jnp.where(beyond, code, status), jnp.where(beyond, 0, end)
+    late = jnp.arange(solution.ts.size) > end
+    ts = jnp.where(late, jnp.inf, solution.ts)
+    ws = jax.tree.map(
+        lambda leaf: jnp.where(jnp.expand_dims(late, tuple(range(1, leaf.ndim))), jnp.inf, leaf),
+        solution.ys,
+    )
+    return Path(
+        ts, ws, ts[end], jax.tree.map(lambda leaf: leaf[end], ws), status, solution.interpolation
+    )
+
+
+def _root_finder(dtype) -> optx.Newton:
+    """Newton on the event functions, as sharp as the precision allows."""
+    tolerance = 1e-10 if dtype == jnp.float64 else 1e-5
+    return optx.Newton(tolerance, tolerance, optx.rms_norm)
 
 
 def _stops(arrive, box, far) -> tuple[list[Callable], list[int]]:
-    """Event functions that change sign where the solution must stop, and their status codes."""
-    conditions: list[Callable] = [lambda t, y, args, **_: far**2 - squared_norm(y)]
+    """Event functions that turn negative where the solution must stop, and their status codes.
+
+    They are relative to the size of what they measure, so that one tolerance of root finding
+    serves all.
+    """
+    conditions: list[Callable] = [lambda t, y, args, **_: 1 - squared_norm(y) / far**2]
     codes = [STATUS.index("diverged")]
     if arrive is not None:
         target, radius = arrive
 
         def distance(t, y, args, **_):
             gap = squared_norm(jax.tree.map(jnp.subtract, y, target))
-            return gap - radius.astype(gap.dtype) ** 2
+            return gap / radius.astype(gap.dtype) ** 2 - 1
 
         conditions.append(distance)
         codes.append(STATUS.index("arrived"))
     if box is not None:
 
-        def room(t, y, args, **_):
+        def inside(t, y, args, **_):
             flat = flatten(lambda v: v, y)[1]
-            return jnp.min(jnp.minimum(flat - box[:, 0], box[:, 1] - flat))
+            room = jnp.minimum(flat - box[:, 0], box[:, 1] - flat)
+            return jnp.min(room / (box[:, 1] - box[:, 0]))
 
-        conditions.append(room)
+        conditions.append(inside)
         codes.append(STATUS.index("left the box"))
     return conditions, codes

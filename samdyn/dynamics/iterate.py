@@ -167,7 +167,7 @@ def _has_reached(state: State, stop) -> Bool[Array, ""]:
 
 
 def _is_finite(w: PyTree) -> Bool[Array, ""]:
-    return jnp.isfinite(squared_norm(w))
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(w)]))
 
 
 class Tail(NamedTuple):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -50,13 +49,15 @@ class Loss(eqx.Module):
         return _exact_points().get(self.name)
 
     def _origin_of_quadratic(self) -> CriticalPoint:
-        origin = np.zeros(self.dim)
-        eigenvalues = np.linalg.eigvalsh(np.asarray(jax.hessian(self.function)(origin)))
-        return CriticalPoint(origin, type_of_eigenvalues(eigenvalues), eigenvalues, 0.0)
+        eigenvalues = np.linalg.eigvalsh(np.asarray(self.function.matrix))  # pyright: ignore
+        return CriticalPoint(np.zeros(self.dim), type_of_eigenvalues(eigenvalues), eigenvalues, 0.0)
 
 
 def type_of_eigenvalues(eigenvalues: np.ndarray) -> str:
-    """ "minimum", "saddle" or "maximum", by the signs of nonzero Hessian eigenvalues."""
+    """The type by the signs of Hessian eigenvalues; "degenerate" if one is zero to rounding."""
+    largest = np.max(np.abs(eigenvalues))
+    if np.min(np.abs(eigenvalues)) <= eigenvalues.size * np.finfo(float).eps * largest:
+        return "degenerate"
     if np.all(eigenvalues > 0):
         return "minimum"
     return "maximum" if np.all(eigenvalues < 0) else "saddle"

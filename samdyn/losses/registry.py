@@ -18,7 +18,7 @@ from .toy_net import toy_net
 
 
 def _surface(name, function, formula, source, box, continua=()) -> tuple[str, Callable[[], Loss]]:
-    return name, lambda: Loss(function, name, 2, formula, source, box, continua)
+    return name, lambda: Loss(function, name, len(box), formula, source, box, continua)
 
 
 def _square(half_width: float, dim: int = 2) -> tuple[tuple[float, float], ...]:
@@ -81,6 +81,13 @@ _SURFACES: dict[str, Callable[[], Loss]] = dict(
             ("the circle x² + y² = 1 of minima",),
         ),
         _surface(
+            "double-well",
+            families.double_well_product,
+            "(x² − 1)²/4",
+            "a standard double well",
+            _square(2.0, 1),
+        ),
+        _surface(
             "double-well-2d",
             surfaces.double_well_2d,
             "(x² − 1)²/4 + y²/2",
@@ -129,17 +136,6 @@ _FAMILIES: dict[str, tuple[int, int, Callable[..., Loss]]] = {
             "½ Σ wᵢ⁴ − 16wᵢ² + 5wᵢ",
             "Styblinski & Tang 1990; any dimension: styblinski-tang-3d",
             5.0,
-        ),
-    ),
-    "double-well": (
-        1,
-        1,
-        _family(
-            "double-well",
-            families.double_well_product,
-            "(x² − 1)²/4",
-            "a standard double well",
-            2.0,
         ),
     ),
     "double-well-product": (
@@ -192,6 +188,8 @@ def get_loss(spec: str) -> Loss | Callable:
 
 def _load_function(spec: str) -> Callable:
     where, name = spec.rsplit(":", 1)
+    if not where.endswith(".py") and not re.fullmatch(r"\w+(\.\w+)*", where):
+        raise InvalidInput(f"{spec!r} is neither FILE.py:NAME nor MODULE:NAME.")
     module = _load_file(where) if where.endswith(".py") else _import_module(where)
     function = getattr(module, name, None)
     if not callable(function):
@@ -207,9 +205,10 @@ def _load_file(where: str):
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ComputationFailed(f"{where} failed while it was read: {_brief(error)}.") from error
     return module
 
@@ -221,10 +220,10 @@ def _import_module(where: str):
         return importlib.import_module(where)
     except ModuleNotFoundError as error:
         raise InvalidInput(f"there is no module {error.name}.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ComputationFailed(f"{where} failed on import: {_brief(error)}.") from error
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     text = str(error).strip().split("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
