@@ -55,8 +55,9 @@ def integrate(
 ) -> Path:
     """Solve dw/dt = flow(t, w) from `start` at t0 to t1 (t1 < t0 goes back in time).
 
-    Stops at the exact time of arrival, when ‖w − P‖ falls to r for `arrive=(P, r)`; when w
-    leaves `box` (shape (dim, 2)); or when ‖w‖ reaches `diverged`: at once if it starts there. "stopped short" means that
+    Stops at the exact time of arrival, when ‖w − P‖ = r for `arrive=(P, r)`, from either side;
+    when w leaves `box` (shape (dim, 2)); or when ‖w‖ reaches `diverged`; the last two at once
+    if it starts beyond them. "stopped short" means that
     `max_steps` were not enough: normalised SAM's field jumps at its critical points, and
     adaptive steps cannot pass a point where trajectories slide, so give `arrive` there.
     """
@@ -118,6 +119,8 @@ def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, ma
     end = jnp.sum(jnp.isfinite(solution.ts)) - 1
     # a start that is already beyond a stop has no sign change ahead: it ends where it begins
     for condition, code in zip(conditions, codes, strict=True):
+        if code == STATUS.index("arrived"):  # from within the ball, arrival is the way out
+            continue
         beyond = condition(t0, start, None) < 0
         status, end = jnp.where(beyond, code, status), jnp.where(beyond, 0, end)
     late = jnp.arange(solution.ts.size) > end

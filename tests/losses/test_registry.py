@@ -34,7 +34,11 @@ def test_every_registered_loss_is_described_and_callable_in_its_dimension(name):
 
 
 def test_a_suffix_sets_the_dimension_of_a_family():
-    for name, dim in [("rosenbrock-4d", 4), ("styblinski-tang-1d", 1), ("double-well-5d", 5)]:
+    for name, dim in [
+        ("rosenbrock-4d", 4),
+        ("styblinski-tang-1d", 1),
+        ("double-well-product-5d", 5),
+    ]:
         loss = get_loss(name)
         assert (loss.name, loss.dim, len(loss.box)) == (name, dim, dim)
         assert loss(jnp.full(dim, 0.3)).shape == ()
