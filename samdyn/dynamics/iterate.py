@@ -186,12 +186,15 @@ def describe_tail(points: Float[np.ndarray, "n dim"]) -> Tail:
     """Classify the last points of a run, oldest first.
 
     At rest: no step longer than 1e-12 of the size of w (float64; 1e-5 in float32). Period 2:
-    after two steps w is back to within 1e-6 of the distance that one step covers.
+    after two steps w is back to within 1e-6 of the distance that one step covers. A run that
+    diverged has period None and amplitude infinity.
     """
     points = np.asarray(points)
+    if not np.all(np.isfinite(points)):
+        return Tail(None, float("inf"), np.full(points.shape[1], np.nan))
     centre = points.mean(axis=0)
     spread = float(np.max(np.linalg.norm(points - centre, axis=1)))
-    if len(points) < 3 or not np.all(np.isfinite(points)):
+    if len(points) < 3:
         return Tail(None, spread, centre)
     size = max(1.0, float(np.max(np.abs(points))))
     resolution = size * (1e-12 if points.dtype == np.float64 else 1e-5)

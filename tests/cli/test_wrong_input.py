@@ -1,0 +1,192 @@
+"""Every wrong input gets one line on stderr that says what was given and what is right."""
+
+import os
+
+import pytest
+
+from samdyn.cli.main import main
+
+RUN = ["--method", "sam", "--rho", "0.1", "--lr", "0.01"]
+STABILITY = ["stability", "beale", "--method", "sam", "--rho", "0.1"]
+TRAJECTORY = ["trajectory", "beale", *RUN, "--steps", "10", "--start", "1,2"]
+BASINS = ["basins", "beale", *RUN, "--grid", "4", "--steps", "4"]
+SWEEP = ["sweep", "beale", "--method", "usam", "--rho", "0:0.1:5", "--at", "0,1"]
+PORTRAIT = ["portrait", "double-well-2d", "--method", "gd"]
+
+
+def replaced(command, option, value):
+    """The command with one option given another value (appended if absent)."""
+    if option not in command:
+        return [*command, f"{option}={value}"]
+    at = command.index(option)
+    return [*command[:at], f"{option}={value}", *command[at + 2 :]]
+
+
+def fails(capsys, arguments, status):
+    """The one line that a failing command prints."""
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == status, captured.err
+    assert captured.out == ""
+    assert captured.err.endswith("\n")
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert "Traceback" not in captured.err
+    return lines[0]
+
+
+WRONG = {
+    "unknown loss": ([STABILITY[0], "beal", *STABILITY[2:]], "Did you mean beale"),
+    "dimension of the box": (replaced(STABILITY, "--box", "0,1;0,1;0,1"), "beale needs 2"),
+    "dimension of the point": (replaced(STABILITY, "--at", "0,1,2"), "beale needs 2"),
+    "dimension of the start": (replaced(TRAJECTORY, "--start", "1"), "beale needs 2"),
+    "dimension of the target": (
+        replaced(TRAJECTORY, "--until-within", "0.1:1"),
+        "beale needs 2",
+    ),
+    "reversed box": (replaced(STABILITY, "--box", "1,0;0,1"), "low < high"),
+    "box that is no box": (replaced(STABILITY, "--box", "1,2,3"), "lo,hi;lo,hi"),
+    "box with NaN": (replaced(STABILITY, "--box", "nan,1;0,1"), "low < high"),
+    "negative rho": (replaced(STABILITY, "--rho", "-0.1"), "finite number ≥ 0"),
+    "NaN rho": (replaced(STABILITY, "--rho", "nan"), "finite number ≥ 0"),
+    "infinite rho": (replaced(STABILITY, "--rho", "inf"), "finite number ≥ 0"),
+    "rho in words": (replaced(STABILITY, "--rho", "half"), "finite number ≥ 0"),
+    "no rho": (["stability", "beale", "--method", "sam"], "needs --rho"),
+    "zero step": (replaced(TRAJECTORY, "--lr", "0"), "finite number > 0"),
+    "negative step": (replaced(BASINS, "--lr", "-1"), "finite number > 0"),
+    "momentum of one": (replaced(TRAJECTORY, "--momentum", "1"), "[0, 1)"),
+    "momentum above one": (replaced(BASINS, "--momentum", "1.5"), "[0, 1)"),
+    "negative momentum": (replaced(STABILITY, "--momentum", "-0.5"), "[0, 1)"),
+    "empty range": (replaced(SWEEP, "--rho", "0.1:0.1:5"), "start < stop"),
+    "reversed range": (replaced(SWEEP, "--rho", "0.2:0.1:5"), "start < stop"),
+    "range of one": (replaced(SWEEP, "--rho", "0:0.1:1"), "count ≥ 2"),
+    "range that is none": (replaced(SWEEP, "--rho", "0.1"), "start:stop:count"),
+    "negative range": (replaced(SWEEP, "--rho", "-1:1:5"), "0 ≤ start"),
+    "no steps": (replaced(TRAJECTORY, "--steps", "0"), "whole number ≥ 1"),
+    "half a step": (replaced(TRAJECTORY, "--steps", "1.5"), "whole number ≥ 1"),
+    "checkpoint beyond the end": (replaced(TRAJECTORY, "--at-steps", "5,20"), "checkpoints"),
+    "checkpoints that descend": (replaced(TRAJECTORY, "--at-steps", "5,2"), "ascending"),
+    "no grid": (replaced(BASINS, "--grid", "0"), "whole number ≥ 1"),
+    "a grid too fine": (replaced(BASINS, "--grid", "100000"), "cells a side"),
+    "missing file": (["stability", "nowhere.py:f", *STABILITY[2:]], "no file nowhere.py"),
+    "missing module": (["stability", "no_such_module:f", *STABILITY[2:]], "no module"),
+    "missing function": (["stability", f"{__file__}:nothing", *STABILITY[2:]], "no function"),
+    "unknown method": (replaced(STABILITY, "--method", "sgd"), "Accepted: gd, sam"),
+    "unknown figure format": ([*SWEEP, "-o", "figure.xyz"], ".svg"),
+    "figure without ending": ([*PORTRAIT, "-o", "figure"], ".svg"),
+    "unwritable figure": ([*SWEEP, "-o", "no/such/folder/figure.svg"], "no/such/folder"),
+    "unknown command": (["stabilty"], "stability"),
+    "no command": ([], "COMMAND"),
+    "unknown option": ([*STABILITY, "--rho0", "1"], "--rho0"),
+    "no loss": (["stability", "--method", "gd"], "LOSS"),
+    "box and point": ([*STABILITY, "--at", "0,1", "--box", "0,1;0,1"], "not allowed"),
+    "bad seed": (replaced(STABILITY, "--seed", "-1"), "whole number ≥ 0"),
+    "bad device": (replaced(STABILITY, "--device", "abacus"), "cpu"),
+    "portrait in 3-D": (["portrait", "quadratic", "--method", "gd", "-o", "a.svg"], "2-D"),
+    "basin figure in 1-D": (
+        ["basins", "double-well", *RUN, "--grid", "4", "-o", "a.png"],
+        "2-D",
+    ),
+    "point without a fixed point": (
+        ["stability", "beale", "--at", "1e8,1e8", "--method", "gd"],
+        "no fixed point",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_usage_is_one_line_and_status_2(case, capsys):
+    arguments, expected = WRONG[case]
+    assert expected in fails(capsys, arguments, 2)
+
+
+LOSSES = """
+import jax.numpy as jnp
+
+def vector(w):
+    return w
+
+def nan(w):
+    return jnp.nan * w[0]
+
+def whole(w):
+    return jnp.asarray(3)
+
+def words(w):
+    return "loss"
+
+def raises(w):
+    raise ValueError("no such thing")
+
+def planar(w):
+    x, y = w
+    return x * y
+"""
+
+FAILS = {
+    "vector": "scalar",
+    "nan": "the loss is nan",
+    "whole": "real number",
+    "words": "scalar",
+    "raises": "no such thing",
+}
+
+
+@pytest.mark.parametrize("name", FAILS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stability", "--box=0,1;0,1", "--method", "gd"],
+        ["stability", "--at", "0,1", "--method", "gd"],
+        ["sweep", "--at", "0,1", "--method", "usam", "--rho", "0:1:3"],
+        ["trajectory", *RUN, "--steps", "3", "--start", "0,1"],
+        ["basins", *RUN, "--grid", "3", "--box", "0,1;0,1"],
+    ],
+    ids=lambda command: "-".join(command[:2]),
+)
+def test_a_loss_that_fails_is_one_line_and_status_1(name, command, capsys, tmp_path):
+    (tmp_path / "losses.py").write_text(LOSSES)
+    arguments = [command[0], f"{tmp_path}/losses.py:{name}", *command[1:]]
+    assert FAILS[name] in fails(capsys, arguments, 1)
+
+
+def test_a_file_that_does_not_compile_is_the_files_failure(capsys, tmp_path):
+    (tmp_path / "broken.py").write_text("def f(w:\n")
+    arguments = ["stability", f"{tmp_path}/broken.py:f", "--box=0,1", "--method", "gd"]
+    assert "SyntaxError" in fails(capsys, arguments, 1)
+
+
+def test_a_loss_of_another_dimension_says_which_was_tried(capsys, tmp_path):
+    (tmp_path / "losses.py").write_text(LOSSES)
+    arguments = ["stability", f"{tmp_path}/losses.py:planar", "--box=0,1", "--method", "gd"]
+    assert "dimension 1" in fails(capsys, arguments, 1)
+
+
+def test_a_loss_without_a_box_needs_one(capsys, tmp_path):
+    (tmp_path / "losses.py").write_text(LOSSES)
+    arguments = ["stability", f"{tmp_path}/losses.py:planar", "--method", "gd"]
+    assert "--box" in fails(capsys, arguments, 2)
+
+
+def test_an_incomplete_set_is_not_a_success(capsys, monkeypatch):
+    from samdyn.attractors import report
+
+    real = report.fixed_points
+
+    def incomplete(*arguments, **settings):
+        found = real(*arguments, **settings)
+        doubt = found.complete._replace(consistent=False)
+        return found._replace(complete=doubt)
+
+    monkeypatch.setattr(report, "fixed_points", incomplete)
+    assert main(["stability", "saddle", "--method", "gd"]) == 1
+    assert "INCOMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(capsys, tmp_path):
+    tmp_path.chmod(0o500)
+    assert "figure" in fails(capsys, [*SWEEP, "-o", f"{tmp_path}/figure.svg"], 2)
