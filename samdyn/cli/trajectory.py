@@ -139,6 +139,8 @@ def _text(result: dict[str, Any]) -> str:
         None: f"moving, within {tail['amplitude']:.6g} of its mean over the last steps",
     }[tail["period"]]
     lines = [columns(rows), ""]
+    if result["status"] == "diverged":
+        return "\n".join([*lines, f"diverged: w was no longer finite after {result['steps']} steps"])
     lines.append(f"{result['status']} after {result['steps']} steps, {ending}")
     lines.append(f"loss {result['final_loss']:.8g} at {point_text(result['final'])}")
     near = result["nearest_fixed_point"]
