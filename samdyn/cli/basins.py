@@ -41,8 +41,9 @@ def run(args) -> int:
         from ..dynamics.perturbation import GD
         from ..plot.basins import plot_basins
         from ..plot.save import save
+        from ..plot.style import method_name
 
-        drawn, titles = [result], [args.method.upper()]
+        drawn, titles = [result], [method_name(method)]
         if args.method != "gd":
             drawn.insert(0, _basins(args, loss, GD(), "gd"))
             titles.insert(0, "GD")

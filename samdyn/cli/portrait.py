@@ -55,7 +55,6 @@ def run(args) -> int:
         box,
         starts=args.start,
         learning_rate=args.lr,
-        names=[name.upper() for name in args.method],
         seed=args.seed,
     )
     save(figure, args.output)

@@ -122,7 +122,6 @@ def _draw(args, loss, method) -> None:
         starts=[args.start],
         learning_rate=args.lr,
         steps=args.steps,
-        names=[args.method.upper()],
     )
     save(figure, args.output)
 
@@ -140,7 +139,9 @@ def _text(result: dict[str, Any]) -> str:
     }[tail["period"]]
     lines = [columns(rows), ""]
     if result["status"] == "diverged":
-        return "\n".join([*lines, f"diverged: w was no longer finite after {result['steps']} steps"])
+        return "\n".join(
+            [*lines, f"diverged: w was no longer finite after {result['steps']} steps"]
+        )
     lines.append(f"{result['status']} after {result['steps']} steps, {ending}")
     lines.append(f"loss {result['final_loss']:.8g} at {point_text(result['final'])}")
     near = result["nearest_fixed_point"]

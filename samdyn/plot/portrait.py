@@ -31,6 +31,7 @@ from .style import (
     method_colour,
     method_name,
     new_figure,
+    panel_height,
     require_plane,
     styled,
 )
@@ -79,7 +80,7 @@ def portrait(
             f"{len(perturbations)} perturbations were given with {len(names)} names; "
             "one or more are needed, and a name each."
         )
-    figure, axes = new_figure(len(perturbations))
+    figure, axes = new_figure(len(perturbations), height=panel_height(box))
     run = _Run(points, duration, learning_rate, steps)
     for ax, perturbation, name in zip(axes[0], perturbations, names, strict=True):
         found = stability(loss, perturbation, box=box, learning_rate=learning_rate, seed=seed)

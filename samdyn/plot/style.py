@@ -90,6 +90,14 @@ def new_figure(
     return figure, axes
 
 
+def panel_height(box: np.ndarray) -> float:
+    """The height in inches at which a panel `PANEL` wide shows a box (2, 2) to scale."""
+    width, height = box[:, 1] - box[:, 0]
+    if max(width, height) > 2.5 * min(width, height):  # `frame` does not keep the scale
+        return PANEL
+    return float(np.clip(PANEL * height / width, 1.6, 2 * PANEL))
+
+
 def new_axes() -> Axes:
     """One empty panel in a figure of its own."""
     return new_figure()[1][0, 0]
