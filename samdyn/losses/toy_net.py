@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -12,8 +13,8 @@ class ToyNet(eqx.Module):
     minima w₂w₁² = 1.
     """
 
-    x: Float[Array, " n"]
-    y: Float[Array, " n"]
+    x: Float[np.ndarray, " n"]
+    y: Float[np.ndarray, " n"]
 
     def __call__(self, w: Float[Array, "2"]) -> Float[Array, ""]:
         inner, outer = w
@@ -23,5 +24,5 @@ class ToyNet(eqx.Module):
 
 def toy_net() -> ToyNet:
     """The network on x = ±½, ±1, ±3/2 with y = x²."""
-    x = jnp.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5])
+    x = np.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5])
     return ToyNet(x, x**2)

@@ -1,0 +1,47 @@
+"""Regenerates figures/: those of the paper's public code, and three more. Prints their numbers.
+
+python scripts/paper_figures.py [NAME ...]
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import time
+
+import jax
+import our_figures
+import public_code_figures
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+
+FOLDER = pathlib.Path(__file__).parent.parent / "figures"
+FIGURES = {
+    "beale_trajectories": public_code_figures.beale_trajectories,
+    "cosine_strip": public_code_figures.cosine_strip,
+    "alternation_t5000": public_code_figures.alternation_t5000,
+    "saddle_surface": public_code_figures.saddle_surface,
+    "theorem1": our_figures.theorem1,
+    "basins_vs_rho": our_figures.basins_vs_rho,
+    "trap_threshold": our_figures.trap_threshold,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FIGURES))
+    names = parser.parse_args().names or list(FIGURES)
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        parser.error(f"unknown figure {unknown[0]}; there are {', '.join(FIGURES)}")
+    FOLDER.mkdir(exist_ok=True)
+    for name in names:
+        began = time.perf_counter()
+        numbers = FIGURES[name](FOLDER)
+        print(f"{name} ({time.perf_counter() - began:.1f} s)")
+        print(json.dumps(numbers, indent=2, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
