@@ -20,6 +20,7 @@ from .attractors.sweep import Sweep as Sweep
 from .attractors.sweep import sweep as sweep
 from .attractors.thresholds import critical_rho as critical_rho
 from .attractors.thresholds import period_two_amplitude as period_two_amplitude
+from .attractors.thresholds import period_two_range as period_two_range
 from .attractors.thresholds import rho_window as rho_window
 from .attractors.thresholds import sam_edge as sam_edge
 from .attractors.thresholds import stable_curvatures as stable_curvatures

@@ -85,7 +85,8 @@ def share_of_the_saddle(folder: pathlib.Path) -> dict:
     figure, axes = new_figure(width=4.6, height=2.3)
     ax = axes[0, 0]
     errors = np.abs(bounds.T - shares)
-    ax.errorbar(grid, shares, errors, fmt="o-", color=ORANGE, ms=3, lw=1, label="SAM")
+    ax.errorbar(grid, shares, errors, fmt="none", ecolor=ORANGE, lw=1)
+    ax.plot(grid, shares, "o-", color=ORANGE, ms=3, lw=1, label="SAM")
     ax.axhline(0, color=BLUE, lw=1.2, label="GD (its saddle has no area)")
     ax.set_xlabel("ρ")
     ax.set_ylabel("share captured by the saddle")
@@ -120,21 +121,25 @@ def trap_threshold(folder: pathlib.Path) -> dict:
     angle = 2 * np.pi * (np.arange(6) + 0.37) / 6
     starts = 0.1 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     held = np.asarray(trapped(jnp.asarray(tops), jnp.asarray(mus), jnp.asarray(starts)))
-    edge = np.array([samdyn.trap_threshold(top, 1.0) for top in tops])
-    expected = (mus[None] > edge[:, None]) & (mus[None] < 1)
+    low, high = np.array([samdyn.period_two_range(top, 1.0) for top in tops]).T
+    expected = (mus > low[:, None]) & ((mus < 1) | (mus < high[:, None]))
     off = np.argwhere(held != expected)
     cell = mus[1] - mus[0]
-    gaps = [min(abs(mus[j] - edge[i]), abs(mus[j] - 1)) / cell for i, j in off]
+    gaps = [np.min(np.abs(mus[j] - np.array([low[i], high[i], 1]))) / cell for i, j in off]
     figure, axes = new_figure(width=4.2, height=3.4)
     ax = axes[0, 0]
     ax.pcolormesh(tops, mus, held.T, cmap="Greys", vmin=0, vmax=2.5, rasterized=True)
     line = np.linspace(0.01, 1.9, 400)
     ax.plot(line, line**2 / (2 - line), color=VERMILION, label="ημ = (ηλ₂)²/(2 − ηλ₂)")
+    ends = np.array([samdyn.period_two_range(top, 1.0) for top in line])
+    wanders = np.where(ends[:, 1] < 1.2, ends[:, 1], np.nan)
+    ax.plot(line, wanders, color=BLUE, lw=1, ls=":", label="period-2 orbit loses stability")
     ax.axhline(1, color=BLUE, lw=1, ls="--", label="ημ = 1")
-    ax.plot(tops[off[:, 0]], mus[off[:, 1]], "x", color=ORANGE, ms=5, label="cells that disagree")
+    label = f"disagree with the lines: {len(off)} of {held.size} cells"
+    ax.plot(tops[off[:, 0]], mus[off[:, 1]], "x", color=ORANGE, ms=5, label=label)
     ax.set_ylim(0, 1.2)
     ax.set_xlim(0, 1.9)
-    ax.text(0.25, 0.6, "trapped")
+    ax.text(0.2, 0.6, "trapped")
     ax.text(1.3, 0.3, "escapes")
     ax.set_xlabel("ηλ₂, curvature of the positive direction")
     ax.set_ylabel("ημ, curvature of the negative one")

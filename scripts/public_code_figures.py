@@ -43,7 +43,7 @@ def beale_trajectories(folder: pathlib.Path) -> dict:
             path = np.concatenate([START[None], np.asarray(run.checkpoints)])
             label = f"SAM, ρ = {rho:g}" if rho else "GD"
             ax.plot(*path.T, color=colours[rho], lw=1.6, label=label, zorder=5)
-            ax.plot(*path[-1], "s", color=colours[rho], ms=4, mec="white", mew=0.6, zorder=12)
+            ax.plot(*path[-1], "s", mfc="none", mec=colours[rho], ms=6 + 4 * rho, mew=1, zorder=12)
             numbers[label] = path[-1].tolist()
         method = samdyn.SAM(0.5) if radii[0] else samdyn.GD()
         mark_points(ax, samdyn.stability(BEALE, method, box=BOX), BEALE)
@@ -79,14 +79,15 @@ def cosine_strip(folder: pathlib.Path) -> dict:
     return numbers
 
 
+@styled
 def alternation_t5000(folder: pathlib.Path) -> dict:
     """w and w^p over the forty steps about step 5000 of the run that is trapped (ρ = 0.5)."""
     steps = np.arange(4980, 5020)
     path = np.asarray(beale_run(0.5, steps).checkpoints)
     flow = samdyn.Flow(BEALE, samdyn.SAM(0.5, 1e-16))
     ax = basin_alternation(BEALE, flow, path)
-    ax.plot(0, 1, marker="$◐$", color="black", ms=8, zorder=9)
-    ax.set_title("steps 4980 to 5019 about the saddle ◐, ρ = 0.5")
+    mark_points(ax, samdyn.stability(BEALE, samdyn.GD(), at=[0.0, 1.0]), BEALE)
+    ax.set_title("SAM, ρ = 0.5, steps 4980 to 5019")
     samdyn.save(ax.figure, folder / "alternation_t5000.svg")
     ahead = np.asarray(jax.vmap(flow.perturbed)(jnp.asarray(path)))
     side = np.sign((ahead - [0, 1]) @ np.array([1.0, -1.0]))
@@ -126,7 +127,11 @@ def saddle_surface(folder: pathlib.Path) -> dict:
     summed = {"GD": samdyn.GD(), "public code": SummedGradient(samdyn.SAM(0.5))}
     for name, shown, title in (
         ("saddle_surface", methods, "x² − y², η = 0.01, ρ = 0.5: true SAM"),
-        ("saddle_surface_public_code", summed, "the same with the public code's summed gradient"),
+        (
+            "saddle_surface_public_code",
+            summed,
+            "x² − y², η = 0.01, ρ = 0.5: the public code's g(w) + g(wᵖ)",
+        ),
     ):
         paths = {}
         for label, method in shown.items():

@@ -83,6 +83,18 @@ def trap_threshold(top_eigenvalue: float, learning_rate: float) -> float:
     return learning_rate * top_eigenvalue**2 / (2 - learning_rate * top_eigenvalue)
 
 
+def period_two_range(top_eigenvalue: float, learning_rate: float) -> tuple[float, float]:
+    """The μ between which SAM's period-2 orbit at an index-1 saddle is stable, whatever ρ.
+
+    With s = ηλ and m = ημ a perturbation along −μ is multiplied by 1 + m − m²(2−s)/s² at each
+    step: below `trap_threshold` it grows, above the upper end it overshoots. There the orbit
+    stays bounded, but wanders, while m < 1; for m > 1 nothing else holds a run near the saddle.
+    """
+    s = learning_rate * top_eigenvalue
+    overshoot = s**2 * (1 + np.sqrt(1 + 8 * (2 - s) / s**2)) / (2 * (2 - s))
+    return trap_threshold(top_eigenvalue, learning_rate), float(overshoot / learning_rate)
+
+
 def period_two_amplitude(
     eigenvalue: float, rho: float, learning_rate: float, gamma: float = 0.0
 ) -> float:

@@ -85,7 +85,7 @@ def new_figure(
 
     With `share` every panel has the same x and y range, and inner tick labels are left out.
     """
-    figure = Figure(figsize=(width * columns + 0.4, height * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(width * columns + 0.4, height * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     return figure, axes
 
@@ -163,7 +163,7 @@ def figure_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     if labels:
         columns = min(len(labels), max(1, int(figure.get_figwidth() / 1.75)))
         rows = -(-len(labels) // columns)
-        figure.set_figheight(figure.get_figheight() + 0.17 * rows)
+        figure.set_figheight(figure.get_figheight() + 0.17 * rows + 0.1)
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 

@@ -1,5 +1,6 @@
 """Flow and step verdicts where the truth is known in closed form."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from samdyn import (
     get_loss,
     iterate,
     period_two_amplitude,
+    period_two_range,
     quadratic,
     rho_window,
     sam_edge,
@@ -166,6 +168,27 @@ def test_the_orbit_is_chaotic_where_no_period_two_orbit_is_stable():
     assert point.step.orbit == "chaotic"
     assert point.step.verdict == "attractor"
     assert point.step.amplitude <= 0.05 * 0.1 * 4 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_period_two_orbit_is_stable_exactly_within_its_range(end):
+    """Its two-step multiplier leaves the unit circle at both ends, at η = ρ = 1, λ₂ = 0.8."""
+    edge = period_two_range(0.8, 1.0)[end]
+    for factor, inside in ((0.999, end == 1), (1.001, end == 0)):
+        loss = quadratic((0.8, -factor * edge), seed=None)
+        step_map = StepMap(loss, SAM(1.0), 1.0)
+        orbit = jnp.array([period_two_amplitude(0.8, 1.0, 1.0), 0.0])
+        twice = lambda w, f=step_map: f(f(f.init(w))).w  # noqa: E731
+        np.testing.assert_allclose(twice(orbit), orbit, atol=1e-15)
+        radius = np.max(np.abs(np.linalg.eigvals(np.asarray(jax.jacfwd(twice)(orbit)))))
+        assert (radius < 1) == inside
+
+
+def test_sam_can_hold_a_saddle_beyond_eta_mu_one():
+    """Not so in one dimension; here the alternation along the top direction holds it."""
+    loss = quadratic((0.9, -1.1), seed=None)
+    point = at(loss, SAM(0.1), ORIGIN, learning_rate=1.0)
+    assert point.step.orbit == "period-2"
 
 
 def test_momentum_moves_the_amplitude_as_stated():
