@@ -6,10 +6,10 @@ from .attractors.basins import basins as basins
 from .attractors.branches import Branch as Branch
 from .attractors.capture import CaptureThreshold as CaptureThreshold
 from .attractors.capture import capture_threshold as capture_threshold
-from .attractors.fixed_points import Completeness as Completeness
-from .attractors.fixed_points import FixedPoint as FixedPoint
-from .attractors.fixed_points import FixedPoints as FixedPoints
 from .attractors.fixed_points import fixed_points as fixed_points
+from .attractors.point import Completeness as Completeness
+from .attractors.point import FixedPoint as FixedPoint
+from .attractors.point import FixedPoints as FixedPoints
 from .attractors.report import PointStability as PointStability
 from .attractors.report import Stability as Stability
 from .attractors.report import stability as stability

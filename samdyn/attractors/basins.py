@@ -17,8 +17,8 @@ from ..dynamics.momentum import AbstractMomentum, as_momentum
 from ..dynamics.perturbation import AbstractPerturbation
 from ..dynamics.step_map import State, StepMap
 from ..errors import InvalidInput
-from .fixed_points import as_box
 from .lockstep import advance
+from .point import as_box
 from .report import PointStability, stability
 from .traps import Trap, traps
 

@@ -18,8 +18,8 @@ from ..dynamics.flow import Flow
 from ..dynamics.perturbation import SAM
 from ..dynamics.step_map import StepMap, state_jacobian
 from .continuation import Frame, folds, follow
-from .fixed_points import SAME, FixedPoint
 from .newton import newton_from
+from .point import SAME, FixedPoint
 from .preimages import AbstractEquation, AtRadius, FieldIsZero, MapsTo, PointsTo
 from .spectrum import eigenvalues
 from .verdict import flow_verdict_names

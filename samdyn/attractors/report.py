@@ -12,8 +12,9 @@ from ..dynamics.momentum import AbstractMomentum, as_momentum
 from ..dynamics.perturbation import GD, SAM, USAM, AbstractPerturbation
 from ..dynamics.step_map import StepMap, state_jacobian
 from ..errors import InvalidInput
-from .fixed_points import Completeness, FixedPoint, fixed_point_near, fixed_points
+from .fixed_points import fixed_point_near, fixed_points
 from .orbit import orbit_verdict
+from .point import Completeness, FixedPoint
 from .sliding import sliding_verdict
 from .spectrum import eigenvalues
 from .thresholds import critical_rho, rho_window

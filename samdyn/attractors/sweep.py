@@ -30,7 +30,8 @@ from .branches import (
     verdict_near,
 )
 from .crossings import Crossing, crossings_at_point, crossings_on
-from .fixed_points import FixedPoint, as_box, fixed_point_near, quick_fixed_points
+from .fixed_points import fixed_point_near, quick_fixed_points
+from .point import FixedPoint, as_box
 from .sliding import sliding_names
 from .verdict import flow_verdict_names
 

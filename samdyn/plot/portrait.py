@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import Normal, withStroke
 
-from ..attractors.fixed_points import as_box
+from ..attractors.point import as_box
 from ..attractors.report import Stability, stability
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import GD, AbstractPerturbation

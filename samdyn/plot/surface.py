@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, withStroke
 from matplotlib.ticker import MaxNLocator
 
-from ..attractors.fixed_points import as_box
+from ..attractors.point import as_box
 from ..errors import InvalidInput
 from ..losses.check import check_loss
 from .fields import sample

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from samdyn.attractors.fixed_points import Completeness, FixedPoint
+from samdyn.attractors.point import Completeness, FixedPoint
 from samdyn.attractors.report import PointStability, Stability
 from samdyn.attractors.verdict import Verdict
 from samdyn.dynamics.flow import Flow

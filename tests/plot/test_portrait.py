@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samdyn.attractors.fixed_points import FixedPoint
+from samdyn.attractors.point import FixedPoint
 from samdyn.attractors.report import PointStability
 from samdyn.attractors.verdict import Verdict
 from samdyn.dynamics.flow import Flow

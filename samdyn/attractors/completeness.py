@@ -1,0 +1,42 @@
+"""Are all fixed points found? The degree test of `winding.py`, for the gradient and the field."""
+
+import numpy as np
+
+from ..dynamics.flow import Flow, Gradient
+from ..dynamics.perturbation import GD
+from .point import Completeness, FixedPoint
+from .winding import DegreeCheck, check_degree
+
+
+def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> list[DegreeCheck]:
+    """The degree test of the gradient with the critical points, and of the field with all."""
+    curves = [point.continuum for point in points if point.continuum is not None]
+    isolated = [point for point in points if point.continuum is None]
+    critical = [point for point in isolated if point.kind == "critical"]
+
+    def check(field, some):
+        return check_degree(field, box, np.array([p.w for p in some]).reshape(-1, len(box)), curves)
+
+    checks = [check(Gradient(flow.loss), critical)]
+    if not isinstance(flow.perturbation, GD):
+        checks.append(check(flow.field, isolated))
+    return checks
+
+
+def completeness(checks: list[DegreeCheck], dim: int) -> Completeness:
+    """The verdict on a set of points from its degree tests."""
+    skipped = max(check.skipped for check in checks)
+    compared = min(check.compared for check in checks)
+    name = "winding number of the field on" if dim == 2 else "sign changes of the field on"
+    text = f"{name} {compared} sub-boxes"
+    if skipped:
+        text += f" ({skipped} more not checked: a point or a curve of them on their border)"
+    mismatches = tuple(m for check in checks for m in check.mismatches)
+    if mismatches:
+        worst = mismatches[0]
+        sides = " × ".join(f"[{low:.4g}, {high:.4g}]" for low, high in worst.box)
+        text += (
+            f"; differs in {len(mismatches)}, first in {sides}: "
+            f"degree {worst.degree}, points found account for {worst.found}"
+        )
+    return Completeness(True, text, None if compared == 0 else not mismatches, mismatches)

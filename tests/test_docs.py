@@ -1,0 +1,31 @@
+"""What the documentation shows runs: the README's Python block, and each shell line parses."""
+
+import pathlib
+import re
+import shlex
+
+from samdyn.cli.main import build_parser
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_block_of_the_readme_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "attractor 0.036036036036036036" in printed
+    assert "complete:" in printed
+
+
+def test_every_shell_line_of_the_readme_parses():
+    lines = re.findall(r"^samdyn [^\n]*", README, re.MULTILINE)
+    assert len(lines) >= 6
+    for line in lines:
+        build_parser().parse_args(shlex.split(line, comments=True)[1:])
+
+
+def test_figures_and_files_that_the_documentation_names_exist():
+    for page in (README, (ROOT / "docs" / "architecture.md").read_text()):
+        for name in re.findall(r"(?:figures|docs|scripts)/[\w/]+\.\w+", page):
+            assert (ROOT / name).is_file(), name
