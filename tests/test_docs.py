@@ -19,7 +19,8 @@ def test_the_python_block_of_the_readme_runs(capsys):
 
 
 def test_every_shell_line_of_the_readme_parses():
-    lines = re.findall(r"^samdyn [^\n]*", README, re.MULTILINE)
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    lines = re.findall(r"^samdyn [^\n]*", blocks, re.MULTILINE)
     assert len(lines) >= 6
     for line in lines:
         build_parser().parse_args(shlex.split(line, comments=True)[1:])
