@@ -82,7 +82,7 @@ def _by_exponents(exponent: np.ndarray) -> Verdict:
         f"{resolved.size} directions followed, {shrinking:.1%} shrink onto the point"
     )
     if not resolved.size:
-        return Verdict("degenerate", "sliding: no direction could be followed")
+        return Verdict("degenerate", "sliding: no direction could be followed; try float64")
     if shrinking == 1:
         return Verdict("attractor", text)
     return Verdict("repeller" if shrinking == 0 else "saddle", text)
