@@ -6,11 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from ..dynamics.flow import Flow
 from ..dynamics.momentum import AbstractMomentum, as_momentum
 from ..dynamics.perturbation import GD, SAM, USAM, AbstractPerturbation
-from ..dynamics.step_map import StepMap, state_jacobian
+from ..dynamics.step_map import AbstractStepMap, OptaxStepMap, StepMap, state_jacobian
 from ..errors import InvalidInput
 from .fixed_points import fixed_point_near, fixed_points
 from .orbit import orbit_verdict
@@ -98,13 +99,15 @@ def stability(
     at: Any = None,
     learning_rate: float | None = None,
     momentum: AbstractMomentum | float = 0.0,
+    optimizer: optax.GradientTransformation | None = None,
     seed: int = 0,
 ) -> Stability:
     """The stability of the fixed points of a method on a loss.
 
     `loss` maps w (d,) to a scalar. Give `box` (d pairs) to find every fixed point in it, or
     `at` (d,) to judge the one that Newton reaches from there. With `learning_rate` the discrete
-    step is judged as well. Work in float64: `jax.config.update("jax_enable_x64", True)`.
+    step is judged as well; with `optimizer`, any optax optimizer, its step is, in its full
+    state. Work in float64: `jax.config.update("jax_enable_x64", True)`.
     """
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
@@ -115,17 +118,25 @@ def stability(
     else:
         points, complete = fixed_points(flow, box, seed=seed)
         found = points
-    step_map = None
-    if learning_rate is not None:
-        step_map = StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
+    step_map = _step_map(loss, perturbation, learning_rate, momentum, optimizer)
     judged = tuple(judge(flow, point, step_map) for point in found)
     return Stability(judged, complete, flow)
 
 
-def judge(flow: Flow, point: FixedPoint, step_map: StepMap | None = None) -> PointStability:
+def _step_map(loss, perturbation, learning_rate, momentum, optimizer) -> AbstractStepMap | None:
+    if optimizer is not None:
+        if learning_rate is not None:
+            raise InvalidInput("an optimizer brings its own learning rate: give one of the two.")
+        return OptaxStepMap(loss, optimizer, perturbation)
+    if learning_rate is None:
+        return None
+    return StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
+
+
+def judge(flow: Flow, point: FixedPoint, step_map: AbstractStepMap | None = None) -> PointStability:
     """The verdicts at one fixed point."""
     window = None
-    if step_map is not None and point.kind == "critical":
+    if isinstance(step_map, StepMap) and point.kind == "critical":
         window = _window(flow, point, step_map)
     return PointStability(
         point,
@@ -148,13 +159,21 @@ def flow_verdict_at(flow: Flow, point: FixedPoint) -> Verdict:
     return flow_verdict(np.asarray(_flow_eigenvalues(flow, w)), scale)
 
 
-def step_verdict_at(step_map: StepMap, point: FixedPoint) -> Verdict:
-    """The same for the step map; for normalised SAM with the orbit it settles on."""
+def step_verdict_at(step_map: AbstractStepMap, point: FixedPoint) -> Verdict:
+    """The same for the step map; for normalised SAM with the orbit it settles on.
+
+    `InvalidInput` for an optax optimizer under normalised SAM: its orbit is not analysed.
+    """
     w = jnp.asarray(point.w)
     slides = _slides(step_map.perturbation, point)
     if point.critical_type == "degenerate":
         return _degenerate(None if slides else np.asarray(_multipliers(step_map, w)))
     if slides:
+        if not isinstance(step_map, StepMap):
+            raise InvalidInput(
+                "the orbit of normalised SAM is analysed for a learning rate with momentum, not "
+                "for an optax optimizer: iterate it, or judge USAM."
+            )
         return orbit_verdict(step_map, w, slides)
     return map_verdict(np.asarray(_multipliers(step_map, w)))
 
@@ -177,7 +196,7 @@ def _flow_eigenvalues(flow: Flow, w):
 
 
 @eqx.filter_jit
-def _multipliers(step_map: StepMap, w):
+def _multipliers(step_map: AbstractStepMap, w):
     return eigenvalues(state_jacobian(step_map, w))
 
 

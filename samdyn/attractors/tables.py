@@ -32,7 +32,15 @@ def point_text(w) -> str:
 def stability_table(result: "Stability") -> str:
     """The table that `samdyn stability` prints: one line a point, then the reasons."""
     with_step = any(point.step is not None for point in result.points)
-    header = ["", "w", "type", "loss", "flow", *(["step"] if with_step else []), "critical ρ (USAM)"]
+    header = [
+        "",
+        "w",
+        "type",
+        "loss",
+        "flow",
+        *(["step"] if with_step else []),
+        "critical ρ (USAM)",
+    ]
     rows = [header]
     for number, item in enumerate(result.points, 1):
         rows.append(_row(number, item, with_step))

@@ -59,7 +59,13 @@ def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> 
 
 
 def map_verdict(multipliers: np.ndarray) -> Verdict:
-    """The verdict for a step map from its multipliers, shape (n,) complex."""
+    """The verdict for a step map from its multipliers, shape (n,) complex.
+
+    Adam and its like are not differentiable where their second moment is zero: degenerate.
+    """
+    if not np.all(np.isfinite(multipliers)):
+        text = "the step is not differentiable here, so it has no multipliers"
+        return Verdict("degenerate", text)
     modulus = np.abs(multipliers)
     scale = float(np.max(np.abs(multipliers - 1)))
     signs = np.where(np.abs(modulus - 1) <= ZERO * scale, 0, np.sign(modulus - 1)).astype(int)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from samdyn import (
@@ -10,7 +11,9 @@ from samdyn import (
     SAM,
     USAM,
     Flow,
+    HeavyBall,
     InvalidInput,
+    Nesterov,
     PerturbedLossGradient,
     StepMap,
     critical_rho,
@@ -242,3 +245,32 @@ def test_the_table_fits_a_screen_and_the_dictionary_is_plain():
     assert max(len(line) for line in text.splitlines()) < 160
     assert len(text.splitlines()) < 80
     json.dumps(result.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_an_optax_optimizer_has_the_multipliers_of_its_momentum(nesterov):
+    loss, momentum = quadratic((-2.0, 0.5)), Nesterov(0.9) if nesterov else HeavyBall(0.9)
+    settings = {"at": ORIGIN, "learning_rate": 0.1, "momentum": momentum}
+    ours = stability(loss, USAM(0.7), **settings).points[0].step
+    optimizer = optax.sgd(0.1, momentum=0.9, nesterov=nesterov)
+    theirs = stability(loss, USAM(0.7), at=ORIGIN, optimizer=optimizer).points[0].step
+    order = lambda z: np.sort_complex(np.round(z, 12))  # noqa: E731
+    np.testing.assert_allclose(order(theirs.eigenvalues), order(ours.eigenvalues), atol=1e-11)
+    assert theirs.verdict == ours.verdict == "attractor"
+
+
+def test_an_optimizer_without_a_jacobian_is_degenerate_and_says_why():
+    signed = optax.chain(optax.scale_by_sign(), optax.scale(-0.1))
+    rms = optax.chain(optax.stateless(lambda g, _: g / jnp.sqrt(g**2)), optax.scale(-0.1))
+    loss = quadratic((1.0, 2.0), seed=None)
+    assert stability(loss, GD(), at=ORIGIN, optimizer=signed).points[0].step.verdict == "degenerate"
+    step = stability(loss, GD(), at=ORIGIN, optimizer=rms).points[0].step
+    assert step.verdict == "degenerate"
+    assert "not differentiable" in step.why
+
+
+def test_an_optimizer_and_a_learning_rate_exclude_each_other():
+    with pytest.raises(InvalidInput, match="one of the two"):
+        at(quadratic((1.0,)), GD(), [0.0], learning_rate=0.1, optimizer=optax.sgd(0.1))
+    with pytest.raises(InvalidInput, match="orbit"):
+        at(quadratic((1.0,)), SAM(0.1), [0.0], optimizer=optax.sgd(0.1))
