@@ -15,7 +15,7 @@ import scipy.stats.qmc
 from ..dynamics.flow import Flow, Gradient
 from ..dynamics.perturbation import GD
 from ..errors import InvalidInput
-from ..losses.check import check_loss
+from ..losses.check import check_loss, check_loss_in_box
 from .newton import newton
 from .point import RESIDUAL, SAME, FixedPoint, FixedPoints, as_box, describe, facts_at, padded
 from .search import Search
@@ -29,7 +29,7 @@ def fixed_points(flow: Flow, box: Any, *, seed: int = 0) -> FixedPoints:
     more starts go where they are. The result depends on `seed` and the arguments alone.
     """
     box = as_box(box)
-    check_loss(flow.loss, box.mean(axis=1))
+    check_loss_in_box(flow.loss, box)
     search = Search(flow, box, seed)
     search.run_rounds()
     complete = search.check_and_refine()
@@ -38,7 +38,7 @@ def fixed_points(flow: Flow, box: Any, *, seed: int = 0) -> FixedPoints:
 
 def quick_fixed_points(flow: Flow, box: np.ndarray, *, seed: int = 0) -> tuple[FixedPoint, ...]:
     """The search of `fixed_points` without the check that none is missing."""
-    check_loss(flow.loss, box.mean(axis=1))
+    check_loss_in_box(flow.loss, box)
     search = Search(flow, box, seed)
     search.run_rounds()
     return search.points()

@@ -20,6 +20,7 @@ from .winding import DegreeCheck
 STARTS = 4096  # in a round; rounds go on until two bring nothing new
 MOST_ROUNDS = 24
 SAME_DEGENERATE = 1e-4
+MOST_SAMPLES = 4096  # of a continuum: plenty for curves; a plateau is not filled in further
 LINK = 0.04  # of the box's size: samples of one continuum lie closer than this
 NORM = {"critical": "gradient_norm", "hallucinated": "residual"}
 
@@ -105,7 +106,7 @@ class Search:
         spacing = LINK / 4 * self.size
         known = self.degenerate[kind]
         fresh = new_samples(known, points, spacing)
-        while len(fresh):
+        while len(fresh) and len(known) < MOST_SAMPLES:
             known = np.concatenate([known, fresh])
             ahead = np.concatenate([fresh + shift for shift in _null_shifts(field, fresh, spacing)])
             ends, facts = self._zeros(field, ahead, kind)

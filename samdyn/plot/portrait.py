@@ -18,7 +18,7 @@ from ..dynamics.flow import Flow
 from ..dynamics.perturbation import GD, AbstractPerturbation
 from ..dynamics.step_map import StepMap
 from ..errors import InvalidInput
-from ..losses.check import check_loss
+from ..losses.check import check_loss_in_box
 from .curves import Manifold, flow_curves, iterates
 from .fields import draw_contours, draw_nullclines, draw_streamlines
 from .markers import mark_points
@@ -72,7 +72,7 @@ def portrait(
     """
     box = as_box(box)
     require_plane(len(box), "a phase portrait")
-    check_loss(loss, box.mean(axis=1))
+    check_loss_in_box(loss, box)
     points = [_as_point(start) for start in starts]
     names = [method_name(p) for p in perturbations] if names is None else list(names)
     if not len(perturbations) or len(names) != len(perturbations):

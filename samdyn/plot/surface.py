@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..attractors.point import as_box
 from ..errors import InvalidInput
-from ..losses.check import check_loss
+from ..losses.check import check_loss_in_box
 from .fields import sample
 from .style import CYCLE, METHOD_COLOURS, figure_legend, require_plane, styled
 
@@ -64,7 +64,7 @@ def surface(
     """
     box = as_box(box)
     require_plane(len(box), "a surface")
-    check_loss(loss, box.mean(axis=1))
+    check_loss_in_box(loss, box)
     x, y, values = sample(loss, box, GRID)
     height = _Height(values)
     figure = Figure(figsize=(4.4, 3.5), layout="constrained")

@@ -1,10 +1,11 @@
 """One evaluation tells whether a function is a loss."""
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from samdyn.errors import ComputationFailed, InvalidInput
-from samdyn.losses.check import check_loss
+from samdyn.losses.check import check_loss, check_loss_in_box
 from samdyn.losses.registry import get_loss
 
 W = jnp.array([1.0, 2.0])
@@ -59,3 +60,10 @@ def test_a_loss_passes_whatever_sequence_the_point_is():
     check_loss(get_loss("beale"), W)
     check_loss(get_loss("beale"), [1.0, 2.0])
     check_loss(lambda w: jnp.sum(w.astype(jnp.float32)), W)
+
+
+def test_a_singularity_in_the_middle_of_a_box_is_no_reason_to_refuse_the_loss():
+    box = np.array([[-1.0, 1.0], [-1.0, 1.0]])
+    check_loss_in_box(lambda w: jnp.log(jnp.sum(w**2)), box)
+    with pytest.raises(ComputationFailed, match="nan"):
+        check_loss_in_box(lambda w: jnp.nan * w[0], box)
