@@ -1,153 +1,159 @@
-"""Three figures that the paper does not have: Theorem 1 for flow and step, basins, the trap.
+"""Two figures that the paper does not have: Theorem 1 for flow and step, and basins against ρ.
 
 Each function takes the folder to write to and returns the numbers that the figure shows.
 """
 
+import itertools
 import pathlib
+from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
+from matplotlib.axes import Axes
 
 import samdyn
 from samdyn.plot.basins import plot_basins
-from samdyn.plot.style import BLUE, GREY, ORANGE, VERMILION, figure_legend, new_figure, styled
+from samdyn.plot.markers import mark_points
+from samdyn.plot.style import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    VERMILION,
+    figure_legend,
+    new_figure,
+    styled,
+)
 
-BEALE = samdyn.get_loss("beale")
+BEALE, SADDLE = samdyn.get_loss("beale"), (0.0, 1.0)
+WELL = samdyn.get_loss("double-well-2d")
+LEARNING_RATE = 1e-3
+RHO = np.geomspace(3e-3, 12, 400)
+MOMENTA = {"step": (0.0, BLUE), "step, heavy ball γ = 0.9": (0.9, ORANGE)}
+BANDS = {"saddle": "#E4E4E4", "attractor": "#F3C9AE", "repeller": "#BFD9EA"}
 
 
 @styled
 def theorem1(folder: pathlib.Path) -> dict:
-    """Leading eigenvalue at Beale's saddle under USAM: when does the saddle attract?"""
-    eta = 1e-3
-    momenta = {"no momentum": 0.0, "heavy ball, γ = 0.9": 0.9}
-    grid = np.linspace(0, 0.2, 401)
-    figure, axes = new_figure(1, 2, width=4.6, height=2.1, share=False)
-    flow_ax, map_ax = axes[:, 0]
-    numbers = {}
-    for (name, gamma), colour in zip(momenta.items(), (BLUE, ORANGE), strict=True):
-        result = samdyn.sweep(
-            BEALE, samdyn.USAM(0.1), grid, at=[0.0, 1.0], learning_rate=eta, momentum=gamma
-        )
-        (branch,) = result.branches
-        low, high = samdyn.rho_window((-27.75, 27.75), eta, gamma)
-        numbers[name] = {"window of rho": [low, high]}
-        map_ax.plot(grid, branch.spectral_radius, color=colour, label=name)
-        if high < grid[-1]:
-            map_ax.axvline(high, color=colour, lw=0.7, ls=":")
-            map_ax.text(high, 1.1, f" ρ = {high:.4f}", color=colour, fontsize=7, va="bottom")
-    numbers["critical rho"] = result.bifurcations[0].rho
-    flow_ax.plot(grid, branch.leading_real_part, color="black")
-    flow_ax.set_ylabel("leading real part, flow")
-    map_ax.set_ylabel("spectral radius, step")
-    map_ax.set_ylim(0.95, 1.12)
-    for ax, edge in ((flow_ax, 0), (map_ax, 1)):
-        ax.axhline(edge, color=GREY, lw=0.7)
-        ax.axvline(1 / 27.75, color=VERMILION, lw=0.9, ls="--")
-        ax.set_xlim(grid[0], grid[-1])
-        ax.margins(x=0)
-    flow_ax.text(1 / 27.75, 20, "  ρ = 1/27.75: the saddle turns attractor", color=VERMILION)
-    flow_ax.tick_params(labelbottom=False)
-    map_ax.set_xlabel("ρ")
-    flow_ax.set_title("Beale's saddle (0, 1) under USAM, η = 0.001")
-    figure_legend(figure, [map_ax])
+    """Leading eigenvalue at Beale's saddle under USAM: between which ρ does the saddle attract?"""
+    figure, axes = new_figure(1, 3, width=5.6, height=1.75, share=False)
+    rates, radii, bands = axes[:, 0]
+    critical = samdyn.critical_rho((-27.75, 27.75))
+    numbers: dict[str, Any] = {"critical rho": critical}
+    rows = {}
+    for name, (gamma, colour) in MOMENTA.items():
+        (branch,) = samdyn.sweep(
+            BEALE, samdyn.USAM(0.1), RHO, at=SADDLE, learning_rate=LEARNING_RATE, momentum=gamma
+        ).branches
+        window = samdyn.rho_window((-27.75, 27.75), LEARNING_RATE, gamma)
+        radii.plot(RHO, branch.spectral_radius, color=colour, label=name)
+        _mark_end(rates, radii, window[1], colour)
+        rows["flow"] = branch.verdict
+        rows[name] = [_step_verdict(rho, gamma) for rho in RHO]
+        inside = RHO[branch.spectral_radius < 1]
+        numbers[name] = {
+            "window of rho": list(window),
+            "radii of the grid with spectral radius < 1": [inside[0], inside[-1]],
+        }
+    rates.plot(RHO, branch.leading_real_part, color=BLACK)
+    _dress(rates, radii, critical)
+    _draw_bands(bands, rows)
     samdyn.save(figure, folder / "theorem1.svg")
     return numbers
 
 
-def basins_of(method, grid: int) -> samdyn.Basins:
-    loss = samdyn.get_loss("double-well-2d")
-    return samdyn.basins(loss, method, box=loss.box, grid=grid, learning_rate=0.01, steps=20_000)
+def _step_verdict(rho: float, gamma: float) -> str:
+    (point,) = samdyn.stability(
+        BEALE, samdyn.USAM(rho), at=SADDLE, learning_rate=LEARNING_RATE, momentum=gamma
+    ).points
+    return point.step.verdict
 
 
+def _mark_end(rates: Axes, radii: Axes, rho: float, colour: str) -> None:
+    for ax in (rates, radii):
+        ax.axvline(rho, color=colour, lw=0.9, ls=":")
+    radii.annotate(
+        f"{rho:.3f}", (rho, 0.06), xycoords=("data", "axes fraction"), xytext=(3, 0),
+        textcoords="offset points", color=colour, fontsize=7.5,
+    )  # fmt: skip
+
+
+def _dress(rates: Axes, radii: Axes, critical: float) -> None:
+    for ax, edge in ((rates, 0), (radii, 1)):
+        ax.axhline(edge, color=BLACK, lw=0.6)
+        ax.axvline(critical, color=VERMILION, lw=0.9, ls="--")
+        ax.set_xscale("log")
+        ax.set_xlim(RHO[0], RHO[-1])
+        ax.tick_params(labelbottom=False)
+    rates.set_yscale("symlog", linthresh=30)
+    rates.set_yticks([-10000, -1000, -100, 0, 27.75], ["−10⁴", "−10³", "−10²", "0", "27.75"])
+    rates.set_yticks([], minor=True)
+    rates.set_ylim(-2e4, 60)
+    rates.set_ylabel("leading Re of the flow, 1/t")
+    rates.text(critical * 1.08, -3000, "ρ = 1/27.75", color=VERMILION)
+    rates.set_title("Beale's saddle (0, 1) under USAM: H has eigenvalues ∓27.75; η = 0.001")
+    radii.set_ylim(0, 1.6)
+    radii.set_ylabel("spectral radius of the step")
+    radii.legend(loc="upper left")
+
+
+def _draw_bands(ax: Axes, rows: dict) -> None:
+    """One bar a system, coloured and named by its verdict."""
+    for y, names in enumerate(rows.values()):
+        names = np.array(names)
+        starts = np.concatenate([[0], np.flatnonzero(names[1:] != names[:-1]) + 1, [len(names)]])
+        for low, high in itertools.pairwise(starts):
+            ends = RHO[low], RHO[min(high, len(RHO) - 1)]
+            ax.barh(y, ends[1] - ends[0], 0.8, left=ends[0], color=BANDS[names[low]])
+            if ends[1] > 1.5 * ends[0]:
+                ax.text(np.sqrt(ends[0] * ends[1]), y, names[low], ha="center", va="center")
+    ax.set_xscale("log")
+    ax.set_xlim(RHO[0], RHO[-1])
+    ax.set_yticks(range(len(rows)), [name.replace(", ", ",\n") for name in rows])
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel("ρ")
+
+
+def basins_of(method: samdyn.AbstractPerturbation, grid: int) -> samdyn.Basins:
+    return samdyn.basins(WELL, method, box=WELL.box, grid=grid, learning_rate=0.01, steps=20_000)
+
+
+@styled
 def basins_vs_rho(folder: pathlib.Path) -> dict:
     """The double well: SAM's saddle takes a share of the plane that grows with ρ."""
-    radii = (0.3, 0.6)
+    radii = (0.3, 0.6, 0.9)
     many = [basins_of(samdyn.GD(), 200), *(basins_of(samdyn.SAM(rho), 200) for rho in radii)]
-    titles = ["GD", *(f"SAM, ρ = {rho:g}" for rho in radii)]
-    samdyn.save(plot_basins(many, titles), folder / "basins_vs_rho.png")
+    figure = plot_basins(many, ["GD", *(f"SAM, ρ = {rho:g}" for rho in radii)])
+    figure.set_size_inches(9.8, 3.5)
+    mark_points(figure.axes[0], samdyn.stability(WELL, samdyn.GD(), at=(0.0, 0.0)), WELL)
+    samdyn.save(figure, folder / "basins_vs_rho.png")
     return share_of_the_saddle(folder)
+
+
+def saddle_share(rho: float) -> tuple[float, tuple[float, float]]:
+    """The share of starts that end at the saddle, and its 95 % interval."""
+    found = basins_of(samdyn.SAM(rho), 200).attractors
+    at_saddle = [a for a in found if a.critical_type == "saddle"]
+    return at_saddle[0].fraction, at_saddle[0].ci95
 
 
 @styled
 def share_of_the_saddle(folder: pathlib.Path) -> dict:
     """The share of starts that the saddle captures, with 95 % intervals, against ρ."""
     grid = np.linspace(0.05, 0.9, 18)
-    shares, bounds = [], []
-    for rho in grid:
-        at_saddle = [
-            a for a in basins_of(samdyn.SAM(rho), 120).attractors if a.critical_type == "saddle"
-        ]
-        shares.append(at_saddle[0].fraction if at_saddle else 0.0)
-        bounds.append(at_saddle[0].ci95 if at_saddle else (0.0, 0.0))
-    shares, bounds = np.array(shares), np.array(bounds)
+    found = [saddle_share(rho) for rho in grid]
+    shares, bounds = (np.array(part) for part in zip(*found, strict=True))
     figure, axes = new_figure(width=4.6, height=2.3)
     ax = axes[0, 0]
-    errors = np.abs(bounds.T - shares)
-    ax.errorbar(grid, shares, errors, fmt="none", ecolor=ORANGE, lw=1)
-    ax.plot(grid, shares, "o-", color=ORANGE, ms=3, lw=1, label="SAM")
+    errors = {"fmt": "none", "ecolor": ORANGE, "capsize": 2.5, "elinewidth": 1}
+    ax.errorbar(grid, shares, np.abs(bounds.T - shares), **errors)
+    ax.plot(grid, shares, ".-", color=ORANGE, ms=3, lw=1, label="SAM, with 95 % intervals")
     ax.axhline(0, color=BLUE, lw=1.2, label="GD (its saddle has no area)")
     ax.set_xlabel("ρ")
     ax.set_ylabel("share captured by the saddle")
-    ax.set_title("double well (x² − 1)²/4 + y²/2, η = 0.01")
+    ax.set_title("double well (x² − 1)²/4 + y²/2, η = 0.01, 200 × 200 starts")
     figure_legend(figure, [ax])
     samdyn.save(figure, folder / "saddle_share_vs_rho.svg")
-    return {"share at each rho": dict(zip(grid.round(2).tolist(), shares.tolist(), strict=True))}
-
-
-@eqx.filter_jit
-def trapped(top, mu, starts):
-    """Whether all runs of SAM on ½(λ₂x² − μy²) with η = 1, ρ = 1 stay bounded, (n, m)."""
-
-    def cell(top, mu):
-        loss = lambda w: (top * w[0] ** 2 - mu * w[1] ** 2) / 2  # noqa: E731
-        step_map = samdyn.StepMap(loss, samdyn.SAM(1.0), 1.0)
-
-        def end(start):
-            return samdyn.iterate(step_map, start, 50_000, target=None).w
-
-        w = jax.vmap(end)(starts)
-        return jnp.all(jnp.linalg.norm(w, axis=1) < 50)
-
-    return jax.vmap(lambda top: jax.lax.map(lambda m: cell(top, m), mu))(top)
-
-
-@styled
-def trap_threshold(folder: pathlib.Path) -> dict:
-    """A quadratic saddle (λ₂, −μ): does SAM's step escape? Simulation against the closed form."""
-    tops = (np.arange(48) + 0.5) / 48 * 1.9
-    mus = (np.arange(48) + 0.5) / 48 * 1.2
-    angle = 2 * np.pi * (np.arange(6) + 0.37) / 6
-    starts = 0.1 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    held = np.asarray(trapped(jnp.asarray(tops), jnp.asarray(mus), jnp.asarray(starts)))
-    low, high = np.array([samdyn.period_two_range(top, 1.0) for top in tops]).T
-    expected = (mus > low[:, None]) & ((mus < 1) | (mus < high[:, None]))
-    off = np.argwhere(held != expected)
-    cell = mus[1] - mus[0]
-    gaps = [np.min(np.abs(mus[j] - np.array([low[i], high[i], 1]))) / cell for i, j in off]
-    figure, axes = new_figure(width=4.2, height=3.4)
-    ax = axes[0, 0]
-    ax.pcolormesh(tops, mus, held.T, cmap="Greys", vmin=0, vmax=2.5, rasterized=True)
-    line = np.linspace(0.01, 1.9, 400)
-    ax.plot(line, line**2 / (2 - line), color=VERMILION, label="ημ = (ηλ₂)²/(2 − ηλ₂)")
-    ends = np.array([samdyn.period_two_range(top, 1.0) for top in line])
-    wanders = np.where(ends[:, 1] < 1.2, ends[:, 1], np.nan)
-    ax.plot(line, wanders, color=BLUE, lw=1, ls=":", label="period-2 orbit loses stability")
-    ax.axhline(1, color=BLUE, lw=1, ls="--", label="ημ = 1")
-    label = f"disagree with the lines: {len(off)} of {held.size} cells"
-    ax.plot(tops[off[:, 0]], mus[off[:, 1]], "x", color=ORANGE, ms=5, label=label)
-    ax.set_ylim(0, 1.2)
-    ax.set_xlim(0, 1.9)
-    ax.text(0.2, 0.6, "trapped")
-    ax.text(1.3, 0.3, "escapes")
-    ax.set_xlabel("ηλ₂, curvature of the positive direction")
-    ax.set_ylabel("ημ, curvature of the negative one")
-    ax.set_title("SAM's step map at a saddle, any ρ")
-    figure_legend(figure, [ax])
-    samdyn.save(figure, folder / "trap_threshold.svg")
     return {
-        "cells": int(held.size),
-        "cells that disagree": len(off),
-        "farthest of them from the lines, in cells": float(max(gaps, default=0.0)),
+        f"rho {rho:.2f}": {"share": share, "ci95": list(ci)}
+        for rho, (share, ci) in zip(grid, found, strict=True)
     }

@@ -9,9 +9,12 @@ import os
 import pathlib
 import time
 
+import alternation_figure
 import jax
 import our_figures
 import public_code_figures
+import saddle_demo_figures
+import trap_figure
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
@@ -20,11 +23,11 @@ FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 FIGURES = {
     "beale_trajectories": public_code_figures.beale_trajectories,
     "cosine_strip": public_code_figures.cosine_strip,
-    "alternation_t5000": public_code_figures.alternation_t5000,
-    "saddle_surface": public_code_figures.saddle_surface,
+    "alternation_t5000": alternation_figure.alternation_t5000,
+    "saddle_surface": saddle_demo_figures.saddle_surface,
     "theorem1": our_figures.theorem1,
     "basins_vs_rho": our_figures.basins_vs_rho,
-    "trap_threshold": our_figures.trap_threshold,
+    "trap_threshold": trap_figure.trap_threshold,
 }
 
 
@@ -37,9 +40,10 @@ def main() -> None:
         parser.error(f"unknown figure {unknown[0]}; there are {', '.join(FIGURES)}")
     FOLDER.mkdir(exist_ok=True)
     for name in names:
-        began = time.perf_counter()
+        began = time.time()
         numbers = FIGURES[name](FOLDER)
-        print(f"{name} ({time.perf_counter() - began:.1f} s)")
+        files = sorted(f.name for f in FOLDER.iterdir() if f.stat().st_mtime >= began)
+        print(f"{', '.join(files)} ({time.time() - began:.1f} s)")
         print(json.dumps(numbers, indent=2, ensure_ascii=False), flush=True)
 
 

@@ -1,8 +1,11 @@
-"""The figures of the public code of arXiv 2301.06308 (github.com/Harry24k/sam-saddle), redrawn.
+"""The Beale figures of the public code of arXiv 2301.06308, redrawn.
 
-Each function takes the folder to write to and returns the numbers that the figure shows.
+Start, learning rate, radii and the small number added to ‖g‖ are those of
+github.com/Harry24k/sam-saddle; every run takes the 87,683 steps after which its gradient descent
+stops. Each function takes the folder to write to and returns the numbers that the figure shows.
 """
 
+import functools
 import pathlib
 
 import jax
@@ -10,136 +13,121 @@ import jax.numpy as jnp
 import numpy as np
 
 import samdyn
-from samdyn.dynamics.perturbation import AbstractPerturbation
-from samdyn.plot.alternation import basin_alternation
 from samdyn.plot.fields import draw_contours
 from samdyn.plot.markers import mark_points
-from samdyn.plot.style import CYCLE, figure_legend, frame, new_figure, panel_height, styled
+from samdyn.plot.style import (
+    BLACK,
+    figure_legend,
+    frame,
+    method_colour,
+    new_figure,
+    panel_height,
+    styled,
+)
 
 BEALE, START = samdyn.get_loss("beale"), np.array([1.0, 2.0])
-LEARNING_RATE, STEPS = 1.25e-5, 87_683
-RADII = (0.1, 0.5, 1.0)
+LEARNING_RATE, STEPS, RADII = 1.25e-5, 87_683, (0.1, 0.5, 1.0)
+SADDLE = np.array([0.0, 1.0])
+CROWDED = "SAM, ρ = 0.1"
 BOX = np.array([[-1.0, 3.6], [-0.3, 2.3]])
 
 
-def beale_run(rho: float, at_steps) -> samdyn.Run:
-    """One run of the public code; `rho` 0 is gradient descent."""
-    method = samdyn.SAM(rho, 1e-16) if rho else samdyn.GD()
-    step_map = samdyn.StepMap(BEALE, method, LEARNING_RATE)
-    return samdyn.iterate(step_map, jnp.asarray(START), STEPS, at_steps=at_steps)
+@functools.cache
+def methods() -> dict[str, samdyn.AbstractPerturbation]:
+    """Label -> perturbation; not at import, when the arrays would still be float32."""
+    return {"GD": samdyn.GD()} | {f"SAM, ρ = {rho:g}": samdyn.SAM(rho, 1e-16) for rho in RADII}
+
+
+@functools.cache
+def run_of(name: str) -> np.ndarray:
+    """w (87,684, 2) before the first step and after each one."""
+    step_map = samdyn.StepMap(BEALE, methods()[name], LEARNING_RATE)
+    run = samdyn.iterate(step_map, jnp.asarray(START), STEPS, at_steps=np.arange(STEPS + 1))
+    return np.asarray(run.checkpoints)
 
 
 @styled
 def beale_trajectories(folder: pathlib.Path) -> dict:
     """Gradient descent and SAM from (1, 2): SAM with ρ = 0.5 and 1 ends at the saddle."""
-    steps = np.unique(np.geomspace(1, STEPS, 400).astype(int))
-    figure, axes = new_figure(2, height=panel_height(BOX))
-    colours = dict(zip((0.0, *RADII), CYCLE, strict=False))
+    figure, axes = new_figure(2, 2, height=panel_height(BOX))
     numbers = {}
-    for ax, radii in zip(axes[0], ((0.0,), RADII), strict=True):
-        draw_contours(ax, BEALE, BOX)
-        for rho in radii:
-            run = beale_run(rho, steps)
-            path = np.concatenate([START[None], np.asarray(run.checkpoints)])
-            label = f"SAM, ρ = {rho:g}" if rho else "GD"
-            ax.plot(*path.T, color=colours[rho], lw=1.6, label=label, zorder=5)
-            ax.plot(*path[-1], "s", mfc="none", mec=colours[rho], ms=6 + 4 * rho, mew=1, zorder=12)
-            numbers[label] = path[-1].tolist()
-        method = samdyn.SAM(0.5) if radii[0] else samdyn.GD()
-        mark_points(ax, samdyn.stability(BEALE, method, box=BOX), BEALE)
-        ax.set_title("SAM" if radii[0] else "Gradient descent")
-        frame(ax, BOX)
-    figure_legend(figure, list(axes[0]))
+    for ax, (name, method) in zip(axes.flat, methods().items(), strict=True):
+        found = samdyn.stability(BEALE, method, box=BOX)
+        _draw_run(ax, name, method_colour(method))
+        mark_points(ax, found, BEALE)
+        if name == CROWDED:
+            _enlarge(ax, found)
+        end = run_of(name)[-1]
+        distance = float(np.linalg.norm(end - SADDLE))
+        where = "the saddle" if distance < 1e-3 else f"({end[0]:.2f}, {end[1]:.2f})"
+        ax.set_title(f"{name}: ends at {where}")
+        numbers[name] = {"end": end.tolist(), "distance from the saddle": distance}
+    figure_legend(figure, list(axes.flat))
     samdyn.save(figure, folder / "beale_trajectories.svg")
     return numbers
 
 
-def cosine_strip(folder: pathlib.Path) -> dict:
-    """cos(g(w), g(w^p)) at every step of the SAM runs."""
+def _draw_run(ax, name: str, colour: str) -> None:
+    """The run on the loss's contours, with that of gradient descent dashed beside it."""
+    shown = np.unique(np.geomspace(1, STEPS + 1, 400).astype(int)) - 1
+    path, descent = run_of(name)[shown], run_of("GD")[shown]
+    draw_contours(ax, BEALE, BOX)
+    if name != "GD":
+        dashed = {"color": method_colour(samdyn.GD()), "lw": 0.9, "ls": (0, (3, 2))}
+        ax.plot(*descent.T, **dashed, zorder=4, label="GD, for comparison")
+    ax.plot(*path.T, color=colour, lw=1.8, label=name.split(",")[0], zorder=5)
+    ax.plot(*START, "s", ms=4.5, mfc=BLACK, mec="white", zorder=9, label="start (1, 2)")
+    ax.plot(*path[-1], "s", mfc="none", mec=colour, mew=1.2, ms=11, zorder=9)
+    ax.plot([], [], "s", mfc="none", mec=BLACK, ms=6, label="after 87,683 steps")
+    frame(ax, BOX)
+    ax.label_outer()
+
+
+def _enlarge(ax, found: samdyn.Stability) -> None:
+    """The fixed points about the saddle, which lie too close together to be told apart."""
+    inset = ax.inset_axes((0.66, 0.53, 0.32, 0.42))
+    mark_points(inset, found, BEALE)
+    inset.set(xlim=(-0.2, 0.2), ylim=(0.85, 1.15), xticks=[], yticks=[])
+    for line in inset.lines:
+        line.set_clip_on(True)
+    ax.indicate_inset_zoom(inset, edgecolor=BLACK, alpha=0.5)
+
+
+@jax.jit
+def cosines(path, rho):
+    """cos(g(w), g(wᵖ)) (n,) at each w of a path (n, 2)."""
     gradient = jax.grad(BEALE)
 
-    def cosine(w, rho):
+    def one(w):
         here = gradient(w)
         there = gradient(samdyn.SAM(rho, 1e-16).perturb(gradient, w))
         return jnp.vdot(here, there) / (jnp.linalg.norm(here) * jnp.linalg.norm(there))
 
-    steps = np.arange(STEPS)
-    strips, numbers = {}, {}
-    for rho in RADII:
-        path = jnp.asarray(beale_run(rho, steps).checkpoints)
-        values = np.asarray(jax.jit(jax.vmap(cosine, (0, None)))(path, rho))
-        strips[f"ρ = {rho:g}"] = values
-        below = np.flatnonzero(values < 0)
-        numbers[f"rho {rho:g}"] = {
-            "first negative at step": int(below[0]) if below.size else None,
-            "negative after step 5000": float(np.mean(values[5000:] < 0)),
-        }
-    ax = samdyn.cosine_strip(strips, steps)
-    samdyn.save(ax.figure, folder / "cosine_strip.svg")
-    return numbers
+    return jax.lax.map(one, path, batch_size=8192)
 
 
 @styled
-def alternation_t5000(folder: pathlib.Path) -> dict:
-    """w and w^p over the forty steps about step 5000 of the run that is trapped (ρ = 0.5)."""
-    steps = np.arange(4980, 5020)
-    path = np.asarray(beale_run(0.5, steps).checkpoints)
-    flow = samdyn.Flow(BEALE, samdyn.SAM(0.5, 1e-16))
-    ax = basin_alternation(BEALE, flow, path)
-    mark_points(ax, samdyn.stability(BEALE, samdyn.GD(), at=[0.0, 1.0]), BEALE)
-    ax.set_title("SAM, ρ = 0.5, steps 4980 to 5019")
-    samdyn.save(ax.figure, folder / "alternation_t5000.svg")
-    ahead = np.asarray(jax.vmap(flow.perturbed)(jnp.asarray(path)))
-    side = np.sign((ahead - [0, 1]) @ np.array([1.0, -1.0]))
-    return {
-        "largest distance of w from the saddle": float(
-            np.max(np.linalg.norm(path - [0, 1], axis=1))
-        ),
-        "steps between which w^p changes side along (1, −1)": float(np.mean(np.diff(side) != 0)),
-    }
-
-
-class SummedGradient(AbstractPerturbation):
-    """The step of the public demo, which does not clear the first gradient: g(w) + g(w^p)."""
-
-    base: samdyn.SAM
-
-    def perturb(self, gradient, w):
-        return self.base.perturb(gradient, w)
-
-    def direction(self, loss, w):
-        return jax.grad(loss)(w) + self.base.direction(loss, w)
-
-    @property
-    def discontinuous(self):
-        return True
-
-    @property
-    def radius(self):
-        return self.base.radius
-
-
-def saddle_surface(folder: pathlib.Path) -> dict:
-    """x² − y² from (−3, −0.01): true SAM is caught at the saddle, and so is the public demo."""
-    loss, start, steps = samdyn.get_loss("saddle"), jnp.array([-3.0, -0.01]), 500
+def cosine_strip(folder: pathlib.Path) -> dict:
+    """cos(g(w), g(w^p)) at every step of the SAM runs; step k begins at w after k − 1 steps."""
+    names = [name for name in methods() if name != "GD"]
+    figure, axes = new_figure(1, len(names), width=5.2, height=1.15)
     numbers = {}
-    methods = {"GD": samdyn.GD(), "SAM": samdyn.SAM(0.5)}
-    summed = {"GD": samdyn.GD(), "public code": SummedGradient(samdyn.SAM(0.5))}
-    for name, shown, title in (
-        ("saddle_surface", methods, "x² − y², η = 0.01, ρ = 0.5: true SAM"),
-        (
-            "saddle_surface_public_code",
-            summed,
-            "x² − y², η = 0.01, ρ = 0.5: the public code's g(w) + g(wᵖ)",
-        ),
-    ):
-        paths = {}
-        for label, method in shown.items():
-            step_map = samdyn.StepMap(loss, method, 0.01)
-            run = samdyn.iterate(step_map, start, steps, at_steps=range(steps + 1))
-            paths[label] = np.asarray(run.checkpoints)
-            mean = float(np.mean(np.abs(np.asarray(run.tail)[-2:, 0])))
-            numbers[f"{name}, {label}: final mean |x|"] = mean
-        figure = samdyn.surface(loss, [(-3.2, 3.2), (-3.2, 3.2)], paths, title=title)
-        samdyn.save(figure, folder / f"{name}.png")
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        values = np.asarray(cosines(jnp.asarray(run_of(name)[:-1]), methods()[name].radius))
+        samdyn.cosine_strip({name: values}, np.arange(1, STEPS + 1), ax)
+        ax.get_legend().remove()
+        ax.set_ylabel("")
+        ax.label_outer()
+        below = np.flatnonzero(values < 0)
+        first = int(below[0]) + 1 if below.size else None
+        share = f"{100 * below.size / STEPS:.0f} % of the steps, first in step {first}"
+        ax.set_title(f"{name}: negative in {share if first else 'no step'}")
+        numbers[name] = {
+            "first negative at step": first,
+            "negative": below.size / STEPS,
+            "negative after step 5000": float(np.mean(values[5000:] < 0)),
+            "least": float(values.min()),
+        }
+    figure.supylabel("cos(g(w), g(wᵖ))", fontsize=8.5)
+    samdyn.save(figure, folder / "cosine_strip.svg")
     return numbers

@@ -135,7 +135,7 @@ def plot_basins(many: Sequence[Any], titles: Sequence[str]) -> Figure:
     for basins in many:
         require_plane(len(basins.box), "basins")
     entries = max(len(_entries(*pair)) for pair in zip(many, attractor_colours(many), strict=True))
-    figure, axes = new_figure(len(many), height=panel_height(many[0].box) + 0.17 * entries)
+    figure, axes = new_figure(len(many), height=panel_height(many[0].box) + 0.2 * entries + 0.2)
     for ax, basins, colours, title in zip(
         axes[0], many, attractor_colours(many), titles, strict=True
     ):
