@@ -123,7 +123,7 @@ def basins_vs_rho(folder: pathlib.Path) -> dict:
     radii = (0.3, 0.6, 0.9)
     many = [basins_of(samdyn.GD(), 200), *(basins_of(samdyn.SAM(rho), 200) for rho in radii)]
     figure = plot_basins(many, ["GD", *(f"SAM, ρ = {rho:g}" for rho in radii)])
-    figure.set_size_inches(9.8, 3.5)
+    figure.set_size_inches(9.8, 3.8)
     mark_points(figure.axes[0], samdyn.stability(WELL, samdyn.GD(), at=(0.0, 0.0)), WELL)
     samdyn.save(figure, folder / "basins_vs_rho.png")
     return share_of_the_saddle(folder)
