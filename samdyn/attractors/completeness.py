@@ -23,8 +23,11 @@ def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -
     return checks
 
 
-def completeness(checks: list[DegreeCheck], dim: int) -> Completeness:
-    """The verdict on a set of points from its degree tests."""
+def completeness(checks: list[DegreeCheck], dim: int, curves: bool = False) -> Completeness:
+    """The verdict on a set of points from its degree tests.
+
+    Skipped sub-boxes leave it unknown, unless `curves` of fixed points explain them.
+    """
     skipped = max(check.skipped for check in checks)
     compared = min(check.compared for check in checks)
     name = "winding number of the field on" if dim == 2 else "sign changes of the field on"
@@ -39,4 +42,6 @@ def completeness(checks: list[DegreeCheck], dim: int) -> Completeness:
             f"; differs in {len(mismatches)}, first in {sides}: "
             f"degree {worst.degree}, points found account for {worst.found}"
         )
-    return Completeness(True, text, None if compared == 0 else not mismatches, mismatches)
+    unexplained = compared == 0 or (skipped > 0 and not curves)
+    consistent = False if mismatches else None if unexplained else True
+    return Completeness(True, text, consistent, mismatches)

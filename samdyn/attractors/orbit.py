@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from ..dynamics.flow import Flow
 from ..dynamics.iterate import Run, run_steps
 from ..dynamics.momentum import NoMomentum
+from ..dynamics.perturbation import SAM
 from ..dynamics.step_map import AbstractStepMap, StepMap, flat_step
 from .fixed_points import zeros_around
 from .sliding import unit_directions
@@ -62,11 +63,21 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
         return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
     orbit = _refined_orbit(step_map, c, runs, held, reach)
     if orbit is not None and orbit.spectral_radius < 1:
+        centre = orbit.points.mean(axis=0)
+        off = float(np.linalg.norm(centre - np.asarray(c)))
+        place = "the point" if off <= orbit.amplitude else f"a centre {off:.4g} from the point"
         text = (
-            f"period-2: SAM alternates at ±{orbit.amplitude:.6g} about the point, two steps "
+            f"period-2: SAM alternates at ±{orbit.amplitude:.6g} about {place}, two steps "
             f"contract by {orbit.spectral_radius:.6g}; {run}{theory}"
         )
-        return Verdict("attractor", text, orbit="period-2", amplitude=orbit.amplitude, period=2)
+        return Verdict(
+            "attractor",
+            text,
+            orbit="period-2",
+            amplitude=orbit.amplitude,
+            period=2,
+            centre=centre,
+        )
     if orbit is not None and share < 1:
         text = (
             f"escapes: the period-2 orbit at ±{orbit.amplitude:.6g} is unstable (two steps grow "
@@ -75,9 +86,10 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
         return Verdict("saddle", text, orbit="escapes")
     spread = float(np.max(np.linalg.norm(tails[held] - np.asarray(c), axis=-1)))
     name = "attractor" if share == 1 else "saddle"
-    period = _period(tails[held][0])
+    periods = {_period(tail) for tail in tails[held]}
+    period = periods.pop() if len(periods) == 1 else None
     word = "chaotic" if period is None else f"period-{period}"
-    text = f"{word}: the orbit stays bounded, up to {spread:.4g} away; {run}{theory}"
+    text = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away; {run}{theory}"
     return Verdict(name, text, orbit="chaotic", amplitude=spread, period=period)
 
 
@@ -198,6 +210,8 @@ def _newton_on_two_steps(step_map: StepMap, state):
 def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:
     """What the quadratic's closed form says, where one exists."""
     top, negative = eigenvalues[-1], eigenvalues[eigenvalues < 0]
+    if type(step_map.perturbation) is not SAM:
+        return ""
     if not isinstance(step_map.momentum, NoMomentum) or not 0 < eta * top < 2:
         return ""
     if negative.size == 0:

@@ -13,6 +13,7 @@ from ..errors import InvalidInput
 from .verdict import ZERO
 
 RESIDUAL = 1e-11  # of the field's own scale nearby: what counts as zero
+STRAY = 1e-7  # of 1 + ‖w‖: a longer Newton step says that Newton has not converged quadratically
 SAME = 1e-7  # of the box's size: what counts as one point (Newton ends far closer)
 
 
@@ -22,6 +23,7 @@ class FixedPoint(NamedTuple):
     `w` (d,), `loss` l(w), `gradient_norm` ‖g(w)‖, `residual` the norm of the field there
     (‖g(w^p)‖), `kind` "critical" or "hallucinated", `critical_type` "minimum", "saddle",
     "maximum" or "degenerate" (None when hallucinated), `hessian_eigenvalues` (d,) ascending.
+    `scale` is the largest curvature near w^p: what rates are compared with.
     `continuum` holds samples (n, d) of a curve or surface of fixed points through w, else None.
     """
 
@@ -33,6 +35,7 @@ class FixedPoint(NamedTuple):
     critical_type: str | None
     hessian_eigenvalues: np.ndarray
     continuum: np.ndarray | None = None
+    scale: float = 0.0
 
 
 class Completeness(NamedTuple):
@@ -71,27 +74,48 @@ class Facts(NamedTuple):
     residual: np.ndarray
     size: np.ndarray  # of the gradient nearby: what its norm is compared with
     field_size: np.ndarray  # of the field nearby
-    singular: np.ndarray  # the Hessian has an eigenvalue that counts as zero
+    singular: np.ndarray  # the Hessian has an eigenvalue that counts as zero, or hides one
     field_singular: np.ndarray  # the field's Jacobian has
 
 
 def facts_at(flow: Flow, points: np.ndarray) -> Facts:
+    """The measurements at points (n, d).
+
+    Near a zero of higher order the Jacobian is small without counting as zero; there the Newton
+    step, which is a fraction of the distance to that zero, is what gives it away.
+    """
     if not len(points):
         empty = np.empty(0)
         return Facts(empty, empty, empty, empty, empty.astype(bool), empty.astype(bool))
     rows = jnp.asarray(padded(points))
     values = jax.tree.map(lambda x: np.asarray(x)[: len(points)], _measure(flow, rows))
-    _, gradient_norm, residual, curvature, hessian, jacobian = values
+    _, gradient, field, curvature, ahead, hessian, jacobian = values
     defined = np.all(np.isfinite(hessian) & np.isfinite(jacobian), axis=(1, 2))
     hessian, jacobian = (np.where(defined[:, None, None], m, 0) for m in (hessian, jacobian))
-    residual = np.where(defined, residual, np.inf)
     length = 1 + np.linalg.norm(points, axis=1)
-    singular = np.min(np.abs(np.linalg.eigvalsh(hessian)), axis=1) <= ZERO * curvature
-    stretches = np.linalg.svd(jacobian, compute_uv=False)
-    largest = stretches[:, 0] + curvature
-    field_singular = stretches[:, -1] <= ZERO * largest
-    size, field_size = curvature * length, largest * length
-    return Facts(gradient_norm, residual, size, field_size, singular, field_singular)
+    smallest, _, step = _newton_facts(hessian, gradient)
+    singular = (smallest <= ZERO * curvature) | (step > STRAY * length)
+    smallest, largest, step = _newton_facts(jacobian, field)
+    largest = largest + ahead
+    field_singular = (smallest <= ZERO * largest) | (step > STRAY * length)
+    residual = np.where(defined, np.linalg.norm(field, axis=1), np.inf)
+    return Facts(
+        np.linalg.norm(gradient, axis=1),
+        residual,
+        curvature * length,
+        largest * length,
+        singular,
+        field_singular,
+    )
+
+
+def _newton_facts(jacobian: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Smallest and largest singular value (n,) and the length (n,) of the Newton step."""
+    left, stretches, _ = np.linalg.svd(jacobian)
+    along = np.einsum("nij,ni->nj", left, np.where(np.isfinite(value), value, 0))
+    tiny = np.finfo(stretches.dtype).tiny
+    step = np.linalg.norm(along / np.maximum(stretches, tiny), axis=1)
+    return stretches[:, -1], stretches[:, 0], step
 
 
 def padded(points: np.ndarray) -> np.ndarray:
@@ -102,7 +126,7 @@ def padded(points: np.ndarray) -> np.ndarray:
 
 @eqx.filter_jit
 def _measure(flow: Flow, points):
-    """Loss, gradient norm, field norm, curvature scale, Hessian, Jacobian of the field.
+    """Loss, gradient, field, curvature near w and near w^p, Hessian, Jacobian of the field.
 
     NumPy factorises the matrices: jaxlib 0.10.1 can stall for ever when a large batch holds
     more than one kind of LAPACK call.
@@ -110,18 +134,20 @@ def _measure(flow: Flow, points):
     gradient = jax.grad(flow.loss)
     hessian = jax.hessian(flow.loss)
 
-    def at(w):
+    def curvature(w):
         reach = 1e-3 * (1 + jnp.linalg.norm(w))
         corners = reach * jnp.concatenate([jnp.eye(w.size), -jnp.eye(w.size)]).astype(w.dtype)
         nearby = jax.vmap(lambda shift: hessian(w + shift))(corners)
-        here = hessian(w)
-        curvature = jnp.maximum(jnp.max(jnp.abs(nearby)), jnp.max(jnp.abs(here)))
+        return jnp.maximum(jnp.max(jnp.abs(nearby)), jnp.max(jnp.abs(hessian(w))))
+
+    def at(w):
         return (
             flow.loss(w),
-            jnp.linalg.norm(gradient(w)),
-            jnp.linalg.norm(flow.field(w)),
-            curvature,
-            here,
+            gradient(w),
+            flow.field(w),
+            curvature(w),
+            curvature(flow.perturbed(w)),
+            hessian(w),
             jax.jacfwd(flow.field)(w),
         )
 
@@ -131,14 +157,21 @@ def _measure(flow: Flow, points):
 def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> tuple[FixedPoint, float]:
     """The fixed point at w, and the size that its residual is to be compared with."""
     w = np.asarray(w)
-    value, gradient_norm, residual, curvature, hessian, _ = (
+    value, gradient, field, curvature, ahead, hessian, _ = (
         np.asarray(x)[0] for x in _measure(flow, jnp.asarray(w[None]))
     )
-    eigenvalues = np.linalg.eigvalsh(hessian)
-    size = float(curvature * (1 + np.linalg.norm(w)))
+    eigenvalues, axes = np.linalg.eigh(hessian)
+    gradient_norm, residual = np.linalg.norm(gradient), np.linalg.norm(field)
+    length = 1 + np.linalg.norm(w)
+    size = float(curvature * length)
     if kind is None:
         kind = "critical" if gradient_norm <= RESIDUAL * size else "hallucinated"
-    critical_type = _critical_type(eigenvalues, float(curvature)) if kind == "critical" else None
+    critical_type = None
+    if kind == "critical":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.linalg.norm((axes.T @ gradient) / eigenvalues)
+        hidden = bool(step > STRAY * length)
+        critical_type = "degenerate" if hidden else _critical_type(eigenvalues, float(curvature))
     point = FixedPoint(
         np.asarray(w),
         float(value),
@@ -147,6 +180,7 @@ def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> tuple[FixedP
         kind,
         critical_type,
         eigenvalues,
+        scale=float(ahead),
     )
     return point, size
 

@@ -136,15 +136,19 @@ def _step_map(loss, perturbation, learning_rate, momentum, optimizer) -> Abstrac
 def judge(flow: Flow, point: FixedPoint, step_map: AbstractStepMap | None = None) -> PointStability:
     """The verdicts at one fixed point."""
     window = None
-    if isinstance(step_map, StepMap) and point.kind == "critical":
+    if isinstance(step_map, StepMap) and _is_nondegenerate(point):
         window = _window(flow, point, step_map)
     return PointStability(
         point,
         flow_verdict_at(flow, point),
         None if step_map is None else step_verdict_at(step_map, point),
-        critical_rho(point.hessian_eigenvalues) if point.kind == "critical" else None,
+        critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
     )
+
+
+def _is_nondegenerate(point: FixedPoint) -> bool:
+    return point.kind == "critical" and point.critical_type != "degenerate"
 
 
 def flow_verdict_at(flow: Flow, point: FixedPoint) -> Verdict:
@@ -155,7 +159,9 @@ def flow_verdict_at(flow: Flow, point: FixedPoint) -> Verdict:
         return _degenerate(None if slides else np.asarray(_flow_eigenvalues(flow, w)))
     if slides:
         return sliding_verdict(flow, w, slides)
-    scale = float(np.max(np.abs(point.hessian_eigenvalues))) if point.kind == "critical" else 0.0
+    scale = point.scale
+    if point.kind == "critical":
+        scale = float(np.max(np.abs(point.hessian_eigenvalues)))
     return flow_verdict(np.asarray(_flow_eigenvalues(flow, w)), scale)
 
 
@@ -237,4 +243,5 @@ def _map_dict(verdict: Verdict) -> dict[str, Any]:
     if verdict.orbit is not None:
         result |= {"orbit": verdict.orbit, "amplitude": verdict.amplitude}
         result["period"] = verdict.period
+        result["centre"] = None if verdict.centre is None else verdict.centre.tolist()
     return result

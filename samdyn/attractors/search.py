@@ -127,10 +127,12 @@ class Search:
         extent = float(np.max(np.ptp(cluster, axis=0)))
         facts = facts_at(self.flow, cluster)
         best = int(np.argmin(getattr(facts, NORM[kind])))
+        name = "degenerate" if kind == "critical" else None
         if extent <= SAME_DEGENERATE * self.size:
-            return describe(self.flow, cluster[best], kind)[0]
+            return describe(self.flow, cluster[best], kind)[0]._replace(critical_type=name)
         middle = int(np.argmin(np.linalg.norm(cluster - np.median(cluster, axis=0), axis=1)))
-        return describe(self.flow, cluster[middle], kind)[0]._replace(continuum=cluster)
+        found = describe(self.flow, cluster[middle], kind)[0]
+        return found._replace(critical_type=name, continuum=cluster)
 
     def check_and_refine(self) -> Completeness:
         """Compare degrees; where they differ, search there again, up to three times."""
@@ -146,7 +148,8 @@ class Search:
             for mismatch in mismatches[:16]:
                 self._round(self._starts(mismatch.box))
             checks = self._checks()
-        return completeness(checks, self.dim)
+        curves = any(point.continuum is not None for point in self.points())
+        return completeness(checks, self.dim, curves)
 
     def _checks(self) -> list[DegreeCheck]:
         return degree_checks(self.flow, self.box, self.points())

@@ -47,7 +47,8 @@ def _trap(step_map, item: PointStability, points, size: float) -> Trap:
     step = item.step
     if step is None or step.verdict != "attractor":
         return Trap(w, samples, False, 0.0, resting)
-    floor = 2 * (step.amplitude or 0.0)  # what SAM's orbit about the point fills
+    floor = 2 * (step.amplitude or 0.0)  # what SAM's orbit fills
+    w = w if step.centre is None else step.centre
     for factor in SHRINKING:
         radius = floor + factor * min(ARRIVAL * size, room)
         if _holds(step_map, w, radius, floor):

@@ -16,7 +16,7 @@ class Verdict(NamedTuple):
     complex; None where no Jacobian exists. `capture_radius`, `orbit`, `amplitude` and `period`
     belong to the critical points of normalised SAM, where a Jacobian does not decide; `orbit`
     is "period-2", "escapes", or "chaotic" for any other bounded orbit, whose `period` is given
-    where it has one.
+    where it has one. `centre` is the middle of a period-2 orbit, which may lie off the point.
     """
 
     verdict: str
@@ -26,6 +26,7 @@ class Verdict(NamedTuple):
     orbit: str | None = None
     amplitude: float | None = None
     period: int | None = None
+    centre: np.ndarray | None = None
 
 
 def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdict:

@@ -55,6 +55,7 @@ def run(args) -> int:
         box,
         starts=args.start,
         learning_rate=args.lr,
+        momentum=args.momentum,
         seed=args.seed,
     )
     save(figure, args.output)

@@ -121,6 +121,7 @@ def _draw(args, loss, method) -> None:
         box,
         starts=[args.start],
         learning_rate=args.lr,
+        momentum=args.momentum,
         steps=args.steps,
     )
     save(figure, args.output)

@@ -46,6 +46,7 @@ class _Run(NamedTuple):
     starts: list[np.ndarray]
     duration: float
     learning_rate: float | None
+    momentum: Any
     steps: int
 
 
@@ -57,6 +58,7 @@ def portrait(
     *,
     starts: Sequence[Any] = (),
     learning_rate: float | None = None,
+    momentum: Any = 0.0,
     steps: int = 2000,
     duration: float = 100.0,
     names: Sequence[str] | None = None,
@@ -67,8 +69,9 @@ def portrait(
     Each panel shows faint contours of the loss, streamlines and nullclines of the flow, its
     fixed points in `box` ((x low, x high), (y low, y high)), the manifolds of its saddles, and
     a trajectory from each of `starts` (2,): the flow for `duration` units of time t = ηk, or
-    `steps` steps of the optimizer if `learning_rate` is given, which also decides the marks.
-    Small arrows lead from w to wᵖ, to scale. `InvalidInput` unless the loss is 2-D.
+    `steps` steps of the optimizer (with `momentum`) if `learning_rate` is given, which also
+    decides the marks. Small arrows lead from w to wᵖ, to scale.
+    `InvalidInput` unless the loss is 2-D.
     """
     box = as_box(box)
     require_plane(len(box), "a phase portrait")
@@ -81,9 +84,16 @@ def portrait(
             "one or more are needed, and a name each."
         )
     figure, axes = new_figure(len(perturbations), height=panel_height(box))
-    run = _Run(points, duration, learning_rate, steps)
+    run = _Run(points, duration, learning_rate, momentum, steps)
     for ax, perturbation, name in zip(axes[0], perturbations, names, strict=True):
-        found = stability(loss, perturbation, box=box, learning_rate=learning_rate, seed=seed)
+        found = stability(
+            loss,
+            perturbation,
+            box=box,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            seed=seed,
+        )
         _draw_panel(ax, Flow(loss, perturbation), found, box, run)
         ax.set_title(name)
     figure_legend(figure, list(axes[0]))
@@ -105,7 +115,7 @@ def _draw_panel(ax: Axes, flow: Flow, found: Stability, box: np.ndarray, run: _R
     manifolds, paths = flow_curves(flow, found.points, box, by_flow, run.duration)
     _draw_manifolds(ax, manifolds)
     if run.learning_rate is not None:
-        step_map = StepMap(flow.loss, flow.perturbation, run.learning_rate)
+        step_map = StepMap(flow.loss, flow.perturbation, run.learning_rate, run.momentum)
         paths = [iterates(step_map, start, run.steps) for start in run.starts]
     for path in paths:
         _draw_path(ax, path, flow, run.learning_rate is not None)

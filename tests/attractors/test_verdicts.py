@@ -274,3 +274,37 @@ def test_an_optimizer_and_a_learning_rate_exclude_each_other():
         at(quadratic((1.0,)), GD(), [0.0], learning_rate=0.1, optimizer=optax.sgd(0.1))
     with pytest.raises(InvalidInput, match="orbit"):
         at(quadratic((1.0,)), SAM(0.1), [0.0], optimizer=optax.sgd(0.1))
+
+
+@pytest.mark.parametrize("method", [GD(), USAM(0.3), SAM(0.3)], ids=lambda m: type(m).__name__)
+def test_a_minimum_of_fourth_order_is_one_degenerate_point(method):
+    quartic = lambda w: w[0] ** 2 / 2 + w[1] ** 4  # noqa: E731
+    points = stability(quartic, method, box=[(-2.0, 2.0)] * 2).points
+    critical = [p for p in points if p.point.kind == "critical"]
+    assert [(p.point.critical_type, p.flow.verdict) for p in critical] == [("degenerate",) * 2]
+    assert critical[0].critical_rho is None
+    np.testing.assert_allclose(critical[0].point.w, [0, 0], atol=1e-3)
+
+
+def test_a_pole_is_no_fixed_point():
+    pole = lambda w: 1 / jnp.sum(w**2) + jnp.sum(w**2)  # noqa: E731
+    points = stability(pole, SAM(0.3), box=[(-2.0, 2.0)] * 2).points
+    assert all(p.point.residual < 1e-6 for p in points)
+    assert all(np.linalg.norm(p.point.w) > 0.1 for p in points)
+
+
+def test_hallucinated_points_over_a_degenerate_one_get_no_linear_verdict():
+    points = stability(get_loss("monkey-saddle"), SAM(0.3), box=[(-2.0, 2.0)] * 2).points
+    hallucinated = [p for p in points if p.point.kind == "hallucinated"]
+    assert len(hallucinated) == 3
+    assert {p.flow.verdict for p in hallucinated} == {"degenerate"}
+
+
+def test_an_orbit_that_lies_off_its_point_says_where():
+    """Beale's minimum at η = 1e-3: two steps from the centre named lead back to it."""
+    loss = get_loss("beale")
+    step = at(loss, SAM(0.5), [3.0, 0.5], learning_rate=1e-3).step
+    assert step.orbit == "period-2"
+    assert np.linalg.norm(step.centre - [3, 0.5]) == pytest.approx(0.2923, abs=1e-3)
+    run = iterate(StepMap(loss, SAM(0.5), 1e-3), jnp.array([3.01, 0.5]), 100_000)
+    np.testing.assert_allclose(np.mean(np.asarray(run.tail)[-2:], axis=0), step.centre, atol=1e-8)
