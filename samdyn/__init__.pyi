@@ -59,8 +59,11 @@ from .losses.loss import CriticalPoint as CriticalPoint
 from .losses.loss import Loss as Loss
 from .losses.registry import get_loss as get_loss
 from .losses.registry import loss_names as loss_names
+from .plot.alternation import basin_alternation as basin_alternation
+from .plot.basins import draw_basins as draw_basins
 from .plot.basins import plot_basins as plot_basins
 from .plot.cosine import cosine_strip as cosine_strip
+from .plot.markers import draw_fixed_points as draw_fixed_points
 from .plot.portrait import portrait as portrait
 from .plot.rho import bifurcation_diagram as bifurcation_diagram
 from .plot.rho import plot_sweep as plot_sweep

@@ -49,7 +49,7 @@ def run_of(name: str) -> np.ndarray:
 @styled
 def beale_trajectories(folder: pathlib.Path) -> dict:
     """Gradient descent and SAM from (1, 2): SAM with ρ = 0.5 and 1 ends at the saddle."""
-    figure, axes = new_figure(2, 2, height=panel_height(BOX))
+    figure, axes = new_figure(2, 2, height=panel_height(BOX) + 0.2)
     numbers = {}
     for ax, (name, method) in zip(axes.flat, methods().items(), strict=True):
         found = samdyn.stability(BEALE, method, box=BOX)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..dynamics.momentum import AbstractMomentum, as_momentum
+from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import AbstractPerturbation
 from ..dynamics.step_map import State, StepMap
 from ..errors import InvalidInput
@@ -44,6 +44,7 @@ class BasinAttractor(NamedTuple):
     ci95: tuple[float, float]
 
     def to_dict(self) -> dict[str, Any]:
+        """One attractor of `samdyn basins --json`."""
         return {
             "id": self.id,
             "w": self.w.tolist(),
@@ -121,7 +122,7 @@ def basins(
     starts = grid_of_starts(box, grid)
     if steps < 1:
         raise InvalidInput(f"the number of steps must be 1 or more, not {steps}.")
-    step_map = StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
+    step_map = StepMap(loss, perturbation, learning_rate, momentum)
     judged = stability(
         loss, perturbation, box=box, learning_rate=learning_rate, momentum=momentum, seed=seed
     )

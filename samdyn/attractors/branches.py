@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Float
 
 from ..dynamics.flow import Flow
-from ..dynamics.perturbation import SAM
+from ..dynamics.perturbation import GD, SAM
 from ..dynamics.step_map import StepMap, state_jacobian
 from .continuation import Frame, folds, follow
 from .newton import newton_from
-from .point import SAME, FixedPoint
+from .point import SAME, FixedPoint, describe
 from .preimages import AbstractEquation, AtRadius, FieldIsZero, MapsTo, PointsTo
-from .spectrum import eigenvalues
+from .spectrum import eigenvalues, hessian_at
 from .verdict import flow_verdict_names
 
 
@@ -31,7 +31,7 @@ class Branch(NamedTuple):
     `kind` "critical" or "hallucinated"; `w` (n, d); `verdict` n names for the flow;
     `leading_real_part` (n,) of the flow's Jacobian, nan also where none exists (normalised SAM
     at a critical point); `spectral_radius` (n,) of the step map's Jacobian, None without a
-    learning rate.
+    learning rate or where that has no Jacobian either.
     """
 
     kind: str
@@ -42,6 +42,7 @@ class Branch(NamedTuple):
     spectral_radius: Float[np.ndarray, " n"] | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """One branch of `samdyn sweep --json`."""
         result = {
             "kind": self.kind,
             "critical_type": self.critical_type,
@@ -77,19 +78,11 @@ class Stretch(NamedTuple):
 def equation_through(flow: Flow, w: np.ndarray, rho: float) -> AbstractEquation:
     """The best conditioned equation that the hallucinated fixed point `w` at `rho` solves."""
     target = np.asarray(flow.at_radius(rho).perturbed(jnp.asarray(w)))
-    gradient, hessian = (np.asarray(x) for x in _derivatives(flow.loss, jnp.asarray(target)))
-    scale = float(np.max(np.abs(hessian)))
-    at_critical = np.linalg.norm(gradient) <= 1e-9 * scale * (1 + np.linalg.norm(target))
-    isolated = np.min(np.abs(np.linalg.eigvalsh(hessian))) > 1e-9 * scale
-    if not (at_critical and isolated):
+    there = describe(Flow(flow.loss, GD()), target)
+    if there.kind != "critical" or there.critical_type == "degenerate":
         return FieldIsZero(flow)
     kind = PointsTo if isinstance(flow.perturbation, SAM) else MapsTo
     return kind(flow, jnp.asarray(target))
-
-
-@eqx.filter_jit
-def _derivatives(loss, w):
-    return jax.grad(loss)(w), jax.hessian(loss)(w)
 
 
 def frame_for(flow: Flow, box: np.ndarray, rho: np.ndarray, equation: AbstractEquation) -> Frame:
@@ -97,8 +90,7 @@ def frame_for(flow: Flow, box: np.ndarray, rho: np.ndarray, equation: AbstractEq
     size = np.max(box[:, 1] - box[:, 0])
     scale = [size] * len(box)
     if isinstance(equation, PointsTo):  # the multiplier is a curvature
-        _, hessian = _derivatives(flow.loss, equation.c)
-        scale.append(float(np.max(np.abs(hessian))))
+        scale.append(float(jnp.max(jnp.abs(hessian_at(flow.loss, equation.c)))))
     scale.append(rho[-1] - rho[0])
     ends = jnp.asarray([rho[0], rho[-1]])
     return Frame(jnp.asarray(scale), jnp.asarray(box), ends)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..dynamics.iterate import run_steps
-from ..dynamics.momentum import AbstractMomentum, as_momentum
+from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import AbstractPerturbation
 from ..dynamics.step_map import StepMap
 from ..errors import ComputationFailed, InvalidInput
@@ -63,7 +63,7 @@ def capture_threshold(
         raise InvalidInput(f"rho must range from low to high, 0 ≤ low < high, not {rho}.")
     start, target = jnp.asarray(start, dtype=float), jnp.asarray(target, dtype=float)
     check_loss(loss, start)
-    step_map = StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
+    step_map = StepMap(loss, perturbation, learning_rate, momentum)
     monotone, rounds = True, 0
     while high - low > rtol * high:
         radii = np.linspace(low, high, SECTIONS)

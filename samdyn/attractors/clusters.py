@@ -18,6 +18,7 @@ def distinct(points: np.ndarray, residuals: np.ndarray, radius: float) -> list[i
 
 
 def clusters(points: np.ndarray, radius: float) -> list[np.ndarray]:
+    """Points (n, d) as groups (m, d) that are linked by steps of at most `radius`."""
     return [points[members] for members in linked(points, radius)]
 
 

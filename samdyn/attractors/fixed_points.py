@@ -17,56 +17,42 @@ from ..dynamics.perturbation import GD
 from ..errors import InvalidInput
 from ..losses.check import check_loss, check_loss_in_box
 from .newton import newton
-from .point import RESIDUAL, SAME, FixedPoint, FixedPoints, as_box, describe, facts_at, padded
+from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at, padded
 from .search import Search
 
 
-def fixed_points(flow: Flow, box: Any, *, seed: int = 0) -> FixedPoints:
+def fixed_points(flow: Flow, box: Any, *, seed: int = 0, check: bool = True) -> FixedPoints:
     """Find every fixed point of `flow` in `box` (d pairs low, high).
 
     Rounds of quasi-random starts go through Newton until two rounds add nothing; in one and two
     dimensions the degree of the field on sub-boxes then tells whether points are missing, and
-    more starts go where they are. The result depends on `seed` and the arguments alone.
+    more starts go where they are (`check`). The result depends on `seed` and the arguments alone.
     """
     box = as_box(box)
     check_loss_in_box(flow.loss, box)
     search = Search(flow, box, seed)
     search.run_rounds()
-    complete = search.check_and_refine()
+    complete = Completeness(False, "not checked: not asked for", None)
+    if check:
+        complete = search.check_and_refine()
     return FixedPoints(search.points(), complete)
-
-
-def quick_fixed_points(flow: Flow, box: np.ndarray, *, seed: int = 0) -> tuple[FixedPoint, ...]:
-    """The search of `fixed_points` without the check that none is missing."""
-    check_loss_in_box(flow.loss, box)
-    search = Search(flow, box, seed)
-    search.run_rounds()
-    return search.points()
 
 
 def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
     """The fixed point that Newton reaches from `w` (d,): w itself if it is one.
 
-    Both kinds are tried, and the nearer of the two is returned. `InvalidInput` if neither
-    iteration ends at a fixed point.
+    Newton runs on the gradient and on the field, and the nearer end is returned. `InvalidInput`
+    if neither is a fixed point.
     """
-    w = jnp.asarray(w, dtype=float)
+    w = np.asarray(w, dtype=float)
     check_loss(flow.loss, w)
-    longest = jnp.asarray(0.1 * (1 + float(jnp.linalg.norm(w))))
-    fields = [Gradient(flow.loss), flow.field]
-    ends = np.concatenate([newton(field, w[None], longest) for field in fields])
-    if not np.all(np.isfinite(ends)):
-        ends = ends[np.all(np.isfinite(ends), axis=1)]
-    described = [describe(flow, end) for end in [np.asarray(w), *ends]]
-    reached = [point for point, size in described if point.residual <= RESIDUAL * size]
-    if not reached:
-        where = ", ".join(f"{x:g}" for x in np.asarray(w))
+    reached = _zeros_from(flow, w[None], 0.1 * (1 + float(np.linalg.norm(w))))
+    if not len(reached):
+        where = ", ".join(f"{x:g}" for x in w)
         raise InvalidInput(f"Newton reaches no fixed point from ({where}); start nearer to one.")
-    near = min(reached, key=lambda point: float(np.linalg.norm(point.w - np.asarray(w))))
-    same = [
-        p for p in reached if np.linalg.norm(p.w - near.w) <= SAME * (1 + np.linalg.norm(near.w))
-    ]
-    return min(same, key=lambda point: point.residual)
+    gaps = np.linalg.norm(reached - w, axis=1)
+    same = reached[gaps <= np.min(gaps) + SAME * (1 + float(np.linalg.norm(w)))]
+    return min((describe(flow, end) for end in same), key=lambda point: point.gradient_norm)
 
 
 def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
@@ -79,20 +65,23 @@ def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
     found = zeros_around(flow, w, [0.03 * reach, 0.3 * reach, 3 * reach])
     if not len(found):
         return None
-    return describe(flow, found[np.argmin(np.linalg.norm(found - w, axis=1))])[0]
+    return describe(flow, found[np.argmin(np.linalg.norm(found - w, axis=1))])
 
 
 def zeros_around(flow: Flow, w: np.ndarray, reaches: list[float]) -> np.ndarray:
     """Fixed points (n, d), some more than once, by Newton from cubes of these half-widths at w."""
     cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
     starts = np.concatenate([w[None], *(w + reach * (2 * cloud - 1) for reach in reaches)])
+    return _zeros_from(flow, starts, 0.1 * reaches[-1])
+
+
+def _zeros_from(flow: Flow, starts: np.ndarray, longest: float) -> np.ndarray:
+    """The fixed points (m, d) among `starts` (n, d) and where Newton takes them."""
     fields: list[Callable] = [Gradient(flow.loss)]
     if not isinstance(flow.perturbation, GD):
         fields.append(flow.field)
-    longest = jnp.asarray(0.1 * reaches[-1])
-    found = [np.asarray(newton(field, jnp.asarray(padded(starts)), longest)) for field in fields]
-    ends = np.concatenate([w[None], *found])
+    rows, step = jnp.asarray(padded(starts)), jnp.asarray(longest)
+    ends = np.concatenate([starts, *(np.asarray(newton(field, rows, step)) for field in fields)])
     ends = ends[np.all(np.isfinite(ends), axis=1)]
     facts = facts_at(flow, ends)
-    zero = facts.gradient_norm <= RESIDUAL * facts.size
-    return ends[zero | (facts.residual <= RESIDUAL * facts.field_size)]
+    return ends[facts.critical | facts.hallucinated]

@@ -128,8 +128,7 @@ def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
     s = float(step_map.learning_rate) * float(np.max(np.abs(eigenvalues)))
     edge = float(step_map.momentum.edge())
     alternation = s / (edge - s) if s < edge else 0.0
-    gamma = getattr(step_map.momentum, "gamma", 0.0)
-    return 2 * rho * (1 + alternation + s / (1 - float(gamma)))
+    return 2 * rho * (1 + alternation + s * float(step_map.momentum.gain()))
 
 
 def _run_starts(step_map, c, rho, eta, eigenvalues, reach) -> Run:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ..dynamics.flow import Flow
 from ..errors import InvalidInput
+from ..losses.loss import type_of_eigenvalues
 from .verdict import ZERO
 
 RESIDUAL = 1e-11  # of the field's own scale nearby: what counts as zero
@@ -20,9 +21,10 @@ SAME = 1e-7  # of the box's size: what counts as one point (Newton ends far clos
 class FixedPoint(NamedTuple):
     """One fixed point, or one continuum of them.
 
-    `w` (d,), `loss` l(w), `gradient_norm` ‖g(w)‖, `residual` the norm of the field there
-    (‖g(w^p)‖), `kind` "critical" or "hallucinated", `critical_type` "minimum", "saddle",
-    "maximum" or "degenerate" (None when hallucinated), `hessian_eigenvalues` (d,) ascending.
+    `w` (d,), `loss` l(w), `gradient_norm` ‖g(w)‖, `residual` the norm of the field there,
+    ‖g(w^p)‖ (for normalised SAM at a critical point w^p is w), `kind` "critical" or
+    "hallucinated", `critical_type` "minimum", "saddle", "maximum" or "degenerate" (None when
+    hallucinated), `hessian_eigenvalues` (d,) ascending.
     `scale` is the largest curvature near w^p: what rates are compared with.
     `continuum` holds samples (n, d) of a curve or surface of fixed points through w, else None.
     """
@@ -68,28 +70,43 @@ def as_box(box: Any) -> Float[np.ndarray, "d 2"]:
 
 
 class Facts(NamedTuple):
-    """Batched measurements at candidate points, each (n,)."""
+    """Measurements at n candidate points. Each is an array (n,) but for the eigenvalues (n, d)."""
 
+    loss: np.ndarray
     gradient_norm: np.ndarray
     residual: np.ndarray
     size: np.ndarray  # of the gradient nearby: what its norm is compared with
     field_size: np.ndarray  # of the field nearby
     singular: np.ndarray  # the Hessian has an eigenvalue that counts as zero, or hides one
     field_singular: np.ndarray  # the field's Jacobian has
+    hessian_eigenvalues: np.ndarray
+    scale: np.ndarray  # the largest curvature near w^p
+
+    @property
+    def critical(self) -> np.ndarray:
+        """Where the gradient vanishes, (n,)."""
+        return self.gradient_norm <= RESIDUAL * self.size
+
+    @property
+    def hallucinated(self) -> np.ndarray:
+        """Where the field vanishes and the gradient clearly does not, (n,)."""
+        not_critical = self.gradient_norm > np.sqrt(RESIDUAL) * self.size
+        return (self.residual <= RESIDUAL * self.field_size) & not_critical
+
+    def take(self, rows: np.ndarray) -> "Facts":
+        """The measurements at some of the points."""
+        return Facts(*(column[rows] for column in self))
 
 
 def facts_at(flow: Flow, points: np.ndarray) -> Facts:
-    """The measurements at points (n, d).
+    """The measurements at points (n, d), n ≥ 0.
 
     Near a zero of higher order the Jacobian is small without counting as zero; there the Newton
     step, which is a fraction of the distance to that zero, is what gives it away.
     """
-    if not len(points):
-        empty = np.empty(0)
-        return Facts(empty, empty, empty, empty, empty.astype(bool), empty.astype(bool))
     rows = jnp.asarray(padded(points))
     values = jax.tree.map(lambda x: np.asarray(x)[: len(points)], _measure(flow, rows))
-    _, gradient, field, curvature, ahead, hessian, jacobian = values
+    loss, gradient, field, curvature, ahead, hessian, jacobian = values
     defined = np.all(np.isfinite(hessian) & np.isfinite(jacobian), axis=(1, 2))
     hessian, jacobian = (np.where(defined[:, None, None], m, 0) for m in (hessian, jacobian))
     length = 1 + np.linalg.norm(points, axis=1)
@@ -97,30 +114,33 @@ def facts_at(flow: Flow, points: np.ndarray) -> Facts:
     singular = (smallest <= ZERO * curvature) | (step > STRAY * length)
     smallest, largest, step = _newton_facts(jacobian, field)
     largest = largest + ahead
-    field_singular = (smallest <= ZERO * largest) | (step > STRAY * length)
-    residual = np.where(defined, np.linalg.norm(field, axis=1), np.inf)
     return Facts(
+        loss,
         np.linalg.norm(gradient, axis=1),
-        residual,
+        np.where(defined, np.linalg.norm(field, axis=1), np.inf),
         curvature * length,
         largest * length,
         singular,
-        field_singular,
+        (smallest <= ZERO * largest) | (step > STRAY * length),
+        np.linalg.eigvalsh(hessian),
+        ahead,
     )
 
 
 def _newton_facts(jacobian: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Smallest and largest singular value (n,) and the length (n,) of the Newton step."""
+    """Smallest and largest singular value (n,); largest component (n,) of the Newton step."""
     left, stretches, _ = np.linalg.svd(jacobian)
     along = np.einsum("nij,ni->nj", left, np.where(np.isfinite(value), value, 0))
-    tiny = np.finfo(stretches.dtype).tiny
-    step = np.linalg.norm(along / np.maximum(stretches, tiny), axis=1)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # 0/0: already there
+        step = np.max(np.where(along == 0, 0, np.abs(along) / stretches), axis=1)
     return stretches[:, -1], stretches[:, 0], step
 
 
 def padded(points: np.ndarray) -> np.ndarray:
     """Rows repeated up to a power of two, so that few sizes are ever compiled."""
-    rows = max(64, 1 << (len(points) - 1).bit_length())
+    rows = max(64, 1 << max(len(points) - 1, 0).bit_length())
+    if not len(points):
+        return np.zeros((rows, points.shape[1]))
     return points[np.minimum(np.arange(rows), len(points) - 1)]
 
 
@@ -154,40 +174,25 @@ def _measure(flow: Flow, points):
     return jax.vmap(at)(points)
 
 
-def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> tuple[FixedPoint, float]:
-    """The fixed point at w, and the size that its residual is to be compared with."""
+def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> FixedPoint:
+    """The fixed point at w (d,); its kind by the gradient, unless it is given."""
     w = np.asarray(w)
-    value, gradient, field, curvature, ahead, hessian, _ = (
-        np.asarray(x)[0] for x in _measure(flow, jnp.asarray(w[None]))
-    )
-    eigenvalues, axes = np.linalg.eigh(hessian)
-    gradient_norm, residual = np.linalg.norm(gradient), np.linalg.norm(field)
-    length = 1 + np.linalg.norm(w)
-    size = float(curvature * length)
+    facts = facts_at(flow, w[None])
     if kind is None:
-        kind = "critical" if gradient_norm <= RESIDUAL * size else "hallucinated"
-    critical_type = None
+        kind = "critical" if facts.critical[0] else "hallucinated"
+    critical_type, residual = None, facts.residual[0]
     if kind == "critical":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = np.linalg.norm((axes.T @ gradient) / eigenvalues)
-        hidden = bool(step > STRAY * length)
-        critical_type = "degenerate" if hidden else _critical_type(eigenvalues, float(curvature))
-    point = FixedPoint(
-        np.asarray(w),
-        float(value),
-        float(gradient_norm),
+        eigenvalues = facts.hessian_eigenvalues[0]
+        critical_type = "degenerate" if facts.singular[0] else type_of_eigenvalues(eigenvalues)
+        if flow.perturbation.discontinuous:  # g/‖g‖ is 0 at g = 0, not the sign of rounding
+            residual = facts.gradient_norm[0]
+    return FixedPoint(
+        w,
+        float(facts.loss[0]),
+        float(facts.gradient_norm[0]),
         float(residual),
         kind,
         critical_type,
-        eigenvalues,
-        scale=float(ahead),
+        facts.hessian_eigenvalues[0],
+        scale=float(facts.scale[0]),
     )
-    return point, size
-
-
-def _critical_type(eigenvalues: np.ndarray, curvature: float) -> str:
-    if np.min(np.abs(eigenvalues)) <= ZERO * curvature:
-        return "degenerate"
-    if np.all(eigenvalues > 0):
-        return "minimum"
-    return "maximum" if np.all(eigenvalues < 0) else "saddle"

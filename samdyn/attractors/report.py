@@ -9,9 +9,15 @@ import numpy as np
 import optax
 
 from ..dynamics.flow import Flow
-from ..dynamics.momentum import AbstractMomentum, as_momentum
+from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import GD, SAM, USAM, AbstractPerturbation
-from ..dynamics.step_map import AbstractStepMap, OptaxStepMap, StepMap, state_jacobian
+from ..dynamics.step_map import (
+    AbstractStepMap,
+    OptaxStepMap,
+    StepMap,
+    optional_step_map,
+    state_jacobian,
+)
 from ..errors import InvalidInput
 from .fixed_points import fixed_point_near, fixed_points
 from .orbit import orbit_verdict
@@ -36,6 +42,7 @@ class PointStability(eqx.Module):
     rho_window: tuple[float | None, float | None] | None
 
     def to_dict(self) -> dict[str, Any]:
+        """One FP of `samdyn stability --json`."""
         point = self.point
         result = {
             "w": point.w.tolist(),
@@ -62,11 +69,6 @@ class Stability(eqx.Module):
     points: tuple[PointStability, ...]
     complete: Completeness
     flow: Flow
-
-    @property
-    def perturbation(self) -> AbstractPerturbation:
-        """The method that was judged."""
-        return self.flow.perturbation
 
     def to_dict(self) -> dict[str, Any]:
         """The result object of `samdyn stability --json`."""
@@ -116,8 +118,7 @@ def stability(
         found = (fixed_point_near(flow, at),)
         complete = Completeness(False, "not checked: a single point was asked for", None)
     else:
-        points, complete = fixed_points(flow, box, seed=seed)
-        found = points
+        found, complete = fixed_points(flow, box, seed=seed)
     step_map = _step_map(loss, perturbation, learning_rate, momentum, optimizer)
     judged = tuple(judge(flow, point, step_map) for point in found)
     return Stability(judged, complete, flow)
@@ -128,9 +129,7 @@ def _step_map(loss, perturbation, learning_rate, momentum, optimizer) -> Abstrac
         if learning_rate is not None:
             raise InvalidInput("an optimizer brings its own learning rate: give one of the two.")
         return OptaxStepMap(loss, optimizer, perturbation)
-    if learning_rate is None:
-        return None
-    return StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
+    return optional_step_map(loss, perturbation, learning_rate, momentum)
 
 
 def judge(flow: Flow, point: FixedPoint, step_map: AbstractStepMap | None = None) -> PointStability:

@@ -13,13 +13,13 @@ from ..dynamics.perturbation import GD
 from .clusters import clusters, distinct, new_samples
 from .completeness import completeness, degree_checks
 from .newton import newton
-from .point import RESIDUAL, SAME, Completeness, Facts, FixedPoint, describe, facts_at, padded
+from .point import SAME, Completeness, FixedPoint, describe, facts_at, padded
 from .preimages import preimages
 from .winding import DegreeCheck
 
 STARTS = 4096  # in a round; rounds go on until two bring nothing new
 MOST_ROUNDS = 24
-SAME_DEGENERATE = 1e-4
+SAME_DEGENERATE = 1e-4  # of the box's size: samples no farther apart are one degenerate point
 MOST_SAMPLES = 4096  # of a continuum: plenty for curves; a plateau is not filled in further
 LINK = 0.04  # of the box's size: samples of one continuum lie closer than this
 NORM = {"critical": "gradient_norm", "hallucinated": "residual"}
@@ -37,7 +37,8 @@ class Search:
         self.outside: list[np.ndarray] = []  # critical points beyond the box, where w^p may land
         self.degenerate = {kind: np.empty((0, self.dim)) for kind in NORM}  # samples
 
-    def run_rounds(self):
+    def run_rounds(self) -> None:
+        """Rounds of starts until two running bring nothing new."""
         idle = 0
         for _ in range(MOST_ROUNDS):
             idle = 0 if self._round(self._starts(self.box)) else idle + 1
@@ -70,7 +71,7 @@ class Search:
         ends, residuals = ends[~singular], getattr(facts, NORM[kind])[~singular]
         for i in distinct(ends, residuals, SAME * self.size):
             if all(np.linalg.norm(ends[i] - old.w) > SAME * self.size for old in found):
-                found.append(describe(self.flow, ends[i])[0])
+                found.append(describe(self.flow, ends[i]))
         return len(found) > before
 
     def _zeros(self, field: Callable, starts: np.ndarray, kind: str):
@@ -85,12 +86,8 @@ class Search:
 
     def _accepted(self, ends, kind):
         facts = facts_at(self.flow, ends)
-        if kind == "critical":
-            zero = facts.gradient_norm <= RESIDUAL * facts.size
-        else:
-            zero = facts.residual <= RESIDUAL * facts.field_size
-            zero &= facts.gradient_norm > np.sqrt(RESIDUAL) * facts.size
-        return ends[zero], Facts(*(column[zero] for column in facts))
+        zero = facts.critical if kind == "critical" else facts.hallucinated
+        return ends[zero], facts.take(zero)
 
     def _keep_outside(self, ends):
         """Isolated critical points up to half a box beyond the border."""
@@ -129,9 +126,9 @@ class Search:
         best = int(np.argmin(getattr(facts, NORM[kind])))
         name = "degenerate" if kind == "critical" else None
         if extent <= SAME_DEGENERATE * self.size:
-            return describe(self.flow, cluster[best], kind)[0]._replace(critical_type=name)
+            return describe(self.flow, cluster[best], kind)._replace(critical_type=name)
         middle = int(np.argmin(np.linalg.norm(cluster - np.median(cluster, axis=0), axis=1)))
-        found = describe(self.flow, cluster[middle], kind)[0]
+        found = describe(self.flow, cluster[middle], kind)
         return found._replace(critical_type=name, continuum=cluster)
 
     def check_and_refine(self) -> Completeness:

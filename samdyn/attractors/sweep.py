@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ..dynamics.flow import Flow
-from ..dynamics.momentum import AbstractMomentum, as_momentum
+from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import GD, AbstractPerturbation
-from ..dynamics.step_map import StepMap
+from ..dynamics.step_map import StepMap, optional_step_map
 from ..errors import InvalidInput
 from .branches import (
     Branch,
@@ -30,10 +30,10 @@ from .branches import (
     verdict_near,
 )
 from .crossings import Crossing, crossings_at_point, crossings_on
-from .fixed_points import fixed_point_near, quick_fixed_points
+from .fixed_points import fixed_point_near, fixed_points
 from .point import FixedPoint, as_box
 from .sliding import sliding_names
-from .verdict import flow_verdict_names
+from .verdict import ZERO, flow_verdict_names
 
 ANCHORS = 9  # radii at which hallucinated points are searched for
 MEETING = 5e-3  # of a point's size: what counts as the same event
@@ -59,6 +59,7 @@ class Bifurcation(NamedTuple):
     type: str
 
     def to_dict(self) -> dict[str, Any]:
+        """One bifurcation of `samdyn sweep --json`."""
         return {
             "rho": self.rho,
             "w": self.w.tolist(),
@@ -117,9 +118,7 @@ def sweep(
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to follow, not both or neither.")
     flow = Flow(loss, perturbation.at_radius(grid[-1]))
-    step_map = None
-    if learning_rate is not None:
-        step_map = StepMap(loss, perturbation, learning_rate, as_momentum(momentum))
+    step_map = optional_step_map(loss, perturbation, learning_rate, momentum)
     follower = _Follower(flow, step_map, grid)
     if at is not None:
         return follower.from_point(np.asarray(at, dtype=float))
@@ -142,7 +141,7 @@ class _Follower:
         self.flow, self.step_map, self.grid = flow, step_map, grid
         self.branches: list[Branch] = []
         self.events: list[Bifurcation] = []
-        self.stretches: list[tuple[Stretch, Branch]] = []
+        self.stretches: list[Stretch] = []
 
     def from_point(self, at: np.ndarray) -> Sweep:
         point, rho = self._point_near(at)
@@ -170,7 +169,7 @@ class _Follower:
         if isinstance(self.flow.perturbation, GD):
             anchors = anchors[:1]
         for rho in anchors:
-            points = quick_fixed_points(self.flow.at_radius(rho), box, seed=seed)
+            points = fixed_points(self.flow.at_radius(rho), box, seed=seed, check=False).points
             for point in points:
                 if point.kind == "critical" and not self._known_critical(point, size):
                     self._add_critical(point)
@@ -189,7 +188,7 @@ class _Follower:
 
     def _known(self, w: np.ndarray, rho: float, size: float) -> bool:
         """Whether a stretch that was followed already passes through (w, ρ)."""
-        for stretch, _ in self.stretches:
+        for stretch in self.stretches:
             there = on_grid(stretch, np.array([rho]), size)[0]
             if np.linalg.norm(there - w) <= 1e-5 * size:
                 return True
@@ -197,10 +196,7 @@ class _Follower:
 
     def _add_critical(self, point: FixedPoint) -> None:
         ws = np.broadcast_to(point.w, (self.grid.size, point.w.size))
-        if point.critical_type == "degenerate":
-            names = np.full(self.grid.size, "degenerate")
-            self._add(point, ws, names, np.zeros(self.grid.size), None)
-        elif self.flow.perturbation.discontinuous:
+        if self.flow.perturbation.discontinuous:
             self._add_sliding(point, ws)
         else:
             self._add_linear(point, ws)
@@ -214,7 +210,12 @@ class _Follower:
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
         names = flow_verdict_names(found.eigenvalues, scale)
         real = -np.sort(-np.real(found.eigenvalues), axis=1)
+        if point.critical_type == "degenerate":
+            names = np.full(self.grid.size, "degenerate")
+            real = np.where(np.abs(real) <= ZERO * point.scale, 0, real)
         self._add(point, ws, names, real[:, 0], found.spectral_radius)
+        if point.critical_type == "degenerate":
+            return
         for crossing in crossings_at_point(self.flow, point.w, self.grid, real):
             self._record(crossing, self.grid, names, "critical")
 
@@ -228,9 +229,11 @@ class _Follower:
         slides = self.grid > 0
         w = jnp.asarray(point.w)
         names = np.full(self.grid.size, "degenerate", dtype=object)
-        names[slides] = sliding_names(self.flow, w, self.grid[slides])
+        if point.critical_type != "degenerate":
+            names[slides] = sliding_names(self.flow, w, self.grid[slides])
         leading = np.where(slides, np.nan, -point.hessian_eigenvalues[0])
-        names[~slides] = flow_verdict_names(-point.hessian_eigenvalues[None].astype(complex))[0]
+        rates = -point.hessian_eigenvalues[None].astype(complex)
+        names[~slides] = flow_verdict_names(rates, point.scale)[0]
         self._add(point, ws, names, leading, None)
         for i in np.flatnonzero(slides[:-1] & (names[:-1] != names[1:])):
             self._record(self._sliding_change(w, int(i), names), self.grid, names, "sliding")
@@ -252,7 +255,7 @@ class _Follower:
             for piece in pieces
         ]
         for piece, branch in zip(pieces, mine, strict=True):
-            self.stretches.append((piece, branch))
+            self.stretches.append(piece)
             self._stretch_crossings(piece, branch)
             if any(name is not None for name in branch.verdict):
                 self.branches.append(branch)

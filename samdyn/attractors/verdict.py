@@ -35,14 +35,12 @@ def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdic
     `smallest_scale` is the size below which the largest eigenvalue is itself rounding.
     """
     real = np.real(eigenvalues)
-    scale = max(float(np.max(np.abs(eigenvalues))), smallest_scale)
-    signs = np.where(np.abs(real) <= ZERO * scale, 0, np.sign(real)).astype(int)
-    name = _by_signs(signs)
+    name = str(flow_verdict_names(eigenvalues[None], smallest_scale)[0])
     lead = float(np.max(real))
     text = {
         "attractor": f"every direction contracts, the slowest at rate {lead:.6g}",
         "repeller": f"every direction grows, the slowest at rate {float(np.min(real)):.6g}",
-        "saddle": f"{np.sum(signs > 0)} of {signs.size} directions grow, "
+        "saddle": f"{np.sum(real > 0)} of {real.size} directions grow, "
         f"the fastest at rate {lead:.6g}",
         "degenerate": "a rate is zero, so the linear part decides nothing",
     }[name]
@@ -51,12 +49,8 @@ def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdic
 
 def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> np.ndarray:
     """`flow_verdict` by name, for many Jacobians at once: eigenvalues (n, d) complex."""
-    real = np.real(eigenvalues)
-    scale = np.maximum(np.max(np.abs(eigenvalues), axis=1, keepdims=True), smallest_scale)
-    signs = np.where(np.abs(real) <= ZERO * scale, 0, np.sign(real))
-    lowest, highest = signs.min(axis=1), signs.max(axis=1)
-    conditions = [np.any(signs == 0, axis=1), highest < 0, lowest > 0]
-    return np.select(conditions, ["degenerate", "attractor", "repeller"], "saddle")
+    scale = np.maximum(np.max(np.abs(eigenvalues), axis=1), smallest_scale)
+    return _by_signs(np.real(eigenvalues), scale)
 
 
 def map_verdict(multipliers: np.ndarray) -> Verdict:
@@ -68,26 +62,25 @@ def map_verdict(multipliers: np.ndarray) -> Verdict:
         text = "the step is not differentiable here, so it has no multipliers"
         return Verdict("degenerate", text)
     modulus = np.abs(multipliers)
-    scale = float(np.max(np.abs(multipliers - 1)))
-    signs = np.where(np.abs(modulus - 1) <= ZERO * scale, 0, np.sign(modulus - 1)).astype(int)
-    name = "degenerate" if scale == 0 else _by_signs(signs)
+    scale = np.max(np.abs(multipliers - 1))
+    name = str(_by_signs(modulus[None] - 1, scale[None])[0])
     largest = multipliers[np.argmax(modulus)]
     text = {
         "attractor": f"all multipliers lie inside the unit circle, the largest {_show(largest)}",
         "repeller": f"all multipliers lie outside the unit circle, the largest {_show(largest)}",
-        "saddle": f"{np.sum(signs > 0)} of {signs.size} multipliers lie outside the unit circle, "
+        "saddle": f"{np.sum(modulus > 1)} of {modulus.size} multipliers lie outside the circle, "
         f"the largest {_show(largest)}",
         "degenerate": "a multiplier lies on the unit circle, so the linear part decides nothing",
     }[name]
     return Verdict(name, text, multipliers)
 
 
-def _by_signs(signs: np.ndarray) -> str:
-    if np.any(signs == 0):
-        return "degenerate"
-    if np.all(signs < 0):
-        return "attractor"
-    return "repeller" if np.all(signs > 0) else "saddle"
+def _by_signs(growth: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Verdicts (n,) from growth (n, d) by direction, zero where it is below ZERO·scale (n,)."""
+    signs = np.where(np.abs(growth) <= ZERO * scale[:, None], 0, np.sign(growth))
+    lowest, highest = signs.min(axis=1), signs.max(axis=1)
+    conditions = [np.any(signs == 0, axis=1), highest < 0, lowest > 0]
+    return np.select(conditions, ["degenerate", "attractor", "repeller"], "saddle")
 
 
 def _show(z: complex) -> str:

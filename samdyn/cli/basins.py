@@ -6,36 +6,32 @@ from .setup import box_of, figure_target, loss_of, method_of, start_jax
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
+    """Add this command's parser."""
+    parser = options.command(
+        commands,
+        run,
         "basins",
-        help="where a grid of starts ends",
-        description="Run a grid of starts and say at which fixed point each ends. A figure shows "
-        "gradient descent beside the method.",
-        epilog="example: samdyn basins double-well-2d --box=-2,2;-2,2 --grid 100 --method sam "
-        "--rho 0.3 --lr 0.01 -o basins.png",
-        allow_abbrev=False,
+        "where a grid of starts ends",
+        "Run a grid of starts and say at which fixed point each ends. A figure shows gradient "
+        "descent beside the method.",
+        "double-well-2d --grid 100 --method sam --rho 0.3 --lr 0.01 -o basins.png",
     )
     options.add_loss(parser)
-    parser.add_argument("--box", type=parse.box, metavar="B", help="default: the loss's own")
+    options.add_box(parser)
     parser.add_argument("--grid", type=parse.count, required=True, metavar="N", help="N^d starts")
     options.add_method(parser)
     options.add_rho(parser)
     options.add_step(parser, required=True)
     parser.add_argument("--steps", type=parse.count, default=20_000, help="default 20000")
     options.add_figure(parser)
-    options.add_common(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args) -> int:
+    """Run the command; the exit status."""
     start_jax(args)
-    figure_target(args)
-    from ..errors import InvalidInput
-
     loss, method = loss_of(args), method_of(args.method, args.rho)
     box = box_of(args, loss)
-    if args.output and len(box) != 2:
-        raise InvalidInput(f"-o draws 2-D basins, {args.loss} has dimension {len(box)}.")
+    figure_target(args, len(box))
     result = _basins(args, loss, method, args.method)
     if args.output and not result.interrupted:
         from ..dynamics.perturbation import GD

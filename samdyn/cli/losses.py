@@ -1,21 +1,23 @@
 """`samdyn losses`: what can be descended."""
 
+from . import options
 from .output import emit
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
+    """Add this command's parser."""
+    options.command(
+        commands,
+        run,
         "losses",
-        help="list the registered losses",
-        description="List the registered losses with dimension, formula, source and default box.",
-        epilog="example: samdyn losses",
-        allow_abbrev=False,
+        "list the registered losses",
+        "List the registered losses with dimension, formula, source and default box.",
+        "",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
 
 
 def run(args) -> int:
+    """Run the command; the exit status."""
     from ..attractors.tables import columns
     from ..losses.registry import get_loss, loss_names
 

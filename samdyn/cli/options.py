@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import argparse
+from collections.abc import Callable
 
 from . import parse
 
@@ -14,14 +15,25 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 
+def command(commands, run: Callable, name: str, summary: str, about: str, example: str):
+    """The parser of one command, which will call `run(args)`."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=about,
+        epilog=f"example: samdyn {name} {example}".rstrip(),
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
 def add_loss(parser: argparse.ArgumentParser) -> None:
+    """LOSS, and the options that every computation on it has."""
     parser.add_argument(
         "loss", metavar="LOSS", help="a name from `samdyn losses`, FILE.py:NAME or MODULE:NAME"
     )
-
-
-def add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64", help="default float64"
     )
@@ -29,17 +41,34 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=parse.seed, default=0, help="default 0")
 
 
+def add_box(parser) -> None:
+    """--box."""
+    parser.add_argument(
+        "--box", type=parse.box, metavar="B", help='"lo,hi;lo,hi"; default: the loss\'s own'
+    )
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """--box or --at."""
+    where = parser.add_mutually_exclusive_group()
+    add_box(where)
+    where.add_argument("--at", type=parse.point, metavar="P", help='"x,y,…"')
+
+
 def add_method(parser: argparse.ArgumentParser) -> None:
+    """--method, once."""
     parser.add_argument("--method", required=True, metavar="M", help=METHOD_HELP)
 
 
 def add_rho(parser: argparse.ArgumentParser) -> None:
+    """--rho, one radius."""
     parser.add_argument(
         "--rho", type=parse.radius, metavar="R", help="perturbation radius (not for gd)"
     )
 
 
 def add_step(parser: argparse.ArgumentParser, required: bool) -> None:
+    """--lr and --momentum."""
     parser.add_argument(
         "--lr", type=parse.positive, metavar="η", required=required, help="step size"
     )
@@ -48,15 +77,8 @@ def add_step(parser: argparse.ArgumentParser, required: bool) -> None:
     )
 
 
-def add_where(parser: argparse.ArgumentParser) -> None:
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--box", type=parse.box, metavar="B", help='"lo,hi;lo,hi"; default: the loss\'s own'
-    )
-    where.add_argument("--at", type=parse.point, metavar="P", help='"x,y,…"')
-
-
 def add_figure(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """-o."""
     parser.add_argument(
         "-o", "--output", metavar="FIG", required=required, help="figure: .svg, .pdf or .png"
     )

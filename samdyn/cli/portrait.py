@@ -6,16 +6,17 @@ from .setup import box_of, check_dimension, figure_target, loss_of, method_of, s
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
+    """Add this command's parser."""
+    parser = options.command(
+        commands,
+        run,
         "portrait",
-        help="phase portraits side by side",
-        description="Draw streamlines, nullclines, fixed points, manifolds and trajectories.",
-        epilog="example: samdyn portrait beale --method gd --method sam --rho 0.5 --start 1,2 "
-        "-o portrait.svg",
-        allow_abbrev=False,
+        "phase portraits side by side",
+        "Draw streamlines, nullclines, fixed points, manifolds and trajectories.",
+        "beale --method gd --method sam --rho 0.5 --start 1,2 -o portrait.svg",
     )
     options.add_loss(parser)
-    parser.add_argument("--box", type=parse.box, metavar="B", help="default: the loss's own")
+    options.add_box(parser)
     parser.add_argument(
         "--method",
         action="append",
@@ -29,14 +30,11 @@ def add_to(commands) -> None:
     )
     options.add_step(parser, required=False)
     options.add_figure(parser, required=True)
-    options.add_common(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args) -> int:
+    """Run the command; the exit status."""
     start_jax(args)
-    figure_target(args)
-    from ..errors import InvalidInput
     from ..plot.portrait import portrait
     from ..plot.save import save
 
@@ -45,8 +43,7 @@ def run(args) -> int:
     args.start = [start for group in args.start or [] for start in group]
     methods = [method_of(name, args.rho) for name in args.method]
     box = box_of(args, loss)
-    if len(box) != 2:
-        raise InvalidInput(f"a portrait needs a 2-D loss, {args.loss} has dimension {len(box)}.")
+    figure_target(args, len(box))
     for start in args.start:
         check_dimension("--start", len(start), loss)
     figure = portrait(

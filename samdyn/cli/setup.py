@@ -48,6 +48,14 @@ def box_of(args: Any, loss: Any) -> Any:
     return box
 
 
+def where_of(args: Any, loss: Any) -> None:
+    """Check --at, or fill in --box."""
+    if args.at is None:
+        box_of(args, loss)
+    else:
+        check_dimension("--at", len(args.at), loss)
+
+
 def check_dimension(option: str, given: int, loss: Any) -> None:
     """Raise unless `given` is the loss's dimension (where that is known)."""
     expected = getattr(loss, "dim", None)
@@ -57,9 +65,13 @@ def check_dimension(option: str, given: int, loss: Any) -> None:
         )
 
 
-def figure_target(args: Any) -> None:
-    """Fail early if the figure could not be written in the end."""
-    if args.output:
-        from ..plot.save import check_target
+def figure_target(args: Any, dim: int | None = None) -> None:
+    """Fail early if the figure could not be written or, given `dim`, not drawn in the end."""
+    if not args.output:
+        return
+    from ..plot.save import check_target
+    from ..plot.style import require_plane
 
-        check_target(args.output)
+    check_target(args.output)
+    if dim is not None:
+        require_plane(dim, f"-o of {args.command}")

@@ -2,35 +2,33 @@
 
 from . import options
 from .output import emit
-from .setup import box_of, check_dimension, loss_of, method_of, start_jax
+from .setup import loss_of, method_of, start_jax, where_of
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
+    """Add this command's parser."""
+    parser = options.command(
+        commands,
+        run,
         "stability",
-        help="fixed points and their verdicts for the flow and the step",
-        description="Find the fixed points of a method on a loss and say whether each attracts.",
-        epilog='example: samdyn stability beale --at "0,1" --method usam --rho 0.05 --lr 0.001',
-        allow_abbrev=False,
+        "fixed points and their verdicts for the flow and the step",
+        "Find the fixed points of a method on a loss and say whether each attracts.",
+        'beale --at "0,1" --method usam --rho 0.05 --lr 0.001',
     )
     options.add_loss(parser)
     options.add_where(parser)
     options.add_method(parser)
     options.add_rho(parser)
     options.add_step(parser, required=False)
-    options.add_common(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args) -> int:
+    """Run the command; the exit status."""
     start_jax(args)
     from ..attractors.report import stability
 
     loss, method = loss_of(args), method_of(args.method, args.rho)
-    if args.at is None:
-        box_of(args, loss)
-    else:
-        check_dimension("--at", len(args.at), loss)
+    where_of(args, loss)
     result = stability(
         loss,
         method,

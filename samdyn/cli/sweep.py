@@ -2,16 +2,18 @@
 
 from . import options, parse
 from .output import emit
-from .setup import box_of, check_dimension, figure_target, loss_of, method_of, start_jax
+from .setup import figure_target, loss_of, method_of, start_jax, where_of
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
+    """Add this command's parser."""
+    parser = options.command(
+        commands,
+        run,
         "sweep",
-        help="branches of fixed points over a range of rho, and where they change",
-        description="Follow fixed points over a range of rho and locate every bifurcation.",
-        epilog='example: samdyn sweep beale --at "0,1" --method usam --rho 0:0.1:101 -o sweep.svg',
-        allow_abbrev=False,
+        "branches of fixed points over a range of rho, and where they change",
+        "Follow fixed points over a range of rho and locate every bifurcation.",
+        'beale --at "0,1" --method usam --rho 0:0.1:101 -o sweep.svg',
     )
     options.add_loss(parser)
     options.add_where(parser)
@@ -21,11 +23,10 @@ def add_to(commands) -> None:
     )
     options.add_step(parser, required=False)
     options.add_figure(parser)
-    options.add_common(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args) -> int:
+    """Run the command; the exit status."""
     start_jax(args)
     figure_target(args)
     import numpy as np
@@ -35,10 +36,7 @@ def run(args) -> int:
     loss = loss_of(args)
     low, high, number = args.rho
     method = method_of(args.method, high)
-    if args.at is None:
-        box_of(args, loss)
-    else:
-        check_dimension("--at", len(args.at), loss)
+    where_of(args, loss)
     result = sweep(
         loss,
         method,

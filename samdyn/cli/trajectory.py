@@ -8,13 +8,14 @@ from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
 
 
 def add_to(commands) -> None:
-    parser = commands.add_parser(
+    """Add this command's parser."""
+    parser = options.command(
+        commands,
+        run,
         "trajectory",
-        help="run one start and say where and how it ends",
-        description="Iterate the step map from a start: checkpoints, the end, and how it ends.",
-        epilog="example: samdyn trajectory beale --method sam --rho 0.5 --lr 1.25e-5 "
-        "--steps 87683 --start 1,2",
-        allow_abbrev=False,
+        "run one start and say where and how it ends",
+        "Iterate the step map from a start: checkpoints, the end, and how it ends.",
+        "beale --method sam --rho 0.5 --lr 1.25e-5 --steps 87683 --start 1,2",
     )
     options.add_loss(parser)
     options.add_method(parser)
@@ -32,13 +33,12 @@ def add_to(commands) -> None:
         help='stop within r of P, such as "0.1:3,0.5"',
     )
     options.add_figure(parser)
-    options.add_common(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args) -> int:
+    """Run the command; the exit status."""
     start_jax(args)
-    figure_target(args)
+    figure_target(args, len(args.start))
     from ..losses.check import check_loss
 
     loss, method = loss_of(args), method_of(args.method, args.rho)
@@ -108,12 +108,9 @@ def _run(args, loss, method) -> dict[str, Any]:
 
 
 def _draw(args, loss, method) -> None:
-    from ..errors import InvalidInput
     from ..plot.portrait import portrait
     from ..plot.save import save
 
-    if len(args.start) != 2:
-        raise InvalidInput(f"-o draws 2-D trajectories, {args.loss} has {len(args.start)}.")
     box = getattr(loss, "box", None) or tuple((x - 2, x + 2) for x in args.start)
     figure = portrait(
         loss,

@@ -42,6 +42,10 @@ class AbstractMomentum(eqx.Module):
     def edge(self) -> jax.Array:
         """The step is stable on curvature a exactly when 0 < ηa < edge."""
 
+    @abc.abstractmethod
+    def gain(self) -> jax.Array:
+        """The sum of all later steps that one unit of descent causes."""
+
 
 class NoMomentum(AbstractMomentum):
     """The plain step: w⁺ = w − ηd."""
@@ -56,6 +60,9 @@ class NoMomentum(AbstractMomentum):
 
     def edge(self):
         return jnp.asarray(2.0)
+
+    def gain(self):
+        return jnp.asarray(1.0)
 
 
 class HeavyBall(AbstractMomentum):
@@ -73,6 +80,9 @@ class HeavyBall(AbstractMomentum):
     def edge(self):
         return 2 * (1 + self.gamma)
 
+    def gain(self):
+        return 1 / (1 - self.gamma)
+
 
 class EMA(AbstractMomentum):
     """m⁺ = βm + (1−β)d, w⁺ = w − ηm⁺: heavy ball with step η(1−β)."""
@@ -88,6 +98,9 @@ class EMA(AbstractMomentum):
 
     def edge(self):
         return 2 * (1 + self.beta) / (1 - self.beta)
+
+    def gain(self):
+        return jnp.ones_like(self.beta)
 
 
 class Nesterov(AbstractMomentum):
@@ -108,6 +121,9 @@ class Nesterov(AbstractMomentum):
 
     def edge(self):
         return 2 * (1 + self.gamma) / (1 + 2 * self.gamma)
+
+    def gain(self):
+        return 1 / (1 - self.gamma)
 
 
 def as_momentum(momentum: Any) -> AbstractMomentum:

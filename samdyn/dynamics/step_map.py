@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import InvalidInput
 from . import tree
-from .momentum import AbstractMomentum, as_momentum
+from .momentum import AbstractMomentum, NoMomentum, as_momentum
 from .perturbation import GD, AbstractPerturbation
 
 
@@ -75,6 +75,17 @@ class StepMap(AbstractStepMap):
         d = self.perturbation.direction(self.loss, state.w)
         memory, step = self.momentum.update(state.memory, d)
         return State(tree.add_scaled(state.w, -self.learning_rate, step), memory)
+
+
+def optional_step_map(
+    loss: Callable, perturbation: AbstractPerturbation, learning_rate: Any, momentum: Any
+) -> StepMap | None:
+    """The step map, or None without a learning rate; a momentum alone is `InvalidInput`."""
+    if learning_rate is not None:
+        return StepMap(loss, perturbation, learning_rate, momentum)
+    if not isinstance(as_momentum(momentum), NoMomentum):
+        raise InvalidInput("momentum belongs to the step: give a learning rate with it.")
+    return None
 
 
 class OptaxStepMap(AbstractStepMap):

@@ -157,7 +157,7 @@ def mark_points(ax: Axes, stability: Stability, loss: Callable | None = None) ->
             _draw_continuum(ax, item.point.continuum, item.point.kind)
             continue
         if mark.shape == "half" and loss is not None:
-            direction = attracting_direction(Flow(loss, stability.perturbation), item.point.w)
+            direction = attracting_direction(Flow(loss, stability.flow.perturbation), item.point.w)
         elif mark.shape == "half":
             mark = mark._replace(label="saddle")
         draw_mark(ax, item.point.w, mark, direction)

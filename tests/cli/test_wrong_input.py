@@ -85,10 +85,25 @@ WRONG = {
     "box and point": ([*STABILITY, "--at", "0,1", "--box", "0,1;0,1"], "not allowed"),
     "bad seed": (replaced(STABILITY, "--seed", "-1"), "whole number ≥ 0"),
     "bad device": (replaced(STABILITY, "--device", "abacus"), "cpu"),
-    "portrait in 3-D": (["portrait", "quadratic", "--method", "gd", "-o", "a.svg"], "2-D"),
+    "portrait in 3-D": (
+        ["portrait", "quadratic", "--method", "gd", "-o", "a.svg"],
+        "2 dimensions only, not 3",
+    ),
     "basin figure in 1-D": (
         ["basins", "double-well", *RUN, "--grid", "4", "-o", "a.png"],
-        "2-D",
+        "2 dimensions only, not 1",
+    ),
+    "trajectory figure in 1-D": (
+        ["trajectory", "double-well", *RUN, "--steps", "9", "--start", "1", "-o", "a.png"],
+        "2 dimensions only, not 1",
+    ),
+    "momentum without a step": (
+        replaced(STABILITY, "--momentum", "0.9"),
+        "give a learning rate",
+    ),
+    "momentum of a sweep without a step": (
+        replaced(SWEEP, "--momentum", "0.9"),
+        "give a learning rate",
     ),
     "point without a fixed point": (
         ["stability", "beale", "--at", "1e8,1e8", "--method", "gd"],

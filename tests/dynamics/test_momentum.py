@@ -51,6 +51,15 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize(("momentum", "rule"), BY_HAND)
+def test_the_gain_is_the_sum_of_all_steps_after_one_unit_of_descent(momentum, rule):
+    w, buffer, d = 0.0, 0.0, 1.0
+    for _ in range(400):
+        w, buffer = rule(w, buffer, d)
+        d = 0.0
+    assert float(momentum.gain()) == pytest.approx(-w / RATE, rel=1e-12)
+
+
+@pytest.mark.parametrize(("momentum", "rule"), BY_HAND)
 def test_first_two_steps_are_those_of_the_rule(momentum, rule):
     step = StepMap(LOSS, USAM(0.3), RATE, momentum)
     w, buffer = START, np.zeros(2)
