@@ -1,0 +1,213 @@
+"""Run any number of paths on all cores and devices, whichever finishes when.
+
+Each worker is a thread with lanes of its own on one device; the compiled loop releases Python's
+lock, so workers run side by side, and none ever waits for another. They take ranges of path
+indices from a common pool, large ones first. A path is a function of seed and index alone:
+who ran it, beside which others, and in what order leaves no trace in its numbers.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from . import generator
+from .kernel import CENSORED, ESCAPED, UNROLL, Layout, assign, idle_lanes, run_lanes
+from .statistics import CENSORED as IS_CENSORED
+from .statistics import ESCAPED as IS_ESCAPED
+from .statistics import FAILED as IS_FAILED
+from .stepper import AbstractStepper
+
+LANES = 512  # a worker's lanes on a CPU: their state fits the innermost cache
+MANY_LANES = 131_072  # on an accelerator
+PATIENCE = 0.15  # seconds that a call may take, so that progress and Ctrl-C come through
+MOST_STEPS = 2**31 - 2**10
+
+
+class Finished(NamedTuple):
+    """Paths that ended, a row each: exit or end at `time`, after `steps` steps, at `point`."""
+
+    index: np.ndarray
+    time: np.ndarray
+    status: np.ndarray
+    steps: np.ndarray
+    point: np.ndarray
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """As the store names them."""
+        return {
+            "index": self.index,
+            "time": self.time,
+            "status": self.status,
+            "steps": self.steps,
+            "exit_point": self.point,
+        }
+
+
+class Engine:
+    """Workers for one stepper, compiled once; `run` may be called again and again.
+
+    `block` is the number of lanes of a worker, `workers` how many there are (default: one a
+    core on CPUs, one a device elsewhere). Neither changes any number.
+    """
+
+    def __init__(
+        self,
+        stepper: AbstractStepper,
+        seed: int,
+        max_steps: int | None = None,
+        block: int | None = None,
+        workers: int | None = None,
+        devices: list[Any] | None = None,
+    ):
+        self.devices = devices or jax.local_devices()
+        on_cpu = self.devices[0].platform == "cpu"
+        dtype = stepper.start.dtype
+        self.stepper = stepper
+        self.layout = Layout(stepper.start.size, str(dtype), packed=on_cpu)
+        self.lanes = block or (LANES if on_cpu else MANY_LANES)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.workers = workers or (max(cores or 1, len(self.devices)) if on_cpu else 0)
+        self.workers = max(self.workers, len(self.devices) if not workers else 1)
+        self.limit = np.int32(min(max_steps or MOST_STEPS, MOST_STEPS))
+        self.seed = generator.seed_words(seed)
+        self.dim = jax.eval_shape(stepper.position, stepper.start).size
+        self.lane_steps = 0  # steps made by all lanes, on finished paths or not
+        self.launches = 16  # of a call; adapted to PATIENCE
+        self._lock = threading.Lock()
+        began = time.perf_counter()
+        self._kernel = run_lanes(self.devices[0].platform)
+        with jax.enable_x64(True):
+            for device in self.devices:
+                lanes = self._fresh(device)
+                jax.block_until_ready(self._call(device, lanes, 0, 1))
+        self.compile_seconds = time.perf_counter() - began
+
+    def run(
+        self,
+        ranges: list[tuple[int, int]],
+        sink: Callable[[Finished, float], None],
+        stop: threading.Event | None = None,
+    ) -> None:
+        """Run the paths in the half-open `ranges` of indices, and give `sink` what finishes.
+
+        `sink(finished, at_risk)` is called from one worker at a time; `at_risk` is the time that
+        all paths still running have survived so far. Returns when all paths have ended, or soon
+        after `stop` is set; Ctrl-C sets it.
+        """
+        pool = _Pool(ranges, self.workers * self.lanes)
+        stop = stop or threading.Event()
+        failures: list[BaseException] = []
+        running = np.zeros(self.workers)  # time that each worker's unfinished paths have survived
+
+        def work(number: int) -> None:
+            def report(finished: Finished, survived: float) -> None:
+                running[number] = survived
+                sink(finished, float(np.sum(running)))
+
+            try:
+                self._work(self.devices[number % len(self.devices)], pool, report, stop)
+            except BaseException as error:  # reported by the caller's thread
+                failures.append(error)
+                stop.set()
+
+        threads = [
+            threading.Thread(target=work, args=(i,), daemon=True) for i in range(self.workers)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.1)  # in slices, so that Ctrl-C arrives
+        except KeyboardInterrupt:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        if failures:
+            raise failures[0]
+
+    def _work(self, device, pool: "_Pool", sink, stop: threading.Event) -> None:
+        with jax.enable_x64(True), jax.default_device(device):
+            lanes, idle = self._fresh(device), np.ones(self.lanes, bool)
+            while not stop.is_set():
+                with self._lock:
+                    index, last, new = pool.take(idle)
+                if np.any(new):
+                    lanes = assign(
+                        self._on(device), self.layout, self.seed, lanes, index, last, new
+                    )
+                    idle &= ~new
+                if np.all(idle):
+                    return
+                floor = self.lanes - self.lanes // 8 if pool.left else 1
+                floor = min(floor, int(np.sum(~idle)))
+                began = time.perf_counter()
+                lanes, records, slots, count, idle = self._call(device, lanes, self.launches, floor)
+                finished = self._read(records, int(slots))
+                idle = np.array(idle)
+                with self._lock:
+                    self._adapt(int(count), time.perf_counter() - began)
+                    sink(finished, self._survived(lanes))
+
+    def _call(self, device, lanes, launches: int, floor: int):
+        arguments = (np.int32(self.limit), np.int32(launches), np.int32(floor))
+        return self._kernel(self._on(device), self.layout, self.seed, lanes, *arguments)
+
+    def _fresh(self, device):
+        return jax.device_put(idle_lanes(self.layout, self.lanes), device)
+
+    def _on(self, device) -> AbstractStepper:
+        arrays, rest = eqx.partition(self.stepper, eqx.is_array)
+        return eqx.combine(jax.device_put(arrays, device), rest)
+
+    def _survived(self, lanes) -> float:
+        _, steps, life = self.layout.read([np.asarray(array) for array in lanes.words])
+        return float(np.sum(steps[life > 0], dtype=np.float64)) * float(self.stepper.dt)
+
+    def _adapt(self, launches: int, seconds: float) -> None:
+        self.lane_steps += launches * UNROLL * self.lanes
+        if launches:
+            wanted = PATIENCE * launches / max(seconds, 1e-6)
+            self.launches = int(np.clip(wanted, self.launches / 4, self.launches * 4) + 1)
+
+    def _read(self, records, slots: int) -> Finished:
+        done = np.asarray(records.done)[:slots]
+        index = np.asarray(records.index)[:slots][done].astype(np.int64)
+        words = [np.asarray(array)[:slots][done] for array in records.words]
+        y, steps, life = self.layout.read(words)
+        status = np.where(life == CENSORED, IS_CENSORED, IS_FAILED)
+        status = np.where(life > CENSORED, IS_ESCAPED, status).astype(np.int8)
+        fraction = np.where(status == IS_ESCAPED, ESCAPED - life, 1.0)
+        passed = (steps.astype(np.float64) - 1 + fraction) * float(self.stepper.dt)
+        return Finished(index, passed, status, steps.astype(np.int64), y[: self.dim].T)
+
+
+class _Pool:
+    """Ranges of path indices still to be run, handed out in pieces that shrink towards the end."""
+
+    def __init__(self, ranges: list[tuple[int, int]], lanes: int):
+        self.ranges = [r for r in ranges if r[1] > r[0]][::-1]
+        self.left = sum(last - first for first, last in ranges)
+        self.lanes = lanes
+
+    def take(self, idle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(first path, last path, whether there is one) for each lane of `idle`."""
+        index, last = np.zeros(idle.size, np.uint32), np.zeros(idle.size, np.uint32)
+        new = np.zeros(idle.size, bool)
+        share = max(1, self.left // (2 * self.lanes))
+        for lane in np.flatnonzero(idle):
+            if not self.ranges:
+                break
+            first, end = self.ranges.pop()
+            stop = min(first + share, end)
+            if stop < end:
+                self.ranges.append((stop, end))
+            index[lane], last[lane], new[lane] = first, stop - 1, True
+            self.left -= stop - first
+        return index, last, new

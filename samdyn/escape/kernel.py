@@ -1,0 +1,277 @@
+"""The compiled part of the engine: many paths at once, each in its lane.
+
+A launch advances every lane by `UNROLL` steps in one fused loop. Between launches finished lanes
+are counted; once a sixteenth has finished, their states are recorded and the lanes start on
+their next path. A lane owns a range of path indices, so that refilling needs no communication
+between lanes: `index` is the path it is on, `last` the end of its range.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import generator
+from .packing import pack, read, unpack
+from .scalarize import componentwise
+from .stepper import AbstractStepper
+
+UNROLL = 16  # steps in a launch
+SLOTS = 64  # records of finished lanes in a call
+
+# `life` of a lane: ≥ 1 while running (the inverse of how much likelier than the path's own
+# uniform number its survival is); below 0 when finished
+ESCAPED, CENSORED, FAILED, IDLE = -1.0, -3.0, -4.0, -5.0  # escaped: −1 − fraction of the step
+
+
+class Lanes(NamedTuple):
+    """State arrays of all lanes, and which paths each of them has to run."""
+
+    words: tuple[jax.Array, ...]
+    index: jax.Array
+    last: jax.Array
+
+
+class Layout(NamedTuple):
+    """How the words of a lane are stored: components of y, step count, life."""
+
+    size: int
+    dtype: str
+    packed: bool
+
+    def join(self, y, steps, life) -> tuple[jax.Array, ...]:
+        if self.dtype == "float32":
+            steps = jax.lax.bitcast_convert_type(steps, jnp.float32)
+        return pack([*y, steps.astype(self.dtype), life], self.packed)
+
+    def split(self, arrays) -> tuple[list[jax.Array], jax.Array, jax.Array]:
+        *y, steps, life = unpack(arrays, self.size + 2, self.dtype, self.packed)
+        if self.dtype == "float32":
+            return y, jax.lax.bitcast_convert_type(steps, jnp.int32), life
+        return y, steps.astype(jnp.int32), life
+
+    def read(self, arrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`split` in NumPy: y (size, n), steps and life (n,)."""
+        words = read(arrays, self.size + 2, self.dtype)
+        steps = words[-2].copy()
+        steps = steps.view(np.int32) if self.dtype == "float32" else steps.astype(np.int32)
+        return words[:-2], steps, words[-1]
+
+
+class Step:
+    """One step of all lanes, on components."""
+
+    def __init__(self, stepper: AbstractStepper):
+        dtype = stepper.start.dtype
+        y = jax.ShapeDtypeStruct(stepper.start.shape, dtype)
+        kind = jnp.uint32 if stepper.integer_draws else dtype
+        z = jax.ShapeDtypeStruct((stepper.draws,), kind)
+        self.dtype = dtype
+        self.interpolates = stepper.interpolates
+        self.advance = componentwise(stepper.step, y, z)
+        self.gap = _scalar(componentwise(stepper.gap, y))
+        bridged = jax.eval_shape(stepper.border_variance, y) is not None
+        self.variance: Any = _scalar(componentwise(stepper.border_variance, y)) if bridged else None
+        self.rate = None if self.variance is None else self._known_rate(stepper.start)
+
+    def __call__(self, y, gap, steps, life, z, limit):
+        """The next state; lanes that are not running keep theirs.
+
+        A lane that escapes gets the life ESCAPED, its first state outside, and the gap before.
+        """
+        after = [jnp.broadcast_to(v, gap.shape) for v in self.advance(_components(y), z)]
+        reached = self.gap(after)
+        survival = life if self.variance is None else life * self._no_touch(y, gap, reached)
+        running = life > 0
+        out = (reached <= 0) | (survival < 1)
+        then = jnp.where(out, self.number(ESCAPED), survival)
+        then = jnp.where(out | (steps + np.int32(1) < limit), then, self.number(CENSORED))
+        return (
+            [jnp.where(running, new, old) for new, old in zip(after, y, strict=True)],
+            jnp.where(running & ~out, reached, gap),
+            jnp.where(running, steps + np.int32(1), steps),
+            jnp.where(running, then, life),
+        )
+
+    def _no_touch(self, y, gap, reached):
+        """Probability that the Brownian bridge from `gap` to `reached` > 0 stays above 0."""
+        rate = self._rate(y) if self.rate is None else self.rate
+        exponent = jnp.minimum(rate * (gap * reached), self.number(0)).astype(jnp.float32)
+        return self.number(1) - generator.exponential(exponent).astype(self.dtype)
+
+    def _rate(self, y):
+        variance = self.variance(y)
+        return jnp.where(variance > 0, self.number(-2) / variance, self.number(-np.inf))
+
+    def _known_rate(self, start):
+        """The rate where it does not depend on the state, computed once."""
+        probe = [jnp.broadcast_to(v, (2,)) for v in start]
+        return self._rate(probe) if jnp.ndim(self.variance(probe)) == 0 else None
+
+    def settle(self, y, gap, life):
+        """The life of lanes after a launch: when within its step each escape happened, failures.
+
+        The bridge's first touch lies, on average, where a straight line from `gap` to −|gap after|
+        crosses 0.
+        """
+        reached = self.gap(y)
+        fraction = self.number(1)
+        if self.interpolates:
+            fraction = gap / (gap + jnp.abs(reached))
+        fraction = jnp.clip(fraction, self.number(2.0**-10), self.number(1))
+        life = jnp.where(life == self.number(ESCAPED), self.number(ESCAPED) - fraction, life)
+        finite = jnp.isfinite(sum(y[1:], y[0]) + reached)
+        return jnp.where(finite | (life == self.number(IDLE)), life, self.number(FAILED))
+
+    def number(self, value):
+        return np.asarray(value, self.dtype)
+
+
+def _scalar(function):
+    return lambda y: function(_components(y))[()]
+
+
+def _components(values) -> np.ndarray:
+    out = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        out[place] = value
+    return out
+
+
+def _draws(stepper: AbstractStepper, key, steps) -> list[list[jax.Array]]:
+    """For each of `UNROLL` steps its draws; a counter gives two."""
+    dtype = stepper.start.dtype
+    total = UNROLL * stepper.draws
+    first = (steps * np.int32(stepper.draws)).astype(jnp.uint32) >> np.uint32(1)
+    numbers: list[jax.Array] = []
+    for pair in range(-(-total // 2)):
+        words = generator.random_words(key, first + np.uint32(pair))
+        numbers += words if stepper.integer_draws else generator.normal_pair(words, dtype)
+    m = stepper.draws
+    return [numbers[step * m : (step + 1) * m] for step in range(UNROLL)]
+
+
+class Records(NamedTuple):
+    """All lanes at the moments (first axis) when some had finished; `done` says which."""
+
+    words: tuple[jax.Array, ...]
+    index: jax.Array
+    done: jax.Array
+
+
+def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, floor):
+    """Advance `lanes` until fewer than `floor` are running, or for `launches` launches.
+
+    Returns (lanes, records, how many records there are, launches made, which lanes are idle).
+    """
+    step = Step(stepper)
+    start = [jnp.broadcast_to(v, lanes.index.shape) for v in stepper.start]
+    dtype = stepper.start.dtype
+
+    def launch(words, index):
+        y, steps, life = layout.split(words)
+        key = generator.path_key(seed, index)
+        gap = step.gap(y)
+        draws = _draws(stepper, key, steps)
+        if len(words) > 1:  # made once, not once for each array of the state
+            draws = jax.lax.optimization_barrier(draws)
+        for z in draws:
+            y, gap, steps, life = step(y, gap, steps, life, _components(z), limit)
+        return layout.join(y, steps, step.settle(y, gap, life))
+
+    def finished(words):
+        life = layout.split(words)[2]
+        return (life < 0) & (life != np.asarray(IDLE, dtype))
+
+    def busy(words):
+        life = layout.split(words)[2]
+        return jnp.sum(life > 0, dtype=jnp.int32), jnp.sum(finished(words), dtype=jnp.int32)
+
+    def until_some_finish(words, index, count):
+        running, done = busy(words)
+        enough = jnp.maximum((running + done) // 16, 1)
+
+        def go(carry):
+            _, count, done = carry
+            return (done < enough) & (count < launches)
+
+        def body(carry):
+            words, count, _ = carry
+            words = jax.lax.optimization_barrier(launch(words, index))
+            return words, count + 1, busy(words)[1]
+
+        words, count, _ = jax.lax.while_loop(go, body, (words, count, done))
+        return words, count
+
+    def refill(words, index, last):
+        y, steps, life = layout.split(words)
+        done = finished(words)
+        more = done & (index < last)
+        index = jnp.where(more, index + np.uint32(1), index)
+        fresh = _first_life(generator.path_key(seed, index), dtype)
+        y = [jnp.where(more, new, old) for new, old in zip(start, y, strict=True)]
+        life = jnp.where(more, fresh, jnp.where(done, np.asarray(IDLE, dtype), life))
+        return layout.join(y, jnp.where(more, 0, steps), life), index
+
+    def running(carry):
+        words, _, slot, count, _ = carry
+        live = jnp.sum(layout.split(words)[2] > 0, dtype=jnp.int32)
+        return (slot < SLOTS) & (count < launches) & (live >= floor)
+
+    def body(carry):
+        words, index, slot, count, records = carry
+        words, count = until_some_finish(words, index, count)
+        rows = Records(words, index, finished(words))
+        records = jax.tree.map(lambda all_, row: all_.at[slot].set(row), records, rows)
+        words, index = refill(words, index, lanes.last)
+        return words, index, slot + 1, count, records
+
+    empty = jax.tree.map(
+        lambda row: jnp.zeros((SLOTS, *row.shape), row.dtype),
+        Records(lanes.words, lanes.index, lanes.index < 0),
+    )
+    zero = jnp.zeros((), jnp.int32)
+    words, index, slots, count, records = jax.lax.while_loop(
+        running, body, (lanes.words, lanes.index, zero, zero, empty)
+    )
+    idle = layout.split(words)[2] == np.asarray(IDLE, dtype)
+    return Lanes(words, index, lanes.last), records, slots, count, idle
+
+
+_WIDE: Any = {"compiler_options": {"xla_cpu_prefer_vector_width": "512"}}
+# on CPUs the widest vectors are also the fastest here; other backends have no such option
+_ON_CPU = eqx.filter_jit(_run_lanes, **_WIDE)
+_ELSEWHERE = eqx.filter_jit(_run_lanes)
+
+
+def run_lanes(platform: str):
+    """`_run_lanes`, compiled for a platform."""
+    return _ON_CPU if platform == "cpu" else _ELSEWHERE
+
+
+@eqx.filter_jit
+def assign(stepper, layout, seed, lanes: Lanes, index, last, new) -> Lanes:
+    """Give the lanes in `new` the paths `index` … `last`, and put them at the start."""
+    dtype = stepper.start.dtype
+    y, steps, life = layout.split(lanes.words)
+    fresh = _first_life(generator.path_key(seed, index), dtype)
+    y = [jnp.where(new, v, old) for v, old in zip(stepper.start, y, strict=True)]
+    words = layout.join(y, jnp.where(new, 0, steps), jnp.where(new, fresh, life))
+    return Lanes(words, jnp.where(new, index, lanes.index), jnp.where(new, last, lanes.last))
+
+
+def idle_lanes(layout: Layout, count: int) -> Lanes:
+    """`count` lanes that have nothing to run."""
+    dtype = np.dtype(layout.dtype)
+    zero, none = jnp.zeros(count, dtype), jnp.zeros(count, jnp.uint32)
+    life = jnp.full(count, IDLE, dtype)
+    words = layout.join([zero] * layout.size, jnp.zeros(count, jnp.int32), life)
+    return Lanes(words, none, none)
+
+
+def _first_life(key: generator.Key, dtype) -> jax.Array:
+    """1/u with u uniform: the path ends when its survival probability falls below u."""
+    word = generator.random_words(key, jnp.full(key.low.shape, 0xFFFFFFFF, jnp.uint32))[0]
+    return jnp.ones((), dtype) / generator.uniform(word).astype(dtype)

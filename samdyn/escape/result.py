@@ -1,0 +1,92 @@
+"""What `escape_times` returns: every path's exit, and honest statistics of them."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .statistics import Summary, summarize
+
+
+class EscapeTimes:
+    """Exits of n paths.
+
+    `times` (n,) at exit or at the end of observation, `status` (n,) as in
+    `samdyn.escape.statistics`, `steps` (n,) taken, `points` (n, d) where each path was then: for
+    an exit the first state found outside, or the last before a crossing within a step.
+    `summary` holds the statistics. `theory` maps names to values that the caller added.
+    """
+
+    def __init__(
+        self,
+        times: np.ndarray,
+        status: np.ndarray,
+        steps: np.ndarray,
+        points: np.ndarray,
+        *,
+        seconds: float,
+        compile_seconds: float,
+        lane_steps: int,
+        scheme: str | None,
+        dt: float | None,
+        asked: int,
+        interrupted: bool,
+    ):
+        self.times, self.status, self.steps, self.points = times, status, steps, points
+        self.seconds, self.compile_seconds = seconds, compile_seconds
+        self.lane_steps, self.scheme, self.dt = lane_steps, scheme, dt
+        self.asked, self.interrupted = asked, interrupted
+        self.theory: dict[str, Any] = {}
+
+    @cached_property
+    def summary(self) -> Summary:
+        return summarize(self.times, self.status)
+
+    @property
+    def path_steps(self) -> int:
+        """Steps of all paths that ended."""
+        return int(np.sum(self.steps))
+
+    @property
+    def path_steps_per_second(self) -> float | None:
+        return self.path_steps / self.seconds if self.seconds > 0 else None
+
+    @property
+    def useful_share(self) -> float | None:
+        """Steps of paths that ended over steps of all lanes."""
+        return self.path_steps / self.lane_steps if self.lane_steps else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the command's `result`."""
+        return {
+            **self.summary.to_dict(),
+            "scheme": self.scheme,
+            "dt": self.dt,
+            "path_steps": self.path_steps,
+            "seconds": self.seconds,
+            "compile_seconds": self.compile_seconds,
+            "path_steps_per_second": self.path_steps_per_second,
+            "useful_share": self.useful_share,
+            "interrupted": self.interrupted,
+            "theory": self.theory,
+        }
+
+    def __str__(self) -> str:
+        lines = [str(self.summary)]
+        if self.interrupted:
+            lines.insert(0, f"interrupted: {len(self.times)} of {self.asked} paths ended")
+        lines += [f"{name:<7} {_shown(value)}" for name, value in self.theory.items()]
+        rate = self.path_steps_per_second
+        if rate is not None:
+            lines.append(f"{self.path_steps:.3g} path-steps in {self.seconds:.2f} s, {rate:.2g}/s")
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The share of paths still inside against time, with its 95 % band."""
+        from ..plot.survival import draw_survival
+
+        return draw_survival(self, ax)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else str(value)

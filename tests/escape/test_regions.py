@@ -1,0 +1,187 @@
+"""Regions: true distances where they say so, usable derivatives, one sentence for what is wrong."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from samdyn import GD, InvalidInput, StepMap, basins, get_loss
+from samdyn.escape.regions import (
+    Above,
+    Ball,
+    BasinOf,
+    BasinOnGrid,
+    Below,
+    Intersection,
+    Predicate,
+    Slab,
+    Sublevel,
+    basin_region,
+    parse_region,
+    require_inside,
+)
+
+ORIGIN = np.zeros(2)
+WELLS = np.array([[-1.0, 0.0], [1.0, 0.0]])
+
+
+def right_well():
+    loss = get_loss("double-well-2d")
+    return BasinOf(StepMap(loss, GD(), 0.05), WELLS, 1, 400)
+
+
+def right_well_on_grid():
+    image = basins(
+        get_loss("double-well-2d"), GD(), box=[(-2.0, 2.0)] * 2, grid=40, learning_rate=0.05
+    )
+    return basin_region(image, [0.9, 0.0])
+
+
+REGIONS = {
+    "ball": lambda: Ball([0.5, 0.0], 1.0),
+    "slab": lambda: Slab([0.5, 0.0], 0, 1.0),
+    "below": lambda: Below(0, 1.0),
+    "above": lambda: Above(0, -1.0),
+    "sublevel": lambda: Sublevel(lambda w: jnp.sum(w**2), 1.0),
+    "truth": lambda: Predicate(lambda w: w[0] < 1),
+    "number": lambda: Predicate(lambda w: 1 - w[0] ** 4, predicate=False),
+    "basin": right_well,
+    "basin on a grid": right_well_on_grid,
+    "intersection": lambda: Intersection([Ball(ORIGIN, 1.0), Above(1, -0.5)]),
+}
+
+
+@pytest.fixture(params=REGIONS)
+def region(request):
+    return REGIONS[request.param]()
+
+
+def test_every_region_gives_a_scalar_of_the_dtype_of_w(region):
+    for dtype in (jnp.float32, jnp.float64):
+        distance = region.distance(jnp.asarray([0.4, 0.1], dtype))
+        assert (distance.shape, distance.dtype) == ((), dtype)
+        assert distance > 0
+    assert str(region)
+    assert not region.contains(jnp.array([jnp.nan, 0.0]))
+
+
+def test_one_by_one_compiled_and_vmapped_agree(region):
+    points = jnp.asarray(np.random.default_rng(0).uniform(-1.9, 1.9, (33, 2)))
+    one = np.array([region.distance(w) for w in points])
+    np.testing.assert_allclose(jax.vmap(region.distance)(points), one, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(jax.jit(jax.vmap(region.distance))(points), one, atol=1e-12)
+
+
+def test_an_exact_distance_has_slope_one_and_others_do_not_claim_it(region):
+    points = jnp.asarray(np.random.default_rng(1).uniform(-0.45, 0.45, (20, 2)))
+    slopes = jnp.linalg.norm(jax.vmap(jax.grad(region.distance))(points), axis=1)
+    if region.exact:
+        np.testing.assert_allclose(slopes, 1, rtol=1e-12)
+    else:
+        assert np.all(np.isfinite(slopes))
+    assert not (region.exact and region.predicate)
+
+
+def test_centres_have_derivatives():
+    for region in (Ball(ORIGIN, 1.0), Slab(ORIGIN, 1, 1.0)):
+        assert np.all(np.isfinite(jax.grad(region.distance)(jnp.zeros(2))))
+    np.testing.assert_array_equal(jax.grad(Ball(ORIGIN, 1.0).distance)(jnp.zeros(2)), jnp.zeros(2))
+
+
+def test_distances_by_hand():
+    w = jnp.array([3.0, 4.0])
+    assert Ball(ORIGIN, 1.0).distance(w) == -4
+    assert Slab([1.0, 9.0], 0, 5.0).distance(w) == 3
+    assert (Below(1, 6.0).distance(w), Above(1, 6.0).distance(w)) == (2, -2)
+    assert Intersection([Below(1, 6.0), Above(0, 2.5)]).distance(w) == 0.5
+
+
+def test_what_is_exact_and_what_is_a_predicate():
+    facts = {name: (make().exact, make().predicate) for name, make in REGIONS.items()}
+    exact = {"ball", "slab", "below", "above", "intersection"}
+    assert {name for name, (is_exact, _) in facts.items() if is_exact} == exact
+    assert {name for name, (_, only) in facts.items() if only} == {"truth", "basin"}
+
+
+@pytest.mark.parametrize("make", [right_well, right_well_on_grid])
+def test_the_basin_of_the_right_well_is_the_right_half(make):
+    points = np.random.default_rng(2).uniform(-1.9, 1.9, (200, 2))
+    points = points[np.abs(points[:, 0]) > 0.06]
+    inside = jax.vmap(make().contains)(jnp.asarray(points))
+    np.testing.assert_array_equal(inside, points[:, 0] > 0)
+
+
+def test_a_diverging_path_is_in_no_basin():
+    region = BasinOf(StepMap(get_loss("double-well-2d"), GD(), 0.05), WELLS, 0, 400)
+    assert region.distance(jnp.array([50.0, 0.0])) == -1
+
+
+def test_outside_the_box_of_a_grid_nothing_is_inside():
+    region = BasinOnGrid([(-1.0, 1.0)] * 2, np.ones((4, 4)))
+    inside = [bool(region.contains(jnp.array(w))) for w in ([0.99, -0.99], [1.01, 0.0])]
+    assert inside == [True, False]
+
+
+def test_command_line_forms():
+    start, w = [1.0, 2.0], jnp.array([1.5, 2.5])
+    expected = {"ball:2": 2 - np.sqrt(0.5), "slab:1:0.7": 0.2, "below:0:3": 1.5, "above:1:-1": 3.5}
+    for text, distance in expected.items():
+        assert parse_region(text, start, get_loss).distance(w) == pytest.approx(distance, rel=1e-12)
+
+
+def test_a_predicate_from_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "def truth(w):\n    return w[0] > 0\n"
+        "def number(w):\n    return w[0]\n"
+        "def vector(w):\n    return w\n"
+        "def host(w):\n    return float(w[0]) > 0\n"
+    )
+    truth = parse_region(f"{file}:truth", [1.0, 2.0], get_loss)
+    number = parse_region(f"{file}:number", [1.0, 2.0], get_loss)
+    assert (truth.predicate, number.predicate) == (True, False)
+    w = jnp.array([-0.5, 0.0])
+    assert (truth.distance(w), number.distance(w)) == (-1, -0.5)
+    require_inside(truth, [1.0, 2.0])
+    with pytest.raises(InvalidInput, match=r"start \(-1, 2\) is outside the region: truth"):
+        require_inside(truth, [-1.0, 2.0])
+    with pytest.raises(InvalidInput, match="must return one truth value or real number"):
+        parse_region(f"{file}:vector", [1.0, 2.0], get_loss)
+    with pytest.raises(InvalidInput, match="cannot be evaluated by JAX"):
+        parse_region(f"{file}:host", [1.0, 2.0], get_loss)
+    with pytest.raises(InvalidInput, match="no function named 'absent'"):
+        parse_region(f"{file}:absent", [1.0, 2.0], get_loss)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("disc:1", "there is no region 'disc:1': ball:R, slab:AXIS:R"),
+        ("ball", "there is no region 'ball'"),
+        ("ball:1:2", "there is no region"),
+        ("ball:-1", "R must be a finite number > 0, not '-1'"),
+        ("ball:wide", "R must be a finite number > 0, not 'wide'"),
+        ("slab:2:1", "AXIS must be 0 to 1 in dimension 2, not '2'"),
+        ("slab:-1:1", "AXIS must be 0 to 1 in dimension 2"),
+        ("slab:0:0", "R must be a finite number > 0"),
+        ("below:0:nan", "'nan' is not a finite number"),
+        ("nowhere.py:inside", "there is no file nowhere.py"),
+    ],
+)
+def test_a_region_that_is_wrong_says_what_would_be_right(text, told):
+    with pytest.raises(InvalidInput, match=told):
+        parse_region(text, ORIGIN, get_loss)
+
+
+def test_a_start_outside_is_refused():
+    with pytest.raises(InvalidInput, match=r"start \(0, 0\) is outside the region: half-space"):
+        require_inside(parse_region("above:0:1", ORIGIN, get_loss), ORIGIN)
+    with pytest.raises(InvalidInput, match="finite number > 0"):
+        Ball(ORIGIN, -1.0)
+
+
+def test_components_are_picked_by_slices_so_that_lanes_fuse():
+    for region in (Ball(ORIGIN, 1.0), Slab(ORIGIN, 1, 1.0), Below(0, 1.0), Above(1, 1.0)):
+        text = str(jax.make_jaxpr(region.distance)(jnp.zeros(2)))
+        assert "gather" not in text
+        assert "dynamic" not in text
