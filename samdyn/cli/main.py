@@ -7,10 +7,10 @@ import re
 import sys
 
 from ..errors import ComputationFailed, InvalidInput
-from . import basins, losses, portrait, stability, sweep, trajectory
+from . import basins, escape, losses, portrait, spread, stability, sweep, trajectory
 from .options import OneLineParser
 
-COMMANDS = (losses, stability, sweep, trajectory, basins, portrait)
+COMMANDS = (losses, stability, sweep, trajectory, basins, portrait, escape, spread)
 
 
 def build_parser() -> OneLineParser:

@@ -29,13 +29,13 @@ def command(commands, run: Callable, name: str, summary: str, about: str, exampl
     return parser
 
 
-def add_loss(parser: argparse.ArgumentParser) -> None:
-    """LOSS, and the options that every computation on it has."""
+def add_loss(parser: argparse.ArgumentParser, dtype: str = "float64") -> None:
+    """LOSS, and the options that every computation on it has; the default precision."""
     parser.add_argument(
         "loss", metavar="LOSS", help="a name from `samdyn losses`, FILE.py:NAME or MODULE:NAME"
     )
     parser.add_argument(
-        "--dtype", choices=("float64", "float32"), default="float64", help="default float64"
+        "--dtype", choices=("float64", "float32"), default=dtype, help=f"default {dtype}"
     )
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="default: what JAX finds")
     parser.add_argument("--seed", type=parse.seed, default=0, help="default 0")

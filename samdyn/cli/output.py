@@ -58,7 +58,7 @@ class Progress:
             return
         self.last = now
         left = (now - self.began) * (1 - fraction) / max(fraction, 1e-9)
-        sys.stderr.write(f"\r\x1b[K{self.what} {fraction:6.1%}, {_duration(left)} left at most")
+        sys.stderr.write(f"\r\x1b[K{self.what} {fraction:6.1%}, {duration(left)} left at most")
         sys.stderr.flush()
 
     def close(self) -> None:
@@ -68,6 +68,7 @@ class Progress:
             sys.stderr.flush()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Minutes and seconds for people."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

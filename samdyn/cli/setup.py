@@ -14,11 +14,49 @@ def start_jax(args: Any) -> None:
     jax.config.update("jax_enable_x64", args.dtype == "float64")
     if args.device:
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    if getattr(args, "distributed", False):
+        _join_processes()
+    else:
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     try:
         jax.devices()
     except RuntimeError as error:
         raise InvalidInput(f"--device {args.device}: no such device here.") from error
+
+
+def _join_processes() -> None:
+    """Join what a launcher started; it sets JAX_COORDINATOR_ADDRESS, or is one that JAX knows."""
+    import os
+    import sys
+
+    import jax
+
+    # collectives greet on the standard output, which belongs to the result
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(ours, "w")
+    told = {
+        "coordinator_address": os.environ.get("JAX_COORDINATOR_ADDRESS"),
+        "num_processes": _whole("JAX_NUM_PROCESSES"),
+        "process_id": _whole("JAX_PROCESS_ID"),
+    }
+    try:
+        jax.distributed.initialize(**told)
+    except (ValueError, RuntimeError) as error:
+        first = str(error).split("\n")[0]
+        raise InvalidInput(
+            "--distributed found no launcher: set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
+            f"JAX_PROCESS_ID ({first})"
+        ) from error
+
+
+def _whole(name: str) -> int | None:
+    import os
+
+    text = os.environ.get(name)
+    if text is not None and not text.isdigit():
+        raise InvalidInput(f"{name} must be a whole number, not {text!r}.")
+    return None if text is None else int(text)
 
 
 def loss_of(args: Any) -> Any:

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from . import generator
-from .kernel import CENSORED, ESCAPED, UNROLL, Layout, assign, idle_lanes, run_lanes
+from .kernel import CENSORED, ESCAPED, assign, idle_lanes, layout_of, run_lanes
 from .statistics import CENSORED as IS_CENSORED
 from .statistics import ESCAPED as IS_ESCAPED
 from .statistics import FAILED as IS_FAILED
@@ -26,6 +26,7 @@ from .stepper import AbstractStepper
 LANES = 512  # a worker's lanes on a CPU: their state fits the innermost cache
 MANY_LANES = 131_072  # on an accelerator
 PATIENCE = 0.15  # seconds that a call may take, so that progress and Ctrl-C come through
+WORTHWHILE = 0.05  # the share of that time below which no call returns just to refill lanes
 MOST_STEPS = 2**31 - 2**10
 
 
@@ -67,9 +68,9 @@ class Engine:
     ):
         self.devices = devices or jax.local_devices()
         on_cpu = self.devices[0].platform == "cpu"
-        dtype = stepper.start.dtype
         self.stepper = stepper
-        self.layout = Layout(stepper.start.size, str(dtype), packed=on_cpu)
+        with jax.enable_x64(True):
+            self.layout = layout_of(stepper, packed=on_cpu)
         self.lanes = block or (LANES if on_cpu else MANY_LANES)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.workers = workers or (max(cores or 1, len(self.devices)) if on_cpu else 0)
@@ -82,9 +83,10 @@ class Engine:
         self._lock = threading.Lock()
         began = time.perf_counter()
         self._kernel = run_lanes(self.devices[0].platform)
-        with jax.enable_x64(True):
-            for device in self.devices:
-                lanes = self._fresh(device)
+        for device in self.devices:
+            with jax.enable_x64(True):
+                lanes, none = self._fresh(device), np.zeros(self.lanes, np.uint32)
+                lanes = self._assign(device, lanes, none, none, none > 0)
                 jax.block_until_ready(self._call(device, lanes, 0, 1))
         self.compile_seconds = time.perf_counter() - began
 
@@ -133,15 +135,13 @@ class Engine:
             raise failures[0]
 
     def _work(self, device, pool: "_Pool", sink, stop: threading.Event) -> None:
-        with jax.enable_x64(True), jax.default_device(device):
+        with jax.enable_x64(True):  # as when it was compiled
             lanes, idle = self._fresh(device), np.ones(self.lanes, bool)
             while not stop.is_set():
                 with self._lock:
                     index, last, new = pool.take(idle)
                 if np.any(new):
-                    lanes = assign(
-                        self._on(device), self.layout, self.seed, lanes, index, last, new
-                    )
+                    lanes = self._assign(device, lanes, index, last, new)
                     idle &= ~new
                 if np.all(idle):
                     return
@@ -155,8 +155,12 @@ class Engine:
                     self._adapt(int(count), time.perf_counter() - began)
                     sink(finished, self._survived(lanes))
 
+    def _assign(self, device, lanes, index, last, new):
+        return assign(self._on(device), self.layout, self.seed, lanes, index, last, new)
+
     def _call(self, device, lanes, launches: int, floor: int):
-        arguments = (np.int32(self.limit), np.int32(launches), np.int32(floor))
+        least = np.int32(launches * WORTHWHILE)
+        arguments = (np.int32(self.limit), np.int32(launches), least, np.int32(floor))
         return self._kernel(self._on(device), self.layout, self.seed, lanes, *arguments)
 
     def _fresh(self, device):
@@ -171,7 +175,7 @@ class Engine:
         return float(np.sum(steps[life > 0], dtype=np.float64)) * float(self.stepper.dt)
 
     def _adapt(self, launches: int, seconds: float) -> None:
-        self.lane_steps += launches * UNROLL * self.lanes
+        self.lane_steps += launches * self.layout.unroll * self.lanes
         if launches:
             wanted = PATIENCE * launches / max(seconds, 1e-6)
             self.launches = int(np.clip(wanted, self.launches / 4, self.launches * 4) + 1)

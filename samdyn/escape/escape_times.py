@@ -20,7 +20,7 @@ from .step_size import default_dt
 from .store import Store
 
 FIRST_STAGE = 2000  # paths before a relative error is looked at
-SAVE_EVERY = 2.0  # seconds between blocks in the results folder
+SAVE_EVERY = 0.5  # seconds between blocks in the results folder
 FAR = 1e8  # how far away a border is looked for
 
 

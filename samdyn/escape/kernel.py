@@ -1,6 +1,6 @@
 """The compiled part of the engine: many paths at once, each in its lane.
 
-A launch advances every lane by `UNROLL` steps in one fused loop. Between launches finished lanes
+A launch advances every lane by several steps in one fused loop. Between launches finished lanes
 are counted; once a sixteenth has finished, their states are recorded and the lanes start on
 their next path. A lane owns a range of path indices, so that refilling needs no communication
 between lanes: `index` is the path it is on, `last` the end of its range.
@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import generator
-from .packing import pack, read, unpack
+from .packing import pack, read, unpack, words_per_array
 from .scalarize import componentwise
 from .stepper import AbstractStepper
 
-UNROLL = 16  # steps in a launch
+LONGEST = 16  # steps in a launch, at most
+OPERATIONS = 4096  # in a launch, about: more would only compile for longer
 SLOTS = 64  # records of finished lanes in a call
 
 # `life` of a lane: ≥ 1 while running (the inverse of how much likelier than the path's own
@@ -35,11 +36,15 @@ class Lanes(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How the words of a lane are stored: components of y, step count, life."""
+    """How the words of a lane are stored: components of y, step count, life.
+
+    `unroll` is the number of steps in a launch.
+    """
 
     size: int
     dtype: str
     packed: bool
+    unroll: int
 
     def join(self, y, steps, life) -> tuple[jax.Array, ...]:
         if self.dtype == "float32":
@@ -60,15 +65,42 @@ class Layout(NamedTuple):
         return words[:-2], steps, words[-1]
 
 
+def layout_of(stepper: AbstractStepper, packed: bool) -> Layout:
+    """The layout for a stepper, with the longest launch that still compiles quickly.
+
+    A launch has an even number of steps, so that an odd number of draws uses whole pairs.
+    """
+    y, z = _shapes(stepper)
+    work = _operations(jax.make_jaxpr(stepper.step)(y, z).jaxpr) + 60 * stepper.draws
+    dtype = str(stepper.start.dtype)
+    arrays = -(-(y.size + 2) // words_per_array(dtype, packed))
+    steps = min(LONGEST // arrays**2, OPERATIONS // work)
+    return Layout(y.size, dtype, packed, max(2, steps - steps % 2))
+
+
+def _operations(jaxpr) -> int:
+    """How many numbers a jaxpr computes."""
+    total = 0
+    for equation in jaxpr.eqns:
+        inner = [v for v in equation.params.values() if hasattr(v, "jaxpr")]
+        total += sum(_operations(part.jaxpr) for part in inner)
+        total += 0 if inner else sum(int(np.prod(v.aval.shape)) for v in equation.outvars)
+    return total
+
+
+def _shapes(stepper: AbstractStepper):
+    dtype = stepper.start.dtype
+    y = jax.ShapeDtypeStruct(stepper.start.shape, dtype)
+    kind = jnp.uint32 if stepper.integer_draws else dtype
+    return y, jax.ShapeDtypeStruct((stepper.draws,), kind)
+
+
 class Step:
     """One step of all lanes, on components."""
 
     def __init__(self, stepper: AbstractStepper):
-        dtype = stepper.start.dtype
-        y = jax.ShapeDtypeStruct(stepper.start.shape, dtype)
-        kind = jnp.uint32 if stepper.integer_draws else dtype
-        z = jax.ShapeDtypeStruct((stepper.draws,), kind)
-        self.dtype = dtype
+        y, z = _shapes(stepper)
+        self.dtype = y.dtype
         self.interpolates = stepper.interpolates
         self.advance = componentwise(stepper.step, y, z)
         self.gap = _scalar(componentwise(stepper.gap, y))
@@ -140,17 +172,17 @@ def _components(values) -> np.ndarray:
     return out
 
 
-def _draws(stepper: AbstractStepper, key, steps) -> list[list[jax.Array]]:
-    """For each of `UNROLL` steps its draws; a counter gives two."""
+def _draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.Array]]:
+    """For each of `unroll` steps its draws; a counter gives two."""
     dtype = stepper.start.dtype
-    total = UNROLL * stepper.draws
+    total = unroll * stepper.draws
     first = (steps * np.int32(stepper.draws)).astype(jnp.uint32) >> np.uint32(1)
     numbers: list[jax.Array] = []
     for pair in range(-(-total // 2)):
         words = generator.random_words(key, first + np.uint32(pair))
         numbers += words if stepper.integer_draws else generator.normal_pair(words, dtype)
     m = stepper.draws
-    return [numbers[step * m : (step + 1) * m] for step in range(UNROLL)]
+    return [numbers[step * m : (step + 1) * m] for step in range(unroll)]
 
 
 class Records(NamedTuple):
@@ -161,8 +193,8 @@ class Records(NamedTuple):
     done: jax.Array
 
 
-def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, floor):
-    """Advance `lanes` until fewer than `floor` are running, or for `launches` launches.
+def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floor):
+    """Advance `lanes` for `launches` launches; from `least` on only while `floor` are running.
 
     Returns (lanes, records, how many records there are, launches made, which lanes are idle).
     """
@@ -174,7 +206,7 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, floor):
         y, steps, life = layout.split(words)
         key = generator.path_key(seed, index)
         gap = step.gap(y)
-        draws = _draws(stepper, key, steps)
+        draws = _draws(stepper, key, steps, layout.unroll)
         if len(words) > 1:  # made once, not once for each array of the state
             draws = jax.lax.optimization_barrier(draws)
         for z in draws:
@@ -218,7 +250,8 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, floor):
     def running(carry):
         words, _, slot, count, _ = carry
         live = jnp.sum(layout.split(words)[2] > 0, dtype=jnp.int32)
-        return (slot < SLOTS) & (count < launches) & (live >= floor)
+        wanted = (count < launches) & ((live >= floor) | (count < least))
+        return (slot < SLOTS) & wanted & (live > 0)
 
     def body(carry):
         words, index, slot, count, records = carry

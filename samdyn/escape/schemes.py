@@ -44,14 +44,15 @@ class _SDEStepper(AbstractStepper):
         """The drift at y."""
         return ravel_pytree(self.diffusion.drift(self._tree(y)))[0]
 
-    def _disperse(self, y: Flat, z: Array) -> Flat:
+    def noise(self, y: Flat, z: Array) -> Flat:
+        """σ(y) z."""
         return ravel_pytree(self.diffusion.disperse(self._tree(y), z))[0]
 
     def border_variance(self, y):
         if self.diffusion.inertial or self.region.predicate:
             return None
         normal = jax.grad(self.gap)(y)
-        _, transpose = jax.vjp(lambda z: self._disperse(y, z), jnp.zeros(self.draws, y.dtype))
+        _, transpose = jax.vjp(lambda z: self.noise(y, z), jnp.zeros(self.draws, y.dtype))
         return jnp.sum(transpose(normal)[0] ** 2) * self.dt
 
 
@@ -59,7 +60,7 @@ class EulerMaruyama(_SDEStepper):
     """y + b(y) dt + s(y) √dt z: weak order 1 (Maruyama 1955)."""
 
     def step(self, y, z):
-        return y + self.slope(y) * self.dt + self._disperse(y, z) * jnp.sqrt(self.dt)
+        return y + self.slope(y) * self.dt + self.noise(y, z) * jnp.sqrt(self.dt)
 
 
 class Heun(_SDEStepper):
@@ -67,7 +68,7 @@ class Heun(_SDEStepper):
 
     def step(self, y, z):
         here = self.slope(y)
-        noise = self._disperse(y, z) * jnp.sqrt(self.dt)
+        noise = self.noise(y, z) * jnp.sqrt(self.dt)
         there = self.slope(y + here * self.dt + noise)
         return y + (here + there) * (self.dt / 2) + noise
 

@@ -5,6 +5,8 @@ Euler–Maruyama and (dt·rate)²/6 for the second-order scheme; that of the exi
 with the distance s√dt that noise covers in a step, measured in units of the region's size.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ from .stepper import AbstractStepper
 
 RATE = {"euler": 0.002, "heun": 0.03}  # dt times the drift's rate, root mean square over paths
 STABLE = 0.5  # dt times the fastest rate seen
-REACH = 0.1  # s√dt as a share of the distance from the start to the border
+REACH = 0.05  # s√dt as a share of the largest distance from the border
 PILOT, LOOKS, STEPS = 64, 8, 64  # paths, looks, and steps between them
 
 
@@ -32,32 +34,36 @@ def default_dt(scheme: str, diffusion, region, start) -> float:
 
 @eqx.filter_jit
 def _scales(stepper: AbstractStepper):
-    """(typical and largest rate of the drift, border variance per time, gap at the start).
+    """(typical and largest rate of the drift, largest border variance per time, largest gap).
 
     `stepper.dt` is 1. A rate is the norm of the drift's Jacobian.
     """
-    slope = stepper.slope  # pyright: ignore[reportAttributeAccessIssue]
+    slope = stepper.slope  # pyright: ignore
     rate = jax.vmap(lambda y: jnp.linalg.norm(jax.jacfwd(slope)(y), 2))
     paths = jnp.broadcast_to(stepper.start, (PILOT, stepper.start.size))
     first = rate(paths)
-    dt = np.asarray(0.05, first.dtype) / jnp.maximum(first[0], np.asarray(1e-30, first.dtype))
+    # either limit may be infinite, and a region without scale at its centre has no border yet
+    noisy: Any = stepper.noise  # pyright: ignore
+    columns = jax.vmap(lambda z: noisy(stepper.start, z))(jnp.eye(stepper.draws, dtype=first.dtype))
+    noise, gap = jnp.sum(columns**2), stepper.gap(stepper.start)
+    tiny = np.asarray(1e-30, first.dtype)
+    dt = jnp.minimum(0.05 / jnp.maximum(first[0], tiny), (REACH * gap) ** 2 / (noise + tiny))
     pilot = eqx.tree_at(lambda s: s.dt, stepper, dt)
 
     def look(paths, key):
         paths = jax.lax.fori_loop(0, STEPS, lambda i, p: _advance(pilot, p, key, i), paths)
-        return paths, rate(paths)
+        return paths, (rate(paths), jax.vmap(variance)(paths), jax.vmap(stepper.gap)(paths))
 
-    _, later = jax.lax.scan(look, paths, jax.random.split(jax.random.key(0), LOOKS))
+    def variance(y):
+        value = stepper.border_variance(y)
+        return jnp.zeros((), y.dtype) if value is None else value
+
+    _, (later, spread, gap) = jax.lax.scan(look, paths, jax.random.split(jax.random.key(0), LOOKS))
     rates = jnp.concatenate([first, later.ravel()])
     rates = jnp.where(jnp.isfinite(rates), rates, first[0])
-    variance = stepper.border_variance(stepper.start)
     typical = jnp.sqrt(jnp.mean(rates**2))
-    return (
-        typical,
-        jnp.max(rates),
-        0.0 if variance is None else variance,
-        stepper.gap(stepper.start),
-    )
+    farthest = jnp.maximum(jnp.max(gap), stepper.gap(stepper.start))
+    return typical, jnp.max(rates), jnp.max(spread), farthest
 
 
 def _advance(stepper: AbstractStepper, paths, key, i):

@@ -89,7 +89,7 @@ def test_the_tails_of_the_normals(draws, request):
 
 def test_a_path_is_white(long_paths):
     """x₀, y₀, x₁, y₁, … at lags up to 16: values and squares."""
-    series = np.moveaxis(long_paths, 0, -1).reshape(long_paths.shape[1], -1)
+    series = np.moveaxis(long_paths[:, :4], 0, -1).reshape(4, -1)
     for lag in range(1, 17):
         assert_uncorrelated(series[:, lag:], series[:, :-lag])
 

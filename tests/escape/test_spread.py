@@ -64,7 +64,9 @@ def test_simulation_agrees_with_the_map_and_both_exact_values_with_references(lo
             assert result.exact.sde[i] == pytest.approx(matrix_exponential(a, nu, gamma), rel=1e-9)
         assert result.failed == 0
         assert np.all(np.abs(result.variance - result.exact.map) < 3.5 * errors(result))
-        np.testing.assert_allclose(errors(result) / result.variance, (2 / 200_000) ** 0.5, rtol=0.03)
+        np.testing.assert_allclose(
+            errors(result) / result.variance, (2 / 200_000) ** 0.5, rtol=0.03
+        )
 
 
 @pytest.mark.parametrize(("name", "gamma"), [("same-batch", 0.0), ("independent", 0.9)])
@@ -92,9 +94,7 @@ def test_a_simulated_diffusion_agrees_with_the_exact_sde(name, gamma):
     @jax.vmap
     def run(key):
         advance = lambda n, y: heun(jax.random.fold_in(key, n), y)  # noqa: E731
-        return sde.position(
-            jax.lax.fori_loop(0, round(TIME / h), advance, sde.init(start))
-        )
+        return sde.position(jax.lax.fori_loop(0, round(TIME / h), advance, sde.init(start)))
 
     w = np.concatenate([run(k) for k in jax.random.split(jax.random.key(3), (20, paths // 20))])
     simulated = np.mean(w**2, axis=0)[::-1]  # the eigenvalue of x is 2, of y −2

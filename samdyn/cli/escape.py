@@ -1,0 +1,171 @@
+"""`samdyn escape`: how long until a path leaves a region?"""
+
+import sys
+import time
+from typing import Any
+
+from . import options, parse
+from .noise import add_noise, noise_of
+from .output import duration, emit
+from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
+
+
+def add_to(commands) -> None:
+    """Add this command's parser."""
+    parser = options.command(
+        commands,
+        run,
+        "escape",
+        "how long until a path leaves a region",
+        "Simulate first exits from a region and compare their mean with theory. Time is learning "
+        "rate times steps.",
+        "saddle --from 0,0 --inside slab:1:1 --method usam --rho 0.2 --lr 0.01 "
+        "--noise isotropic:1 --paths 10000",
+    )
+    options.add_loss(parser, dtype="float32")
+    parser.add_argument("--from", dest="start", type=parse.point, required=True, metavar="P")
+    parser.add_argument(
+        "--inside",
+        required=True,
+        metavar="REGION",
+        help="ball:R, slab:AXIS:R, below:AXIS:C, above:AXIS:C or FILE.py:NAME",
+    )
+    options.add_method(parser)
+    options.add_rho(parser)
+    options.add_step(parser, required=True)
+    add_noise(parser)
+    parser.add_argument(
+        "--dynamics",
+        choices=("sde", "map"),
+        default="sde",
+        help="the diffusion, or the optimizer's own steps; default sde",
+    )
+    parser.add_argument(
+        "--scheme", choices=("euler", "heun"), help="default heun for additive noise, else euler"
+    )
+    parser.add_argument("--dt", type=parse.positive, metavar="h", help="default: from curvature")
+    parser.add_argument("--paths", type=parse.count, required=True, metavar="N")
+    parser.add_argument("--max-time", type=parse.positive, metavar="T", help="censor there")
+    parser.add_argument(
+        "--target-error", type=parse.positive, metavar="E", help="stop at this relative error"
+    )
+    parser.add_argument("--block", type=parse.count, metavar="L", help="lanes of a worker")
+    parser.add_argument("--out", metavar="DIR", help="store finished paths as they come")
+    parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    parser.add_argument(
+        "--distributed", action="store_true", help="join the processes a launcher started"
+    )
+    options.add_figure(parser)
+
+
+# what changes how a run is made, but none of its numbers
+FREE = frozenset(
+    "command run json out resume block device distributed output paths target_error".split()
+)
+
+
+def run(args) -> int:
+    """Run the command; the exit status."""
+    if args.resume and not args.out:
+        from ..errors import InvalidInput
+
+        raise InvalidInput("--resume goes on with a results folder: give --out DIR.")
+    figure_target(args)
+    start_jax(args)
+    loss = loss_of(args)
+    check_dimension("--from", len(args.start), loss)
+    dynamics, region = _problem(args, loss)
+    report = _Progress()
+    result = _simulate(args, dynamics, region, report)
+    report.close()
+    if args.dynamics == "sde":
+        import jax
+
+        from ..escape.theory import theory
+
+        with jax.enable_x64(True):
+            result.theory = theory(dynamics, args.start, region)
+    if _is_first(args):
+        if args.output:
+            from ..plot.save import save
+
+            save(result.plot().figure, args.output)
+        emit(args, result.to_dict(), str(result))
+    return 1 if result.interrupted or not result.summary.escaped else 0
+
+
+def _problem(args, loss) -> tuple[Any, Any]:
+    from ..dynamics.diffusion import Diffusion
+    from ..dynamics.stochastic_map import StochasticStepMap
+    from ..escape.regions import parse_region
+    from ..losses.check import check_loss
+    from ..losses.registry import get_loss
+
+    check_loss(loss, list(args.start))
+    method = method_of(args.method, args.rho)
+    noise, coupling = noise_of(args)
+    region = parse_region(args.inside, args.start, get_loss)
+    kind = Diffusion if args.dynamics == "sde" else StochasticStepMap
+    return kind(loss, method, args.lr, noise, coupling, args.momentum), region
+
+
+def _simulate(args, dynamics, region, report):
+    import numpy as np
+
+    from ..escape.escape_times import escape_times
+
+    compared = {name: value for name, value in vars(args).items() if name not in FREE}
+    return escape_times(
+        dynamics,
+        np.asarray(args.start),
+        region,
+        paths=args.paths,
+        max_time=args.max_time,
+        scheme=args.scheme,
+        dt=args.dt,
+        seed=args.seed,
+        dtype=args.dtype,
+        target_error=args.target_error,
+        out=args.out,
+        resume=args.resume,
+        block=args.block,
+        distributed=args.distributed,
+        options=compared,
+        progress=report,
+    )
+
+
+def _is_first(args) -> bool:
+    if not args.distributed:
+        return True
+    import jax
+
+    return jax.process_index() == 0
+
+
+class _Progress:
+    """One line on stderr: escaped, at risk, censored, running mean ± its error, time left."""
+
+    def __init__(self):
+        self.shown, self.last = sys.stderr.isatty(), 0.0
+
+    def __call__(self, standing) -> None:
+        now = time.monotonic()
+        if not self.shown or now - self.last < 0.2:
+            return
+        self.last = now
+        text = f"{standing.escaped} escaped, {standing.at_risk} at risk, "
+        text += f"{standing.censored} censored"
+        if standing.escaped:
+            mean = standing.time_at_risk / standing.escaped
+            text += f", mean about {mean:.4g} ± {1.96 * mean / standing.escaped**0.5:.2g}"
+        if standing.fraction > 0:
+            left = standing.seconds * (1 / standing.fraction - 1)
+            text += f", {duration(left)} left"
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self.shown and self.last:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,376 @@
+"""How far does noise carry the optimizer from a critical point? Simulated, exact, and published.
+
+`spread` runs many paths of the noisy step map from the point and squares their displacement
+along each eigenvector of the Hessian there. Beside it stand the variances of the linearised
+step and of its SDE (`linear.py`), and those that arXiv 2301.06308 states (`published.py`).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+from jaxtyping import Array, Float
+
+from ..dynamics import tree
+from ..dynamics.coupling import AbstractCoupling, SameBatch
+from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
+from ..dynamics.noise import AbstractNoise
+from ..dynamics.perturbation import GD, USAM, AbstractPerturbation, PerturbedLossGradient
+from ..dynamics.stochastic_map import StochasticStepMap
+from ..errors import ComputationFailed, InvalidInput
+from .generator import normal_pair, path_key, random_words, seed_words
+from .linear import map_variance, sde_variance
+from .published import kim_theorem_2, kim_theorem_3
+
+LANES = 4096  # paths that run side by side: memory does not grow with their number
+CRITICAL = 1e-6  # gradient over the largest curvature: a critical point is no farther away
+DIAGONAL = 1e-8  # of the largest rate: less does not couple two eigendirections
+ENOUGH = 100  # paths from which on their fourth powers are trusted
+MANY = 2e7  # path-steps: below, compiling for a second device costs more than it saves
+ROWS = 24  # of a printed table
+
+
+class Frozen(AbstractNoise):
+    """The noise that a model has at one point, taken to be the same everywhere: ξ = L z."""
+
+    factor: Float[Array, "d d"]
+
+    def draw(self, loss, w, z):
+        _, flat, unravel = tree.flatten(loss, w)
+        factor = self.factor.astype(flat.dtype)
+        return unravel(jnp.sum(factor * z.astype(flat.dtype)[None, :], axis=1))
+
+    def covariance(self, loss, w):
+        return self.factor @ self.factor.T
+
+    def trace(self, loss, w):
+        return jnp.sum(self.factor**2)
+
+    def response(self, loss, w, shift):
+        return jax.tree.map(jnp.zeros_like, w)
+
+
+class Exact(NamedTuple):
+    """Variances (d,) of the linearised problem, or None for the reason `why`."""
+
+    sde: np.ndarray | None
+    map: np.ndarray | None
+    why: str | None
+
+
+class Published(NamedTuple):
+    """Variances (d,) by Theorems 2 and 3 of arXiv 2301.06308, or None for the reason `why`."""
+
+    theorem2: np.ndarray | None
+    theorem3: np.ndarray | None
+    why: str | None
+
+
+class Spread(NamedTuple):
+    """Mean squared displacement from `at` (d,) along each eigenvector of the Hessian there.
+
+    `eigenvalues` (d,) ascend, `eigenvectors` (d, d) are columns. `variance` (d,) is the mean of
+    squares over the paths that stayed finite, all but `failed` of `paths`; `ci95` (d, 2) holds
+    its 95 % intervals, made as `interval` says. Everything is at `time` = η · `steps`.
+    """
+
+    at: np.ndarray
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+    time: float
+    steps: int
+    paths: int
+    failed: int
+    variance: np.ndarray
+    ci95: np.ndarray
+    interval: str
+    exact: Exact
+    paper: Published
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the command's `result`."""
+        return {
+            "eigenvalues": self.eigenvalues.tolist(),
+            "simulated": {
+                "variance": self.variance.tolist(),
+                "ci95": self.ci95.tolist(),
+                "interval": self.interval,
+                "paths": self.paths,
+                "failed": self.failed,
+            },
+            "exact": _fields(self.exact),
+            "paper": _fields(self.paper),
+            "time": self.time,
+            "steps": self.steps,
+        }
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The values that exist, by the names that people read."""
+        named = {
+            "step map": self.exact.map,
+            "SDE": self.exact.sde,
+            "Theorem 2": self.paper.theorem2,
+            "Theorem 3": self.paper.theorem3,
+        }
+        return {name: values for name, values in named.items() if values is not None}
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{x:.6g}" for x in self.at[:6]) + (", …" if self.at.size > 6 else "")
+        lines = [
+            f"Mean squared displacement from ({where}) at time {self.time:.6g}, "
+            f"{self.steps} steps, {self.paths} paths"
+        ]
+        exact = self.columns()
+        rows = [["eigenvalue", "simulated", "95 % interval", *exact]]
+        for i, value in enumerate(self.eigenvalues[:ROWS]):
+            low, high = self.ci95[i]
+            shown = [f"{value:.6g}", f"{self.variance[i]:.6g}", f"{low:.6g} – {high:.6g}"]
+            rows.append([*shown, *(f"{values[i]:.6g}" for values in exact.values())])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            lines.append("  ".join(c.ljust(n) for c, n in zip(row, widths, strict=True)).rstrip())
+        if len(self.eigenvalues) > ROWS:
+            lines.append(f"… and {len(self.eigenvalues) - ROWS} more eigendirections")
+        if self.failed:
+            lines.append(f"{self.failed} paths diverged and are left out: the truth is larger.")
+        lines += [f"no exact value: {self.exact.why}"] * (self.exact.why is not None)
+        lines += [f"no published value: {self.paper.why}"] * (self.paper.why is not None)
+        return "\n".join(lines)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Every variance against its eigenvalue, the simulated ones with their intervals."""
+        from ..plot.spread import draw_spread
+
+        return draw_spread(self, ax)
+
+
+def _fields(values: Exact | Published) -> dict[str, Any]:
+    """Lists, or null; `why` only where there is something to say."""
+    listed = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in values._asdict().items()
+    }
+    if listed["why"] is None:
+        del listed["why"]
+    return listed
+
+
+def spread(
+    loss: Callable,
+    at: Any,
+    perturbation: AbstractPerturbation,
+    learning_rate: Any,
+    noise: AbstractNoise,
+    coupling: AbstractCoupling | None = None,
+    momentum: Any = None,
+    *,
+    time: float | int,
+    paths: int = 200_000,
+    seed: int = 0,
+    dtype: Any = jnp.float64,
+) -> Spread:
+    """Mean squared displacement from the critical point `at` (d,) after round(time/η) steps.
+
+    Every path starts at the point with momentum 0 and takes the steps of `StochasticStepMap`,
+    with the true gradient of the loss and with the noise's covariance at the point. `coupling`
+    defaults to one minibatch for both gradients; `momentum` is a number γ or `HeavyBall`. The
+    exact values are those of the step linearised at the point. The published formulas are
+    given the variance that is simulated; for `Fisher` that is |λ|/B, as they are printed. The
+    numbers depend on the options, `seed` and `dtype`, not on the number of devices.
+    """
+    with jax.enable_x64(True):
+        at = jnp.asarray(at, jnp.float64)
+        eigenvalues, vectors = _critical_point(loss, at)
+        step_map = StochasticStepMap(
+            loss,
+            perturbation,
+            learning_rate,
+            _frozen(noise, loss, at),
+            SameBatch() if coupling is None else coupling,
+            _heavy_ball(momentum),
+        )
+        step_map = _as_dtype(step_map, jnp.float64)
+        steps = _steps(time, paths, step_map)
+        exact, paper = _theory(step_map, at, eigenvalues, vectors, steps)
+        simulated = _as_dtype(step_map, dtype), at.astype(dtype), vectors
+        variance, fourth, finite = _simulate(*simulated, steps, paths, seed)
+    ci95, interval = _intervals(variance, fourth, finite)
+    taken = float(step_map.learning_rate) * steps
+    return Spread(
+        *(np.asarray(at), eigenvalues, vectors, taken, steps, paths, paths - finite),
+        *(variance, ci95, interval, exact, paper),
+    )
+
+
+def _critical_point(loss: Callable, at: Array) -> tuple[np.ndarray, np.ndarray]:
+    """(eigenvalues (d,) ascending, eigenvectors as columns) of the Hessian where g = 0."""
+    if at.ndim != 1:
+        raise InvalidInput(f"the point must be an array of shape (d,), not {at.shape}.")
+    gradient, hessian = np.asarray(jax.grad(loss)(at)), np.asarray(jax.hessian(loss)(at))
+    if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
+        raise ComputationFailed("the loss has no finite gradient and Hessian at the point.")
+    values, vectors = np.linalg.eigh(hessian)
+    slope = float(np.linalg.norm(gradient))
+    if slope > CRITICAL * np.max(np.abs(values)):
+        where = ", ".join(f"{x:.9g}" for x in np.asarray(at))
+        raise InvalidInput(
+            f"({where}) is no critical point, its gradient has length {slope:.3g}; "
+            "`samdyn stability` finds the critical points in all digits."
+        )
+    return values, vectors
+
+
+def _frozen(noise: AbstractNoise, loss: Callable, at: Array) -> AbstractNoise:
+    """The model, or where it depends on w the constant noise with its covariance at the point."""
+    if noise.isotropic:
+        return noise
+    values, vectors = np.linalg.eigh(np.asarray(_as_dtype(noise, at.dtype).covariance(loss, at)))
+    return Frozen(jnp.asarray(vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T))
+
+
+def _heavy_ball(momentum: Any) -> Any:
+    momentum = as_momentum(momentum)
+    if not isinstance(momentum, NoMomentum | HeavyBall):
+        raise InvalidInput(
+            f"spread knows heavy-ball momentum or none, not {type(momentum).__name__}."
+        )
+    return momentum
+
+
+def _as_dtype(values: Any, dtype: Any) -> Any:
+    """The same Module with its inexact arrays in `dtype`."""
+    cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
+    return jax.tree.map(cast, values)
+
+
+def _steps(time: float | int, paths: int, step_map: StochasticStepMap) -> int:
+    """How many steps are nearest to `time`, at least one."""
+    if not 1 <= paths < 2**32:
+        raise InvalidInput(f"paths must be in 1 … 2^32 − 1, not {paths}.")
+    if not (np.isfinite(time) and time > 0):
+        raise InvalidInput(f"the time must be a finite number > 0, not {time:g}.")
+    eta = float(step_map.learning_rate)
+    steps = round(time / eta)
+    if not 1 <= steps < 2**31:
+        raise InvalidInput(f"the time {time:g} must be 1 … 2^31 − 1 steps of {eta:g}.")
+    return steps
+
+
+def _theory(
+    step_map: StochasticStepMap, at: Array, eigenvalues: np.ndarray, vectors: np.ndarray, steps: int
+) -> tuple[Exact, Published]:
+    eta, perturbation = float(step_map.learning_rate), step_map.perturbation
+    gamma = float(getattr(step_map.momentum, "gamma", 0.0))
+    draws = step_map.noise.draw
+    identity = jnp.eye(step_map.noise.draws(at))
+    factor = np.asarray(jax.vmap(lambda z: draws(step_map.loss, at, z), 0, 1)(identity))
+    nu = np.sum((vectors.T @ factor) ** 2, axis=1) / (eta if step_map.noise.additive else 1)
+    paper = _published(perturbation, eigenvalues, nu, eta, steps, gamma)
+    if perturbation.discontinuous and float(perturbation.radius) > 0:
+        why = f"{type(perturbation).__name__} jumps at a critical point: it has no linear theory."
+        return Exact(None, None, why), paper
+    rate, noise = _linearised(step_map, at, vectors)
+    if rate is None or noise is None:
+        why = "the step is not linear and diagonal in the Hessian's eigenvectors at the point."
+        return Exact(None, None, why), paper
+    sde = sde_variance(rate, noise, eta, eta * steps, gamma)
+    return Exact(sde, map_variance(rate, noise, eta, steps, gamma), None), paper
+
+
+def _linearised(
+    step_map: StochasticStepMap, at: Array, vectors: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """(rate, noise variance) of the descent direction along each eigenvector, both (d,)."""
+    zero = jnp.zeros(step_map.draws(at))
+    by_w, by_z = jax.jacfwd(step_map._direction, (0, 1))(at, zero)
+    rates = vectors.T @ np.asarray(by_w) @ vectors
+    noise = np.sum((vectors.T @ np.asarray(by_z)) ** 2, axis=1)
+    rate = np.diagonal(rates)
+    coupled = np.max(np.abs(rates - np.diag(rate)))
+    if not (np.all(np.isfinite(noise)) and coupled <= DIAGONAL * np.max(np.abs(rate))):
+        return None, None
+    return rate, noise
+
+
+def _published(
+    perturbation: AbstractPerturbation,
+    eigenvalues: np.ndarray,
+    nu: np.ndarray,
+    eta: float,
+    steps: int,
+    gamma: float,
+) -> Published:
+    """The formulas of arXiv 2301.06308, with ν (d,) in the place of |λ|/B."""
+    base = perturbation
+    if isinstance(base, PerturbedLossGradient):
+        base = base.base
+    if not isinstance(base, GD | USAM):
+        why = f"the theorems are about gradient descent and USAM, not {type(base).__name__}."
+        return Published(None, None, why)
+    curvature = np.where(eigenvalues == 0, 1e-200, eigenvalues)  # they divide by it
+    with np.errstate(divide="ignore"):
+        batch = np.abs(curvature) / nu
+    settings = curvature, float(base.radius), eta * steps, eta, batch
+    theorem3 = np.asarray(kim_theorem_3(*settings, gamma)) if gamma > 0 else None
+    return Published(np.asarray(kim_theorem_2(*settings)), theorem3, None)
+
+
+def _simulate(
+    step_map: StochasticStepMap, at: Array, vectors: np.ndarray, steps: int, paths: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean squares (d,), mean fourth powers (d,), and how many paths stayed finite."""
+    words, basis = jnp.asarray(seed_words(seed)), jnp.asarray(vectors)
+    devices = jax.local_devices()[: None if paths * steps > MANY else 1]
+    total, finite = np.zeros((2, at.size)), 0
+    for group in range(0, paths, LANES * len(devices)):
+        running = [
+            _run(step_map, at, basis, words, *jax.device_put((np.uint32(first), paths, steps), d))
+            for first, d in zip(range(group, paths, LANES), devices, strict=False)
+        ]
+        for sums, count in running:
+            total, finite = total + np.asarray(sums), finite + int(count)
+    if finite == 0:
+        raise ComputationFailed(f"all {paths} paths diverged within {steps} steps.")
+    return total[0] / finite, total[1] / finite, finite
+
+
+@eqx.filter_jit
+def _run(step_map, at, basis, seed, first, paths, steps):
+    """(Σx², Σx⁴) (2, d) over `LANES` paths from number `first` on, and how many are finite."""
+    index = first + jnp.arange(LANES, dtype=jnp.uint32)
+    key, draws = path_key(seed, index), step_map.draws(at)
+
+    def advance(n, states):
+        pairs = -(-draws // 2)
+        counters = n.astype(jnp.uint32) * np.uint32(pairs) + np.arange(pairs, dtype=np.uint32)
+        normals = [normal_pair(random_words(key, counters[i]), at.dtype) for i in range(pairs)]
+        z = jnp.stack([z for pair in normals for z in pair], axis=1)[:, :draws]
+        return jax.vmap(step_map.step)(states, z)
+
+    states = jax.tree.map(lambda x: jnp.broadcast_to(x, (LANES, *x.shape)), step_map.init(at))
+    moved = (jax.lax.fori_loop(0, steps, advance, states).w - at[None, :]).astype(basis.dtype)
+    square = jnp.stack([jnp.sum(moved * basis[None, :, i], axis=1) for i in range(at.size)]) ** 2
+    finite = (index < paths) & jnp.all(jnp.isfinite(square**2), axis=0)
+    kept = jnp.where(finite[None, :], square, 0)
+    return jnp.stack([jnp.sum(kept, axis=1), jnp.sum(kept**2, axis=1)]), jnp.sum(finite)
+
+
+def _intervals(square: np.ndarray, fourth: np.ndarray, n: int) -> tuple[np.ndarray, str]:
+    """95 % intervals (d, 2) for mean squares (d,) of n paths, and how they were made.
+
+    Squares of a normal law: chi-square with n degrees of freedom. Any law, if n is large: the
+    degrees of freedom that give the mean its variance as measured (Satterthwaite 1946), which
+    is n for a normal law and tends to mean ± 1.96 standard errors.
+    """
+    freedom, how = np.full(square.shape, float(n)), "chi-square, for a normal law"
+    if n >= ENOUGH:
+        how = "chi-square, degrees of freedom from fourth powers (any law)"
+        scatter = np.maximum(fourth - square**2, 1e-12 * square**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = np.where(scatter > 0, 2 * n * square**2 / scatter, n)
+    ends = [scipy.stats.chi2.ppf(q, freedom) for q in (0.975, 0.025)]
+    return np.stack([freedom * square / end for end in ends], axis=1), how

@@ -1,0 +1,128 @@
+"""What exact integrals and published formulas say about one escape problem, where they apply."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..dynamics.diffusion import Diffusion
+from ..dynamics.perturbation import GD, USAM
+from ..errors import ComputationFailed, InvalidInput
+from .exit_time_1d import exit_time, saddle_exit_time
+from .linear import rates
+from .published import kramers, saddle_logarithm
+from .regions import AbstractRegion, Slab
+
+AT_REST = 1e-6  # of the curvature: a gradient below it counts as zero
+FAR = 1e6
+
+
+def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, float]:
+    """Mean exit times by name, of what applies to this problem; an empty dict if nothing does.
+
+    `exact`: quadrature, in one dimension without momentum. `kramers`: one dimension, constant
+    noise, gradient descent, from a minimum over a maximum within the region. `exact_linear`,
+    `paper_linear`, `logarithm_linear`: from a critical point along an eigendirection that the
+    region is a slab about; the loss is replaced by its quadratic form, the second has the rate
+    λ(1+ρλ)² of Theorem 2 of arXiv 2301.06308, the third is the small-noise logarithm.
+    """
+    if not isinstance(diffusion, Diffusion) or diffusion.inertial:
+        return {}
+    start = np.asarray(start, np.float64)
+    values = _one_dimension(diffusion, start, region) if start.size == 1 else {}
+    return values | _linear(diffusion, start, region)
+
+
+def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
+    drift = _vectorised(lambda x: diffusion.drift(x[None])[0])
+    coefficient = _vectorised(lambda x: jnp.sqrt(jnp.sum(diffusion.matrix(x[None]) ** 2)))
+    left, right = (_border(region, start[0], sign) for sign in (-1, 1))
+    try:
+        found = exit_time(drift, coefficient, start[0], left, right)
+    except (InvalidInput, ComputationFailed):
+        return {}
+    values = {"exact": found.mean} if np.isfinite(found.mean) else {}
+    return values | _kramers(diffusion, coefficient, start[0], left, right)
+
+
+def _kramers(diffusion, coefficient, start: float, left: float, right: float) -> dict[str, float]:
+    if not isinstance(diffusion.perturbation, GD) or not diffusion.additive:
+        return {}
+    slope = _vectorised(lambda x: jax.grad(diffusion.loss)(x[None])[0])
+    bend = _vectorised(lambda x: jax.hessian(diffusion.loss)(x[None])[0, 0])
+    value = _vectorised(lambda x: diffusion.loss(x[None]))
+    if bend(start) <= 0 or abs(slope(start)) > AT_REST * bend(start):
+        return {}
+    tops = [t for t in (_top(slope, start, left), _top(slope, start, right)) if t is not None]
+    if len(tops) != 1:
+        return {}
+    barrier = float(value(tops[0]) - value(start))
+    noise = float(coefficient(start)) ** 2 / 2
+    return {"kramers": float(kramers(bend(start), bend(tops[0]), barrier, noise))}
+
+
+def _top(slope, start: float, end: float) -> float | None:
+    """The first maximum between `start` and `end`, to three digits of the way."""
+    if not np.isfinite(end):
+        return None
+    x = np.linspace(start, end, 2001)[1:-1]
+    uphill = slope(x) * np.sign(end - start) > 0
+    change = np.flatnonzero(uphill[:-1] & ~uphill[1:])
+    return float((x[change[0]] + x[change[0] + 1]) / 2) if change.size else None
+
+
+def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
+    if not isinstance(region, Slab) or not isinstance(diffusion.perturbation, GD | USAM):
+        return {}
+    point = jnp.asarray(start)
+    hessian = np.asarray(jax.hessian(diffusion.loss)(point))
+    gradient = np.asarray(jax.grad(diffusion.loss)(point))
+    axis, scale = region.axis, np.abs(hessian).max()
+    beside = np.delete(hessian[axis], axis)
+    if np.abs(beside).max(initial=0) > AT_REST * scale or np.abs(gradient).max() > AT_REST * scale:
+        return {}
+    centre = float(np.asarray(region.centre)[axis])
+    if abs(centre - start[axis]) > 0:
+        return {}
+    width, rho = float(region.half_width), float(diffusion.perturbation.radius)
+    curvature = float(hessian[axis, axis])
+    coupling = "fresh" if diffusion.noise.additive else diffusion.coupling.name
+    rate = float(rates(coupling, curvature, rho).rate)
+    paper = float(rates("paper", curvature, rho).rate)
+    spread = float(np.linalg.norm(np.asarray(diffusion.matrix(point))[axis]))
+    if spread == 0:
+        return {}
+    values = {
+        "exact_linear": float(saddle_exit_time(-rate, spread, width)),
+        "paper_linear": float(saddle_exit_time(-paper, spread, width)),
+    }
+    if rate < 0:
+        values["logarithm_linear"] = float(saddle_logarithm(-rate, spread, width))
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _vectorised(function):
+    compiled = jax.jit(jax.vmap(function))
+
+    def on_arrays(x):
+        x = np.asarray(x, np.float64)
+        with jax.enable_x64(True):
+            return np.asarray(compiled(jnp.asarray(x.ravel()))).reshape(x.shape)
+
+    return on_arrays
+
+
+def _border(region: AbstractRegion, start: float, sign: int) -> float:
+    """Where the region ends on one side of `start`, by bisection; infinity if it does not."""
+    inside = lambda x: float(region.distance(jnp.asarray([x]))) > 0  # noqa: E731
+    reach = np.geomspace(1e-6, FAR, 400)
+    out = np.asarray(jax.vmap(region.distance)(jnp.asarray(start + sign * reach)[:, None])) <= 0
+    if not np.any(out):
+        return sign * np.inf
+    first = int(np.argmax(out))
+    low, high = start + sign * (reach[first - 1] if first else 0.0), start + sign * reach[first]
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) else (low, middle)
+    return float(low + high) / 2

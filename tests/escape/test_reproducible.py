@@ -1,0 +1,141 @@
+"""The numbers of a run depend on its seed and options alone."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import samdyn
+
+LOSS = samdyn.get_loss("double-well-2d")
+
+
+def run(paths=999, seed=0, **options):
+    diffusion = samdyn.Diffusion(LOSS, samdyn.USAM(0.1), 0.01, samdyn.Additive(0.6))
+    start, region = jnp.asarray([-1.0, 0.0]), samdyn.Below(0, 0.0)
+    return samdyn.escape_times(diffusion, start, region, paths=paths, seed=seed, **options)
+
+
+def assert_same(one, other):
+    for name in ("times", "status", "steps", "points"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return run()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"block": 16},
+        {"block": 128, "workers": 3},
+        {"workers": 1},
+        {"devices": jax.local_devices()[:1]},
+        {"devices": jax.local_devices(), "workers": 2},
+    ],
+    ids=str,
+)
+def test_neither_lanes_nor_workers_nor_devices_change_a_bit(reference, options):
+    assert_same(run(**options), reference)
+
+
+def test_a_longer_run_begins_with_the_shorter_one(reference):
+    longer = run(paths=1001)
+    np.testing.assert_array_equal(longer.times[:999], reference.times)
+
+
+def test_double_precision_is_as_reproducible():
+    one = run(paths=100, dtype="float64", block=16)
+    assert_same(one, run(paths=100, dtype="float64", block=64, workers=1))
+
+
+def test_different_seeds_share_no_path(reference):
+    other = run(seed=1)
+    assert not np.any(np.isin(other.points[:, 1], reference.points[:, 1]))
+
+
+def test_a_target_error_stops_at_the_same_path_whatever_the_lanes(tmp_path):
+    options = {"paths": 20_000, "target_error": 0.03}
+    one = run(block=32, workers=1, **options)
+    assert_same(one, run(block=512, **options))
+    assert len(one.times) < 20_000
+    low, high = one.summary.mean_ci95
+    assert (high - low) / 2 <= 0.03 * one.summary.mean
+
+
+def test_a_stored_run_goes_on_to_the_same_end(reference, tmp_path):
+    run(paths=300, out=tmp_path / "runs")
+    assert_same(run(out=tmp_path / "runs", resume=True), reference)
+    stored = samdyn.load(tmp_path / "runs")
+    np.testing.assert_array_equal(stored["time"], reference.times)
+
+
+def test_a_folder_of_other_options_is_refused(tmp_path):
+    run(paths=10, out=tmp_path / "runs", dt=0.01)
+    with pytest.raises(samdyn.InvalidInput, match="dt"):
+        run(paths=10, out=tmp_path / "runs", dt=0.02, resume=True)
+
+
+COMMAND = """escape double-well-2d --from=-1,0 --inside below:0:0.5 --method usam --rho 0.1 --lr 0.01
+--noise additive:0.35 --dt 0.001 --scheme euler --json""".split()
+
+
+def command(*more, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "samdyn.cli.main", *COMMAND, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def result_of(process):
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    return json.loads(out)["result"]
+
+
+SAME = ("mean", "median", "quantiles", "variance", "n", "path_steps", "tail")
+
+
+def test_killed_and_resumed_it_ends_with_the_numbers_of_an_uninterrupted_run(tmp_path):
+    folder = tmp_path / "runs"
+    paths = ("--paths", "3000")
+    killed = command(*paths, "--out", str(folder))
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and killed.poll() is None:
+        if list(pathlib.Path(folder).glob("block_*.npz")):
+            killed.send_signal(signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    killed.communicate()
+    resumed = result_of(command(*paths, "--out", str(folder), "--resume"))
+    plain = result_of(command(*paths))
+    assert {name: resumed[name] for name in SAME} == {name: plain[name] for name in SAME}
+
+
+def test_two_processes_end_with_the_numbers_of_one():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    options = ("--paths", "500", "--distributed")
+    both = [command(*options, **told, JAX_PROCESS_ID=str(rank)) for rank in range(2)]
+    first = result_of(both[0])
+    quiet, error = both[1].communicate(timeout=240)
+    assert both[1].returncode == 0, error
+    assert quiet == ""
+    alone = result_of(command("--paths", "500"))
+    assert {name: first[name] for name in SAME} == {name: alone[name] for name in SAME}
