@@ -25,6 +25,7 @@ from .stepper import AbstractStepper
 
 LANES = 512  # a worker's lanes on a CPU: their state fits the innermost cache
 MANY_LANES = 131_072  # on an accelerator
+VECTOR = 64  # lanes come in multiples: the remainder of a vector loop may round differently
 PATIENCE = 0.15  # seconds that a call may take, so that progress and Ctrl-C come through
 WORTHWHILE = 0.05  # the share of that time below which no call returns just to refill lanes
 MOST_STEPS = 2**31 - 2**10
@@ -72,10 +73,12 @@ class Engine:
         with jax.enable_x64(True):
             self.layout = layout_of(stepper, packed=on_cpu)
         self.lanes = block or (LANES if on_cpu else MANY_LANES)
+        self.lanes += -self.lanes % VECTOR
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.workers = workers or (max(cores or 1, len(self.devices)) if on_cpu else 0)
         self.workers = max(self.workers, len(self.devices) if not workers else 1)
-        self.limit = np.int32(min(max_steps or MOST_STEPS, MOST_STEPS))
+        most = MOST_STEPS // max(1, stepper.draws // 4 + 1)  # a path has 2^32 pairs of numbers
+        self.limit = np.int32(min(max_steps or most, most))
         self.seed = generator.seed_words(seed)
         self.dim = jax.eval_shape(stepper.position, stepper.start).size
         self.lane_steps = 0  # steps made by all lanes, on finished paths or not

@@ -43,7 +43,7 @@ def path_key(seed: Words, index: Words) -> Key:
 
 def random_words(key: Key, counter: Words) -> tuple[Words, Words]:
     """Two independent words for a counter (uint32): one hash of (low, counter), finished twice."""
-    core = _mix((counter * _GOLDEN) ^ key.low)
+    core = _mix((jnp.asarray(counter) * _GOLDEN) ^ key.low)
     first = core + key.high
     first = (first ^ (first >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     second = core ^ (key.high * np.uint32(0x9E3779B1))

@@ -27,6 +27,10 @@ SLOTS = 64  # records of finished lanes in a call
 ESCAPED, CENSORED, FAILED, IDLE = -1.0, -3.0, -4.0, -5.0  # escaped: −1 − fraction of the step
 
 
+# counters that no step reaches, for what a path draws once
+_FIRST, _EXIT_NORMAL, _EXIT_CHOICE = (np.uint32(0xFFFFFFFF - k) for k in range(3))
+
+
 class Lanes(NamedTuple):
     """State arrays of all lanes, and which paths each of them has to run."""
 
@@ -142,20 +146,35 @@ class Step:
         probe = [jnp.broadcast_to(v, (2,)) for v in start]
         return self._rate(probe) if jnp.ndim(self.variance(probe)) == 0 else None
 
-    def settle(self, y, gap, life):
-        """The life of lanes after a launch: when within its step each escape happened, failures.
-
-        The bridge's first touch lies, on average, where a straight line from `gap` to −|gap after|
-        crosses 0.
-        """
+    def settle(self, y, gap, life, key):
+        """The life of lanes after a launch: where in its step each escape happened, failures."""
         reached = self.gap(y)
         fraction = self.number(1)
-        if self.interpolates:
+        if self.variance is not None:
+            fraction = self._first_passage(gap, jnp.abs(reached), self.variance(y), key)
+        elif self.interpolates:
             fraction = gap / (gap + jnp.abs(reached))
         fraction = jnp.clip(fraction, self.number(2.0**-10), self.number(1))
         life = jnp.where(life == self.number(ESCAPED), self.number(ESCAPED) - fraction, life)
         finite = jnp.isfinite(sum(y[1:], y[0]) + reached)
         return jnp.where(finite | (life == self.number(IDLE)), life, self.number(FAILED))
+
+    def _first_passage(self, above, below, variance, key):
+        """When, within the step, a Brownian bridge from `above` to −`below` first touches 0.
+
+        By reflection the same for a bridge that ends at +`below` and is known to touch. T/(1−T)
+        is inverse Gaussian with mean above/below and shape above²/variance, drawn as by Michael,
+        Schucany & Haas (1976).
+        """
+        normal, _ = generator.normal_pair(generator.random_words(key, _EXIT_NORMAL), self.dtype)
+        choice = generator.random_words(key, _EXIT_CHOICE)[0]
+        below = jnp.maximum(below, self.number(1e-6) * above) + self.number(1e-30)
+        half = normal**2 * variance / (self.number(2) * above * below)
+        root = self.number(1) / (self.number(1) + half + jnp.sqrt(half * (half + self.number(2))))
+        early = generator.uniform(choice).astype(self.dtype) * (self.number(1) + root) < 1
+        return jnp.where(
+            early, above * root / (below + above * root), above / (below * root + above)
+        )
 
     def number(self, value):
         return np.asarray(value, self.dtype)
@@ -176,7 +195,7 @@ def _draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.A
     """For each of `unroll` steps its draws; a counter gives two."""
     dtype = stepper.start.dtype
     total = unroll * stepper.draws
-    first = (steps * np.int32(stepper.draws)).astype(jnp.uint32) >> np.uint32(1)
+    first = (steps.astype(jnp.uint32) >> np.uint32(1)) * np.uint32(stepper.draws)
     numbers: list[jax.Array] = []
     for pair in range(-(-total // 2)):
         words = generator.random_words(key, first + np.uint32(pair))
@@ -211,7 +230,7 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floo
             draws = jax.lax.optimization_barrier(draws)
         for z in draws:
             y, gap, steps, life = step(y, gap, steps, life, _components(z), limit)
-        return layout.join(y, steps, step.settle(y, gap, life))
+        return layout.join(y, steps, step.settle(y, gap, life, key))
 
     def finished(words):
         life = layout.split(words)[2]
@@ -306,5 +325,5 @@ def idle_lanes(layout: Layout, count: int) -> Lanes:
 
 def _first_life(key: generator.Key, dtype) -> jax.Array:
     """1/u with u uniform: the path ends when its survival probability falls below u."""
-    word = generator.random_words(key, jnp.full(key.low.shape, 0xFFFFFFFF, jnp.uint32))[0]
+    word = generator.random_words(key, _FIRST)[0]
     return jnp.ones((), dtype) / generator.uniform(word).astype(dtype)
