@@ -31,15 +31,15 @@ def _join_processes() -> None:
 
     import jax
 
-    # collectives greet on the standard output, which belongs to the result
-    ours = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = os.fdopen(ours, "w")
     told = {
         "coordinator_address": os.environ.get("JAX_COORDINATOR_ADDRESS"),
         "num_processes": _whole("JAX_NUM_PROCESSES"),
         "process_id": _whole("JAX_PROCESS_ID"),
     }
+    # collectives greet on the standard output, which belongs to the result
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(ours, "w")
     try:
         jax.distributed.initialize(**told)
     except (ValueError, RuntimeError) as error:

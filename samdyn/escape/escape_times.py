@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..dynamics.diffusion import AbstractDiffusion, Diffusion
+from ..dynamics.minibatch import MinibatchStepMap
 from ..errors import InvalidInput
 from .engine import Engine, Finished
 from .regions import AbstractRegion, require_inside
@@ -76,6 +77,7 @@ def escape_times(
         dynamics, region, start = _as_dtype((dynamics, region, jnp.asarray(start)), dtype)
         require_inside(region, start)
         _require_border(region, np.asarray(start, np.float64))
+        _require_noise(dynamics, start)
         stepper, used = _stepper(dynamics, region, start, scheme, dt)
     store = None if out is None else Store(out, options or used, resume)
     limit = None if max_time is None else int(np.ceil(max_time / float(stepper.dt) * (1 - 1e-6)))
@@ -113,6 +115,25 @@ def _require_border(region: AbstractRegion, start: np.ndarray) -> None:
         raise InvalidInput(
             f"the region {region} can't be left: no border was found around {start}."
         )
+
+
+def _require_noise(dynamics: Any, start: Any) -> None:
+    """Refuse a system whose noise vanishes at and about the start: every path would be the same."""
+    if isinstance(dynamics, MinibatchStepMap):
+        return
+    draws, size = dynamics.draws(start), np.shape(start)
+    z = jnp.ones(draws, start.dtype)
+    shifts = np.random.default_rng(0).normal(size=(8, *size)) * 0.1
+    for shift in (np.zeros(size), *shifts):
+        y = dynamics.init(start + jnp.asarray(shift, start.dtype))
+        if isinstance(dynamics, AbstractDiffusion):
+            moved = dynamics.disperse(y, z)
+        else:
+            one, other = dynamics.step(y, z), dynamics.step(y, -z)
+            moved = jax.tree.map(jnp.subtract, one, other)
+        if any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(moved)):
+            return
+    raise InvalidInput("the noise is 0: every path would be the same; follow one by trajectory.")
 
 
 def _stepper(dynamics, region, start, scheme, dt):

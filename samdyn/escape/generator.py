@@ -41,7 +41,7 @@ def path_key(seed: Words, index: Words) -> Key:
     return Key(low, high)
 
 
-def random_words(key: Key, counter: Words) -> tuple[Words, Words]:
+def random_words(key: Key, counter: Words | np.uint32) -> tuple[Words, Words]:
     """Two independent words for a counter (uint32): one hash of (low, counter), finished twice."""
     core = _mix((jnp.asarray(counter) * _GOLDEN) ^ key.low)
     first = core + key.high

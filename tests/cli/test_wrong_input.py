@@ -14,6 +14,10 @@ SWEEP = ["sweep", "beale", "--method", "usam", "--rho", "0:0.1:5", "--at", "0,1"
 PORTRAIT = ["portrait", "double-well-2d", "--method", "gd"]
 
 
+ESCAPE = ["escape", "saddle", "--from", "0,0", "--inside", "slab:1:1", *RUN]
+ESCAPE += ["--noise", "additive:0.5", "--paths", "10"]
+
+
 def replaced(command, option, value):
     """The command with one option given another value (appended if absent)."""
     if option not in command:
@@ -205,3 +209,59 @@ def test_an_incomplete_set_is_not_a_success(capsys, monkeypatch):
 def test_a_folder_without_permission(capsys, tmp_path):
     tmp_path.chmod(0o500)
     assert "figure" in fails(capsys, [*SWEEP, "-o", f"{tmp_path}/figure.svg"], 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--inside", "slab:1:-1", "-1"),
+        ("--inside", "slab:2:1", "2"),
+        ("--inside", "cube:1", "ball:R"),
+        ("--inside", "below:0:-1", "outside"),
+        ("--inside", "below:0:1e30", "can't be left"),
+        ("--from", "0,0,0", "--from has 3 coordinates"),
+        ("--noise", "additive:-1", "-1"),
+        ("--noise", "additive:0", "noise is 0"),
+        ("--noise", "white:1", "fisher"),
+        ("--batch-size", "0", "0"),
+        ("--coupling", "fresh", "additive"),
+        ("--coupling", "twice", "same-batch"),
+        ("--momentum", "1", "1"),
+        ("--scheme", "milstein", "euler"),
+        ("--paths", "0", "0"),
+        ("--max-time", "-1", "-1"),
+        ("--target-error", "2", "2"),
+        ("--lr", "0", "0"),
+        ("--dtype", "float16", "float16"),
+    ],
+)
+def test_escape_says_what_is_wrong(capsys, option, value, says):
+    assert says in fails(capsys, replaced(ESCAPE, option, value), 2)
+
+
+def test_a_step_map_takes_no_scheme(capsys):
+    command = [*replaced(ESCAPE, "--dynamics", "map"), "--scheme", "euler"]
+    assert "step map" in fails(capsys, command, 2)
+
+
+def test_second_order_needs_additive_noise(capsys):
+    command = [*replaced(ESCAPE, "--noise", "fisher"), "--scheme", "heun"]
+    assert "additive" in fails(capsys, command, 2)
+
+
+def test_resume_needs_a_folder(capsys):
+    assert "--out" in fails(capsys, [*ESCAPE, "--resume"], 2)
+
+
+def test_a_results_folder_of_other_options_is_refused(capsys, tmp_path):
+    out = ["--out", str(tmp_path / "runs")]
+    assert main([*ESCAPE, *out]) == 0
+    capsys.readouterr()
+    other = [*replaced(ESCAPE, "--rho", "0.2"), *out, "--resume"]
+    assert "rho 0.1, not 0.2" in fails(capsys, other, 2)
+    assert "--resume" in fails(capsys, [*ESCAPE, *out], 2)
+
+
+def test_distributed_needs_a_launcher(capsys, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    assert "JAX_NUM_PROCESSES" in fails(capsys, [*ESCAPE, "--distributed"], 2)
