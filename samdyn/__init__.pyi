@@ -89,8 +89,8 @@ from .escape.published import kim_theorem_3 as kim_theorem_3
 from .escape.published import kramers as kramers
 from .escape.published import saddle_logarithm as saddle_logarithm
 from .escape.published import xie_sgd_escape as xie_sgd_escape
-from .escape.regions import AbstractRegion as AbstractRegion
 from .escape.regions import Above as Above
+from .escape.regions import AbstractRegion as AbstractRegion
 from .escape.regions import Ball as Ball
 from .escape.regions import BasinOf as BasinOf
 from .escape.regions import Below as Below
@@ -100,6 +100,8 @@ from .escape.regions import Slab as Slab
 from .escape.regions import Sublevel as Sublevel
 from .escape.regions import basin_region as basin_region
 from .escape.result import EscapeTimes as EscapeTimes
+from .escape.spread import Spread as Spread
+from .escape.spread import spread as spread
 from .escape.statistics import Summary as Summary
 from .escape.statistics import exponential_tail as exponential_tail
 from .escape.statistics import kaplan_meier as kaplan_meier
@@ -115,6 +117,7 @@ from .losses.registry import loss_names as loss_names
 from .plot.alternation import basin_alternation as basin_alternation
 from .plot.basins import draw_basins as draw_basins
 from .plot.basins import plot_basins as plot_basins
+from .plot.cloud import draw_cloud as draw_cloud
 from .plot.cosine import cosine_strip as cosine_strip
 from .plot.markers import draw_fixed_points as draw_fixed_points
 from .plot.portrait import portrait as portrait
@@ -122,3 +125,4 @@ from .plot.rho import bifurcation_diagram as bifurcation_diagram
 from .plot.rho import plot_sweep as plot_sweep
 from .plot.save import save as save
 from .plot.surface import surface as surface
+from .plot.survival import draw_survival as draw_survival

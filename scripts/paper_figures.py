@@ -1,4 +1,4 @@
-"""Regenerates figures/: those of the paper's public code, and three more. Prints their numbers.
+"""Regenerates figures/: those of the paper's public code, and our own. Prints their numbers.
 
 python scripts/paper_figures.py [NAME ...]
 """
@@ -10,11 +10,16 @@ import pathlib
 import time
 
 import alternation_figure
+import beale_cloud_figure
+import escape_rho_figure
 import jax
 import our_figures
 import public_code_figures
 import saddle_demo_figures
+import spread_figures
+import toy_net_figure
 import trap_figure
+import weak_error_figure
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
@@ -28,6 +33,12 @@ FIGURES = {
     "theorem1": our_figures.theorem1,
     "basins_vs_rho": our_figures.basins_vs_rho,
     "trap_threshold": trap_figure.trap_threshold,
+    "variance_couplings": spread_figures.variance_couplings,
+    "displacement_momentum": spread_figures.displacement_momentum,
+    "weak_error": weak_error_figure.weak_error_figure,
+    "escape_rho": escape_rho_figure.escape_rho,
+    "toy_net_stuck": toy_net_figure.toy_net_stuck,
+    "beale_cloud": beale_cloud_figure.beale_cloud,
 }
 
 

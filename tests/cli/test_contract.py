@@ -224,7 +224,8 @@ def test_anyones_function_by_path(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["losses", "stability", "sweep", "trajectory", "basins", "portrait"]
+    "command",
+    ["losses", "stability", "sweep", "trajectory", "basins", "portrait", "escape", "spread"],
 )
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -241,3 +242,27 @@ def test_help_does_not_import_jax():
         "assert not {'jax', 'numpy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_escape_has_the_fields_of_the_contract(run):
+    _, answer = run(
+        *("escape", "saddle", "--from", "0,0", "--inside", "slab:1:1", "--method", "usam"),
+        *("--rho", "0.2", "--lr", "0.01", "--noise", "isotropic:5", "--paths", "2000"),
+    )
+    result = answer["result"]
+    fields = "mean mean_ci95 median quantiles n escaped censored failed path_steps seconds"
+    assert {*fields.split(), "compile_seconds", "path_steps_per_second", "theory"} <= set(result)
+    assert result["n"] == result["escaped"] == 2000
+    low, high = result["mean_ci95"]
+    assert low - (high - low) < result["theory"]["exact_linear"] < high + (high - low)
+
+
+def test_escape_says_time_at_risk_where_paths_were_censored(run):
+    _, answer = run(
+        *("escape", "saddle", "--from", "0,0", "--inside", "ball:1", "--method", "gd"),
+        *("--lr", "0.01", "--noise", "isotropic:1", "--batch-size", "4", "--paths", "500"),
+        *("--max-time", "1.5", "--dynamics", "map", "--momentum", "0.5"),
+    )
+    result = answer["result"]
+    assert result["censored"] > 0
+    assert result["estimator"] == "time at risk per exit"

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import signal
 import socket
 import subprocess
@@ -87,8 +88,10 @@ def test_a_folder_of_other_options_is_refused(tmp_path):
         run(paths=10, out=tmp_path / "runs", dt=0.02, resume=True)
 
 
-COMMAND = """escape double-well-2d --from=-1,0 --inside below:0:0.5 --method usam --rho 0.1 --lr 0.01
---noise additive:0.35 --dt 0.001 --scheme euler --json""".split()
+COMMAND = shlex.split(
+    "escape double-well-2d --from=-1,0 --inside below:0:0.5 --method usam --rho 0.1 --lr 0.01 "
+    "--noise additive:0.35 --dt 0.001 --scheme euler --json"
+)
 
 
 def command(*more, **environment):

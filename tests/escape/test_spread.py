@@ -194,10 +194,14 @@ def test_intervals_cover_also_where_the_law_is_not_normal():
 
 
 def test_diverged_paths_are_counted_and_left_out():
-    result = small(samdyn.get_loss("beale"), (0.0, 1.0), samdyn.GD(), paths=2000, eta=0.02, time=2)
+    hill = lambda w: -jnp.sum(w**2 / 2 + w**4 / 4)  # noqa: E731
+    settings = {"method": samdyn.GD(), "noise": samdyn.Isotropic(1.0), "paths": 2000}
+    result = small(hill, (0.0,), **settings, time=2.5)
     assert 0 < result.failed < 2000
     assert np.all(np.isfinite(result.variance))
     assert "left out" in str(result)
+    with pytest.raises(samdyn.ComputationFailed, match="all 2000 paths diverged"):
+        small(hill, (0.0,), **settings, time=100.0)
 
 
 def test_a_result_fits_on_a_screen_and_draws_itself():

@@ -81,8 +81,8 @@ def test_a_field_that_jumps_has_small_errors_but_no_clear_order(weak):
 @pytest.mark.parametrize("coupling", ["fresh", "same-batch", "independent", "paper"])
 def test_quadratics_have_order_1_in_closed_form(weak, coupling, monkeypatch):
     monkeypatch.setattr(weak, "ETAS", 2.0 ** -np.arange(12, 18))
-    assert weak.quadratic_error(coupling, np.sqrt).order == pytest.approx(1, abs=0.02)
-    assert weak.quadratic_error("sgd", np.zeros_like, 0.9).order == pytest.approx(1, abs=0.02)
+    assert weak.quadratic_error(coupling, np.sqrt).order == pytest.approx(1, abs=0.04)
+    assert weak.quadratic_error("sgd", np.zeros_like, 0.5).order == pytest.approx(1, abs=0.01)
 
 
 def test_the_kernel_of_the_step_map_agrees_with_simulation(weak):
@@ -113,4 +113,4 @@ def test_the_backward_equation_agrees_with_ever_smaller_steps(weak):
             k = 5 - len(values)
             values = [b + (b - a) / (2**k - 1) for a, b in itertools.pairwise(values)]
         exact = weak.by_sde(samdyn.Diffusion(weak.WELL, method, 1 / 50, noise), f)
-        assert exact == pytest.approx(values[0], abs=1e-7)
+        assert exact == pytest.approx(values[0], abs=1e-6)

@@ -1,0 +1,40 @@
+"""Variances along the Hessian's eigenvectors: simulated with intervals, exact, and published."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from .style import BLACK, BLUE, GREEN, ORANGE, VERMILION, axes_legend, new_axes, styled
+
+if TYPE_CHECKING:
+    from ..escape.spread import Spread
+
+MARKS = {
+    "step map": ("o", BLUE),
+    "SDE": ("s", GREEN),
+    "Theorem 2": ("x", VERMILION),
+    "Theorem 3": ("+", ORANGE),
+}
+
+
+@styled
+def draw_spread(result: "Spread", ax: Axes | None = None) -> Axes:
+    """Mean squared displacement against eigenvalue, on a logarithmic scale where it can be."""
+    ax = new_axes() if ax is None else ax
+    low, high = np.abs(result.ci95.T - result.variance)
+    for name, values in result.columns().items():
+        marker, colour = MARKS[name]
+        look: dict[str, Any] = {"color": colour, "ms": 7, "mfc": "none", "label": name}
+        ax.plot(result.eigenvalues, values, marker, **look)
+    errors = {"fmt": "none", "ecolor": BLACK, "elinewidth": 1, "capsize": 2.5}
+    ax.errorbar(result.eigenvalues, result.variance, np.stack([low, high]), **errors)
+    ax.plot(result.eigenvalues, result.variance, ".", color=BLACK, ms=4, label="simulated, 95 %")
+    if np.all(result.variance > 0):
+        ax.set_yscale("log")
+    ax.margins(0.15)
+    ax.set_xlabel("eigenvalue of the Hessian")
+    ax.set_ylabel("mean squared displacement")
+    ax.set_title(f"time {result.time:g}, {result.steps} steps, {result.paths} paths")
+    axes_legend(ax)
+    return ax
