@@ -17,17 +17,17 @@ import jax
 import numpy as np
 
 from . import generator
-from .kernel import CENSORED, ESCAPED, assign, idle_lanes, layout_of, run_lanes
+from .kernel import CENSORED, assign, idle_lanes, layout_of, run_lanes
 from .statistics import CENSORED as IS_CENSORED
 from .statistics import ESCAPED as IS_ESCAPED
 from .statistics import FAILED as IS_FAILED
 from .stepper import AbstractStepper
 
-LANES = 512  # a worker's lanes on a CPU: their state fits the innermost cache
+LANES = 256  # a worker's lanes on a CPU: their state fits the innermost cache
 MANY_LANES = 131_072  # on an accelerator
 VECTOR = 64  # lanes come in multiples: the remainder of a vector loop may round differently
 PATIENCE = 0.15  # seconds that a call may take, so that progress and Ctrl-C come through
-WORTHWHILE = 0.05  # the share of that time below which no call returns just to refill lanes
+WORTHWHILE = 0.04  # the share of that time below which no call returns just to refill lanes
 MOST_STEPS = 2**31 - 2**10
 
 
@@ -70,6 +70,7 @@ class Engine:
         self.devices = devices or jax.local_devices()
         on_cpu = self.devices[0].platform == "cpu"
         self.stepper = stepper
+        self._steppers = {device: _on(stepper, device) for device in self.devices}
         with jax.enable_x64(True):
             self.layout = layout_of(stepper, packed=on_cpu)
         self.lanes = block or (LANES if on_cpu else MANY_LANES)
@@ -159,19 +160,15 @@ class Engine:
                     sink(finished, self._survived(lanes))
 
     def _assign(self, device, lanes, index, last, new):
-        return assign(self._on(device), self.layout, self.seed, lanes, index, last, new)
+        return assign(self._steppers[device], self.layout, self.seed, lanes, index, last, new)
 
     def _call(self, device, lanes, launches: int, floor: int):
         least = np.int32(launches * WORTHWHILE)
         arguments = (np.int32(self.limit), np.int32(launches), least, np.int32(floor))
-        return self._kernel(self._on(device), self.layout, self.seed, lanes, *arguments)
+        return self._kernel(self._steppers[device], self.layout, self.seed, lanes, *arguments)
 
     def _fresh(self, device):
         return jax.device_put(idle_lanes(self.layout, self.lanes), device)
-
-    def _on(self, device) -> AbstractStepper:
-        arrays, rest = eqx.partition(self.stepper, eqx.is_array)
-        return eqx.combine(jax.device_put(arrays, device), rest)
 
     def _survived(self, lanes) -> float:
         _, steps, life = self.layout.read([np.asarray(array) for array in lanes.words])
@@ -188,11 +185,16 @@ class Engine:
         index = np.asarray(records.index)[:slots][done].astype(np.int64)
         words = [np.asarray(array)[:slots][done] for array in records.words]
         y, steps, life = self.layout.read(words)
-        status = np.where(life == CENSORED, IS_CENSORED, IS_FAILED)
-        status = np.where(life > CENSORED, IS_ESCAPED, status).astype(np.int8)
-        fraction = np.where(status == IS_ESCAPED, ESCAPED - life, 1.0)
+        status = np.where(life == life.dtype.type(CENSORED), IS_CENSORED, IS_FAILED)
+        status = np.where(life > 0, IS_ESCAPED, status).astype(np.int8)
+        fraction = np.where(life > 0, life, 1.0)
         passed = (steps.astype(np.float64) - 1 + fraction) * float(self.stepper.dt)
         return Finished(index, passed, status, steps.astype(np.int64), y[: self.dim].T)
+
+
+def _on(stepper: AbstractStepper, device) -> AbstractStepper:
+    arrays, rest = eqx.partition(stepper, eqx.is_array)
+    return eqx.combine(jax.device_put(arrays, device), rest)
 
 
 class _Pool:
@@ -208,13 +210,15 @@ class _Pool:
         index, last = np.zeros(idle.size, np.uint32), np.zeros(idle.size, np.uint32)
         new = np.zeros(idle.size, bool)
         share = max(1, self.left // (2 * self.lanes))
-        for lane in np.flatnonzero(idle):
+        for lane in np.flatnonzero(idle).tolist():
             if not self.ranges:
                 break
-            first, end = self.ranges.pop()
+            first, end = self.ranges[-1]
             stop = min(first + share, end)
             if stop < end:
-                self.ranges.append((stop, end))
+                self.ranges[-1] = (stop, end)
+            else:
+                self.ranges.pop()
             index[lane], last[lane], new[lane] = first, stop - 1, True
             self.left -= stop - first
         return index, last, new

@@ -41,9 +41,13 @@ def path_key(seed: Words, index: Words) -> Key:
     return Key(low, high)
 
 
-def random_words(key: Key, counter: Words | np.uint32) -> tuple[Words, Words]:
-    """Two independent words for a counter (uint32): one hash of (low, counter), finished twice."""
-    core = _mix((jnp.asarray(counter) * _GOLDEN) ^ key.low)
+def random_words(key: Key, counter: Words | np.uint32, offset: int = 0) -> tuple[Words, Words]:
+    """Two independent words for a counter (uint32): one hash of (low, counter), finished twice.
+
+    The counter is `counter + offset`; consecutive offsets share the multiplication.
+    """
+    further = np.uint32(offset * int(_GOLDEN) % 2**32)
+    core = _mix((jnp.asarray(counter) * _GOLDEN + further) ^ key.low)
     first = core + key.high
     first = (first ^ (first >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     second = core ^ (key.high * np.uint32(0x9E3779B1))
@@ -94,8 +98,8 @@ def _log(u: jax.Array) -> jax.Array:
 
 
 def exponential(x: jax.Array) -> jax.Array:
-    """exp(x) in float32 for x ≤ 0, a polynomial without division, within 3e-7 of 1."""
-    scaled = jnp.maximum(x * np.float32(1 / np.log(2)), np.float32(-126))
+    """min(exp(x), 1) in float32, a polynomial without division, within 5e-6 of 1."""
+    scaled = jnp.clip(x * np.float32(1 / np.log(2)), np.float32(-126), np.float32(0))
     whole = jnp.floor(scaled)
     power = (whole.astype(jnp.int32) + np.int32(127)) << np.int32(23)
     return _horner(scaled - whole, _POWER) * jax.lax.bitcast_convert_type(power, jnp.float32)
@@ -129,7 +133,7 @@ def _taylor(first: int, terms: int) -> list[float]:
     return [(-1) ** (p // 2) * (math.pi / 2) ** p / math.factorial(p) for p in reversed(powers)]
 
 
-_SINE, _COSINE = _taylor(1, 5), _taylor(0, 6)
+_SINE, _COSINE = _taylor(1, 5), _taylor(0, 5)
 
 # ln(1 + x) = x − x²/2 + x³·p(x) on [√½ − 1, √2 − 1]: least-squares fit at Chebyshev points
 _NODES = np.cos(np.pi * (np.arange(400) + 0.5) / 400)
@@ -138,4 +142,4 @@ _LOG = np.polyfit(_NODES, (np.log1p(_NODES) - _NODES + _NODES**2 / 2) / _NODES**
 
 # 2^x on [0, 1]: least-squares fit at Chebyshev points
 _UNIT = 0.5 + 0.5 * np.cos(np.pi * (np.arange(400) + 0.5) / 400)
-_POWER = np.polyfit(_UNIT, 2.0**_UNIT, 6).tolist()
+_POWER = np.polyfit(_UNIT, 2.0**_UNIT, 4).tolist()

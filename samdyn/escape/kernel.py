@@ -22,13 +22,13 @@ LONGEST = 16  # steps in a launch, at most
 OPERATIONS = 4096  # in a launch, about: more would only compile for longer
 SLOTS = 64  # records of finished lanes in a call
 
-# `life` of a lane: ≥ 1 while running (the inverse of how much likelier than the path's own
-# uniform number its survival is); below 0 when finished
-ESCAPED, CENSORED, FAILED, IDLE = -1.0, -3.0, -4.0, -5.0  # escaped: −1 − fraction of the step
-
+# `life` of a lane: ≥ 1 while running, the inverse of how much likelier than the path's own
+# uniform number its survival is. At most 0 when finished: minus the gap before the step that left
+# the region, or one of these.
+CENSORED, FAILED, IDLE = -1e30, -2e30, -3e30
 
 # counters that no step reaches, for what a path draws once
-_FIRST, _EXIT_NORMAL, _EXIT_CHOICE = (np.uint32(0xFFFFFFFF - k) for k in range(3))
+_FIRST, _EXIT_NORMAL, _EXIT_CHOICE = (0xFFFFFFFF - k for k in range(3))
 
 
 class Lanes(NamedTuple):
@@ -115,26 +115,27 @@ class Step:
     def __call__(self, y, gap, steps, life, z, limit):
         """The next state; lanes that are not running keep theirs.
 
-        A lane that escapes gets the life ESCAPED, its first state outside, and the gap before.
+        A lane that escapes keeps its first state outside.
         """
         after = [jnp.broadcast_to(v, gap.shape) for v in self.advance(_components(y), z)]
         reached = self.gap(after)
-        survival = life if self.variance is None else life * self._no_touch(y, gap, reached)
-        running = life > 0
-        out = (reached <= 0) | (survival < 1)
-        then = jnp.where(out, self.number(ESCAPED), survival)
-        then = jnp.where(out | (steps + np.int32(1) < limit), then, self.number(CENSORED))
+        if self.variance is None:
+            then = jnp.where(reached <= 0, -gap, life)
+        else:
+            survival = life * self._no_touch(y, gap, reached)  # 0 if it is outside
+            then = jnp.where(survival < 1, -gap, survival)
+        running = (life > 0) & (steps < limit)
         return (
             [jnp.where(running, new, old) for new, old in zip(after, y, strict=True)],
-            jnp.where(running & ~out, reached, gap),
-            jnp.where(running, steps + np.int32(1), steps),
+            jnp.where(running, reached, gap),
+            steps + running.astype(jnp.int32),
             jnp.where(running, then, life),
         )
 
     def _no_touch(self, y, gap, reached):
-        """Probability that the Brownian bridge from `gap` to `reached` > 0 stays above 0."""
+        """Probability that the Brownian bridge from `gap` to `reached` stays above 0."""
         rate = self._rate(y) if self.rate is None else self.rate
-        exponent = jnp.minimum(rate * (gap * reached), self.number(0)).astype(jnp.float32)
+        exponent = (rate * (gap * reached)).astype(jnp.float32)
         return self.number(1) - generator.exponential(exponent).astype(self.dtype)
 
     def _rate(self, y):
@@ -146,18 +147,25 @@ class Step:
         probe = [jnp.broadcast_to(v, (2,)) for v in start]
         return self._rate(probe) if jnp.ndim(self.variance(probe)) == 0 else None
 
-    def settle(self, y, gap, life, key):
-        """The life of lanes after a launch: where in its step each escape happened, failures."""
-        reached = self.gap(y)
-        fraction = self.number(1)
-        if self.variance is not None:
-            fraction = self._first_passage(gap, jnp.abs(reached), self.variance(y), key)
-        elif self.interpolates:
-            fraction = gap / (gap + jnp.abs(reached))
-        fraction = jnp.clip(fraction, self.number(2.0**-10), self.number(1))
-        life = jnp.where(life == self.number(ESCAPED), self.number(ESCAPED) - fraction, life)
-        finite = jnp.isfinite(sum(y[1:], y[0]) + reached)
+    def close(self, y, gap, steps, life, limit):
+        """The life of lanes after a launch: CENSORED at the limit, FAILED if no longer finite."""
+        life = jnp.where((life > 0) & (steps >= limit), self.number(CENSORED), life)
+        finite = jnp.isfinite(sum(y, gap))
         return jnp.where(finite | (life == self.number(IDLE)), life, self.number(FAILED))
+
+    def settle(self, y, life, key):
+        """Of finished lanes: in which fraction of its step each escaped, in (0, 1], or its code.
+
+        Not part of a launch: it would keep the compiler from fusing one.
+        """
+        above, below = jnp.abs(life), jnp.abs(self.gap(y))
+        fraction = jnp.ones_like(life)
+        if self.variance is not None:
+            fraction = self._first_passage(above, below, self.variance(y), key)
+        elif self.interpolates:
+            fraction = above / (above + below + self.number(1e-30))
+        fraction = jnp.clip(fraction, self.number(2.0**-10), self.number(1))
+        return jnp.where(life > self.number(CENSORED), fraction, life)
 
     def _first_passage(self, above, below, variance, key):
         """When, within the step, a Brownian bridge from `above` to −`below` first touches 0.
@@ -166,8 +174,10 @@ class Step:
         is inverse Gaussian with mean above/below and shape above²/variance, drawn as by Michael,
         Schucany & Haas (1976).
         """
-        normal, _ = generator.normal_pair(generator.random_words(key, _EXIT_NORMAL), self.dtype)
-        choice = generator.random_words(key, _EXIT_CHOICE)[0]
+        normal, _ = generator.normal_pair(
+            generator.random_words(key, np.uint32(_EXIT_NORMAL)), self.dtype
+        )
+        choice = generator.random_words(key, np.uint32(_EXIT_CHOICE))[0]
         below = jnp.maximum(below, self.number(1e-6) * above) + self.number(1e-30)
         half = normal**2 * variance / (self.number(2) * above * below)
         root = self.number(1) / (self.number(1) + half + jnp.sqrt(half * (half + self.number(2))))
@@ -198,14 +208,17 @@ def _draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.A
     first = (steps.astype(jnp.uint32) >> np.uint32(1)) * np.uint32(stepper.draws)
     numbers: list[jax.Array] = []
     for pair in range(-(-total // 2)):
-        words = generator.random_words(key, first + np.uint32(pair))
+        words = generator.random_words(key, first, pair)
         numbers += words if stepper.integer_draws else generator.normal_pair(words, dtype)
     m = stepper.draws
     return [numbers[step * m : (step + 1) * m] for step in range(unroll)]
 
 
 class Records(NamedTuple):
-    """All lanes at the moments (first axis) when some had finished; `done` says which."""
+    """All lanes at the moments (first axis) when some had finished; `done` says which.
+
+    Their `life` is settled: the fraction of the last step, or a code.
+    """
 
     words: tuple[jax.Array, ...]
     index: jax.Array
@@ -230,11 +243,11 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floo
             draws = jax.lax.optimization_barrier(draws)
         for z in draws:
             y, gap, steps, life = step(y, gap, steps, life, _components(z), limit)
-        return layout.join(y, steps, step.settle(y, gap, life, key))
+        return layout.join(y, steps, step.close(y, gap, steps, life, limit))
 
     def finished(words):
         life = layout.split(words)[2]
-        return (life < 0) & (life != np.asarray(IDLE, dtype))
+        return (life <= 0) & (life != np.asarray(IDLE, dtype))
 
     def busy(words):
         life = layout.split(words)[2]
@@ -256,6 +269,10 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floo
         words, count, _ = jax.lax.while_loop(go, body, (words, count, done))
         return words, count
 
+    def settled(words, index):
+        y, steps, life = layout.split(words)
+        return layout.join(y, steps, step.settle(y, life, generator.path_key(seed, index)))
+
     def refill(words, index, last):
         y, steps, life = layout.split(words)
         done = finished(words)
@@ -275,7 +292,7 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floo
     def body(carry):
         words, index, slot, count, records = carry
         words, count = until_some_finish(words, index, count)
-        rows = Records(words, index, finished(words))
+        rows = Records(settled(words, index), index, finished(words))
         records = jax.tree.map(lambda all_, row: all_.at[slot].set(row), records, rows)
         words, index = refill(words, index, lanes.last)
         return words, index, slot + 1, count, records
@@ -292,7 +309,12 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floo
     return Lanes(words, index, lanes.last), records, slots, count, idle
 
 
-_WIDE: Any = {"compiler_options": {"xla_cpu_prefer_vector_width": "512"}}
+_WIDE: Any = {
+    "compiler_options": {
+        "xla_cpu_prefer_vector_width": "512",
+        "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
+    }
+}
 # on CPUs the widest vectors are also the fastest here; other backends have no such option
 _ON_CPU = eqx.filter_jit(_run_lanes, **_WIDE)
 _ELSEWHERE = eqx.filter_jit(_run_lanes)
@@ -325,5 +347,5 @@ def idle_lanes(layout: Layout, count: int) -> Lanes:
 
 def _first_life(key: generator.Key, dtype) -> jax.Array:
     """1/u with u uniform: the path ends when its survival probability falls below u."""
-    word = generator.random_words(key, _FIRST)[0]
+    word = generator.random_words(key, np.uint32(_FIRST))[0]
     return jnp.ones((), dtype) / generator.uniform(word).astype(dtype)
