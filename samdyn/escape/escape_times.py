@@ -79,7 +79,8 @@ def escape_times(
         _require_border(region, np.asarray(start, np.float64))
         _require_noise(dynamics, start)
         stepper, used = _stepper(dynamics, region, start, scheme, dt)
-    store = None if out is None else Store(out, options or used, resume)
+    first = not distributed or jax.process_index() == 0  # two writers would collide
+    store = Store(out, options or used, resume) if out is not None and first else None
     limit = None if max_time is None else int(np.ceil(max_time / float(stepper.dt) * (1 - 1e-6)))
     engine = Engine(stepper, seed, limit, block, workers, devices)
     run = _Run(engine, store, paths, progress, distributed)
@@ -175,6 +176,9 @@ class _Run:
         self.seconds, self.stage, self.interrupted = 0.0, 0, False
         if store is not None and store.blocks:
             self._keep(_finished(store.read()))
+        if self.processes > 1:
+            self._exchange(0, paths)
+        self.saved = self.status > 0
 
     def to_the_end(self, target_error: float | None) -> None:
         last = 0
@@ -209,6 +213,7 @@ class _Run:
         self.seconds += time.monotonic() - began
         if self.processes > 1:
             self._exchange(first, last)
+            self._save_from_others()
         self.interrupted = bool(np.any(self.status[first:last] == 0))
 
     def _take(self, finished: Finished, survived: float) -> None:
@@ -243,6 +248,15 @@ class _Run:
         joined = Finished(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         if joined.index.size:
             self.store.append(joined.columns())
+            self.saved[joined.index[joined.index < len(self.saved)]] = True
+
+    def _save_from_others(self) -> None:
+        index = np.flatnonzero((self.status > 0) & ~self.saved)
+        if self.store is None or not index.size:
+            return
+        rows = (self.time[index], self.status[index], self.steps[index], self.point[index])
+        self.store.append(Finished(index, *rows).columns())
+        self.saved[index] = True
 
     def _exchange(self, first: int, last: int) -> None:
         """Every process gets the rows of all: each path was run by exactly one."""

@@ -140,7 +140,7 @@ class Step:
 
     def _rate(self, y):
         variance = self.variance(y)
-        return jnp.where(variance > 0, self.number(-2) / variance, self.number(-np.inf))
+        return jnp.where(variance > 0, self.number(-2) / variance, self.number(-1e30))
 
     def _known_rate(self, start):
         """The rate where it does not depend on the state, computed once."""
@@ -150,7 +150,7 @@ class Step:
     def close(self, y, gap, steps, life, limit):
         """The life of lanes after a launch: CENSORED at the limit, FAILED if no longer finite."""
         life = jnp.where((life > 0) & (steps >= limit), self.number(CENSORED), life)
-        finite = jnp.isfinite(sum(y, gap))
+        finite = jnp.isfinite(sum(y, gap) + life)
         return jnp.where(finite | (life == self.number(IDLE)), life, self.number(FAILED))
 
     def settle(self, y, life, key):

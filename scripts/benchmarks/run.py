@@ -142,6 +142,9 @@ def main() -> None:
     print(f"  samdyn --help                          {answer:10.4f} s")
     print(f"  python -c 'import jax'                 {imported:10.4f} s")
 
+    options = ["--without-peer"] if arguments.without_peer else []
+    subprocess.run([sys.executable, str(HERE / "escape.py"), *options], check=True)
+
 
 if __name__ == "__main__":
     main()

@@ -129,16 +129,18 @@ def test_killed_and_resumed_it_ends_with_the_numbers_of_an_uninterrupted_run(tmp
     assert {name: resumed[name] for name in SAME} == {name: plain[name] for name in SAME}
 
 
-def test_two_processes_end_with_the_numbers_of_one():
+def test_two_processes_end_with_the_numbers_of_one(tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
     told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    options = ("--paths", "500", "--distributed")
+    folder = tmp_path / "runs"
+    options = ("--paths", "500", "--distributed", "--out", str(folder))
     both = [command(*options, **told, JAX_PROCESS_ID=str(rank)) for rank in range(2)]
     first = result_of(both[0])
     quiet, error = both[1].communicate(timeout=240)
     assert both[1].returncode == 0, error
     assert quiet == ""
+    assert len(samdyn.load(folder)["time"]) == 500
     alone = result_of(command("--paths", "500"))
     assert {name: first[name] for name in SAME} == {name: alone[name] for name in SAME}
