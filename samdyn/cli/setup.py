@@ -11,7 +11,8 @@ def start_jax(args: Any) -> None:
 
     import jax
 
-    jax.config.update("jax_enable_x64", args.dtype == "float64")
+    # paths run in --dtype whatever this is; their references need double precision
+    jax.config.update("jax_enable_x64", args.dtype == "float64" or args.command == "escape")
     if args.device:
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
     if getattr(args, "distributed", False):

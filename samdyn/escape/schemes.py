@@ -42,11 +42,11 @@ class _SDEStepper(AbstractStepper):
 
     def slope(self, y: Flat) -> Flat:
         """The drift at y."""
-        return ravel_pytree(self.diffusion.drift(self._tree(y)))[0]
+        return ravel_pytree(self.diffusion.drift(self._tree(y)))[0].astype(y.dtype)
 
     def noise(self, y: Flat, z: Array) -> Flat:
         """σ(y) z."""
-        return ravel_pytree(self.diffusion.disperse(self._tree(y), z))[0]
+        return ravel_pytree(self.diffusion.disperse(self._tree(y), z))[0].astype(y.dtype)
 
     def border_variance(self, y):
         if self.diffusion.inertial or self.region.predicate:
@@ -105,7 +105,7 @@ class MapStepper(AbstractStepper):
 
     def step(self, y, z):
         unravel = ravel_pytree(self.template)[1]
-        return ravel_pytree(self.step_map.step(unravel(y), z))[0]
+        return ravel_pytree(self.step_map.step(unravel(y), z))[0].astype(y.dtype)
 
 
 SCHEMES = {"euler": EulerMaruyama, "heun": Heun}
