@@ -189,7 +189,9 @@ class Engine:
         status = np.where(life > 0, IS_ESCAPED, status).astype(np.int8)
         fraction = np.where(life > 0, life, 1.0)
         passed = (steps.astype(np.float64) - 1 + fraction) * float(self.stepper.dt)
-        return Finished(index, passed, status, steps.astype(np.int64), y[: self.dim].T)
+        return Finished(
+            index, passed, status, steps.astype(np.int64), y[: self.dim].T.astype(np.float64)
+        )
 
 
 def _on(stepper: AbstractStepper, device) -> AbstractStepper:
