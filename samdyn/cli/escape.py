@@ -47,7 +47,7 @@ def add_to(commands) -> None:
     parser.add_argument("--paths", type=parse.count, required=True, metavar="N")
     parser.add_argument("--max-time", type=parse.positive, metavar="T", help="censor there")
     parser.add_argument(
-        "--target-error", type=parse.positive, metavar="E", help="stop at this relative error"
+        "--target-error", type=parse.fraction, metavar="E", help="stop at this relative error"
     )
     parser.add_argument("--block", type=parse.count, metavar="L", help="lanes of a worker")
     parser.add_argument("--out", metavar="DIR", help="store finished paths as they come")

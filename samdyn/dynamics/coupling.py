@@ -233,7 +233,7 @@ def mean_unit_isotropic(m: Float[Array, " d"], variance: Float[Array, ""]) -> Fl
     erf in one dimension, Bessel functions in two, the integral of `mean_unit` beyond.
     """
     square = jnp.sum(m**2)
-    noisy = variance > _NEGLIGIBLE(m.dtype) * square
+    noisy = variance > _negligible(m.dtype) * square
     v = jnp.where(noisy, variance, 1)
     if m.size == 1:
         smooth = jax.lax.erf(m / jnp.sqrt(2 * v))
@@ -255,7 +255,7 @@ def mean_unit(m: Float[Array, " d"], covariance: Float[Array, "d d"]) -> Float[A
         E[x/‖x‖] = (2/√π) ∫₀^∞ A⁻¹m det(A)^−½ exp(−t² mᵀA⁻¹m) dt,   A = I + 2t²Σ.
     """
     spread = jnp.trace(covariance)
-    noisy = spread > _NEGLIGIBLE(m.dtype) * jnp.sum(m**2)
+    noisy = spread > _negligible(m.dtype) * jnp.sum(m**2)
     identity = jnp.eye(m.size, dtype=m.dtype)
     covariance = jnp.where(noisy, covariance, identity)
     shrink = _shrink_2x2 if m.size == 2 else _shrink
@@ -263,7 +263,7 @@ def mean_unit(m: Float[Array, " d"], covariance: Float[Array, "d d"]) -> Float[A
     return jnp.where(noisy, smooth, tree.unit(m))
 
 
-def _NEGLIGIBLE(dtype) -> float:
+def _negligible(dtype) -> float:
     """Variance over ‖m‖² at which the noise is lost to rounding."""
     return float(jnp.finfo(dtype).eps) ** 2
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -41,6 +42,12 @@ def flatten(loss: Callable, w: PyTree) -> tuple[Callable, Float[Array, " dim"], 
         return loss, w, lambda flat: flat
     flat, unravel = ravel_pytree(w)
     return (lambda v: loss(unravel(v))), flat, unravel
+
+
+def as_dtype(tree: PyTree, dtype: Any) -> PyTree:
+    """The same pytree, or Module, with its inexact arrays in `dtype`."""
+    cast = lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
+    return jax.tree.map(cast, tree)
 
 
 def as_array(value: Any) -> Any:

@@ -75,9 +75,7 @@ class Engine:
             self.layout = layout_of(stepper, packed=on_cpu)
         self.lanes = block or (LANES if on_cpu else MANY_LANES)
         self.lanes += -self.lanes % VECTOR
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.workers = workers or (max(cores or 1, len(self.devices)) if on_cpu else 0)
-        self.workers = max(self.workers, len(self.devices) if not workers else 1)
+        self.workers = workers or max(_cores() if on_cpu else 1, len(self.devices))
         most = MOST_STEPS // max(1, stepper.draws // 4 + 1)  # a path has 2^32 pairs of numbers
         self.limit = np.int32(min(max_steps or most, most))
         self.seed = generator.seed_words(seed)
@@ -99,22 +97,22 @@ class Engine:
         ranges: list[tuple[int, int]],
         sink: Callable[[Finished, float], None],
         stop: threading.Event | None = None,
-    ) -> None:
+    ) -> list[Finished]:
         """Run the paths in the half-open `ranges` of indices, and give `sink` what finishes.
 
         `sink(finished, at_risk)` is called from one worker at a time; `at_risk` is the time that
         all paths still running have survived so far. Returns when all paths have ended, or soon
-        after `stop` is set; Ctrl-C sets it.
+        after `stop` is set, which Ctrl-C does: then with the paths on their way, as censored.
         """
         pool = _Pool(ranges, self.workers * self.lanes)
         stop = stop or threading.Event()
         failures: list[BaseException] = []
-        running = np.zeros(self.workers)  # time that each worker's unfinished paths have survived
+        running: list[Any] = [None] * self.workers  # the paths that each worker is on
 
         def work(number: int) -> None:
-            def report(finished: Finished, survived: float) -> None:
-                running[number] = survived
-                sink(finished, float(np.sum(running)))
+            def report(finished: Finished, on_their_way: Finished) -> None:
+                running[number] = on_their_way
+                sink(finished, sum(float(np.sum(part.time)) for part in running if part))
 
             try:
                 self._work(self.devices[number % len(self.devices)], pool, report, stop)
@@ -137,6 +135,7 @@ class Engine:
                 thread.join()
         if failures:
             raise failures[0]
+        return [part for part in running if part]
 
     def _work(self, device, pool: "_Pool", sink, stop: threading.Event) -> None:
         with jax.enable_x64(True):  # as when it was compiled
@@ -157,7 +156,7 @@ class Engine:
                 idle = np.array(idle)
                 with self._lock:
                     self._adapt(int(count), time.perf_counter() - began)
-                    sink(finished, self._survived(lanes))
+                    sink(finished, self._running(lanes))
 
     def _assign(self, device, lanes, index, last, new):
         return assign(self._steppers[device], self.layout, self.seed, lanes, index, last, new)
@@ -170,9 +169,12 @@ class Engine:
     def _fresh(self, device):
         return jax.device_put(idle_lanes(self.layout, self.lanes), device)
 
-    def _survived(self, lanes) -> float:
-        _, steps, life = self.layout.read([np.asarray(array) for array in lanes.words])
-        return float(np.sum(steps[life > 0], dtype=np.float64)) * float(self.stepper.dt)
+    def _running(self, lanes) -> Finished:
+        """The paths on their way, as if they were censored now."""
+        y, steps, life = self.layout.read([np.asarray(array) for array in lanes.words])
+        on = life > 0
+        status = np.full(int(np.sum(on)), IS_CENSORED, np.int8)
+        return self._finished(np.asarray(lanes.index)[on], y[:, on], steps[on], 1.0, status)
 
     def _adapt(self, launches: int, seconds: float) -> None:
         self.lane_steps += launches * self.layout.unroll * self.lanes
@@ -182,16 +184,24 @@ class Engine:
 
     def _read(self, records, slots: int) -> Finished:
         done = np.asarray(records.done)[:slots]
-        index = np.asarray(records.index)[:slots][done].astype(np.int64)
+        index = np.asarray(records.index)[:slots][done]
         words = [np.asarray(array)[:slots][done] for array in records.words]
         y, steps, life = self.layout.read(words)
         status = np.where(life == life.dtype.type(CENSORED), IS_CENSORED, IS_FAILED)
         status = np.where(life > 0, IS_ESCAPED, status).astype(np.int8)
         fraction = np.where(life > 0, life, 1.0)
+        return self._finished(index, y, steps, fraction, status)
+
+    def _finished(self, index, y, steps, fraction, status) -> Finished:
         passed = (steps.astype(np.float64) - 1 + fraction) * float(self.stepper.dt)
-        return Finished(
-            index, passed, status, steps.astype(np.int64), y[: self.dim].T.astype(np.float64)
-        )
+        point = y[: self.dim].T.astype(np.float64)
+        return Finished(index.astype(np.int64), passed, status, steps.astype(np.int64), point)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _on(stepper: AbstractStepper, device) -> AbstractStepper:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..dynamics.diffusion import AbstractDiffusion, Diffusion
 from ..dynamics.minibatch import MinibatchStepMap
+from ..dynamics.tree import as_dtype
 from ..errors import InvalidInput
 from .engine import Engine, Finished
 from .regions import AbstractRegion, require_inside
@@ -69,18 +70,20 @@ def escape_times(
     alone, not on `block` (lanes of a worker), `workers`, `devices` or processes.
 
     `out` is a folder where finished paths are stored as they come; `resume` goes on from there.
-    It is refused if it was made with other `options` (what the caller wants compared).
-    Ctrl-C returns what is known, marked as interrupted.
+    It is refused if it was made with other options: `options` names them for people (default: a
+    description of all arguments that the numbers depend on).
+    Ctrl-C returns what is known, marked as interrupted; paths then on their way are censored.
     """
     _check(paths, max_time, target_error)
     with jax.enable_x64(True):
-        dynamics, region, start = _as_dtype((dynamics, region, jnp.asarray(start)), dtype)
+        dynamics, region, start = as_dtype((dynamics, region, jnp.asarray(start)), dtype)
         require_inside(region, start)
         _require_border(region, np.asarray(start, np.float64))
         _require_noise(dynamics, start)
         stepper, used = _stepper(dynamics, region, start, scheme, dt)
     first = not distributed or jax.process_index() == 0  # two writers would collide
-    store = Store(out, options or used, resume) if out is not None and first else None
+    known = options or {**_described(dynamics, region, start, max_time, seed), **used}
+    store = Store(out, known, resume) if out is not None and first else None
     limit = None if max_time is None else int(np.ceil(max_time / float(stepper.dt) * (1 - 1e-6)))
     engine = Engine(stepper, seed, limit, block, workers, devices)
     run = _Run(engine, store, paths, progress, distributed)
@@ -95,13 +98,6 @@ def _check(paths: int, max_time: float | None, target_error: float | None) -> No
         raise InvalidInput(f"max_time must be a finite number > 0, not {max_time:g}.")
     if target_error is not None and not 0 < target_error < 1:
         raise InvalidInput(f"target_error must lie in (0, 1), not {target_error:g}.")
-
-
-def _as_dtype(tree: Any, dtype: Any) -> Any:
-    def cast(leaf):
-        return jnp.asarray(leaf, dtype) if eqx.is_inexact_array(leaf) else leaf
-
-    return jax.tree.map(cast, tree)
 
 
 def _require_border(region: AbstractRegion, start: np.ndarray) -> None:
@@ -122,9 +118,9 @@ def _require_noise(dynamics: Any, start: Any) -> None:
     """Refuse a system whose noise vanishes at and about the start: every path would be the same."""
     if isinstance(dynamics, MinibatchStepMap):
         return
-    draws, size = dynamics.draws(start), np.shape(start)
-    z = jnp.ones(draws, start.dtype)
-    shifts = np.random.default_rng(0).normal(size=(8, *size)) * 0.1
+    rng, size = np.random.default_rng(0), np.shape(start)
+    z = jnp.asarray(rng.normal(size=dynamics.draws(start)), start.dtype)
+    shifts = rng.normal(size=(8, *size)) * 0.1
     for shift in (np.zeros(size), *shifts):
         y = dynamics.init(start + jnp.asarray(shift, start.dtype))
         if isinstance(dynamics, AbstractDiffusion):
@@ -156,6 +152,18 @@ def _stepper(dynamics, region, start, scheme, dt):
     return sde_stepper(scheme, dynamics, region, start, dt), {"scheme": scheme, "dt": float(dt)}
 
 
+def _described(dynamics, region, start, max_time, seed) -> dict[str, Any]:
+    """Everything else that the numbers depend on, as text where it is not a number."""
+    return {
+        "dynamics": eqx.tree_pformat(dynamics, short_arrays=False),
+        "region": eqx.tree_pformat(region, short_arrays=False),
+        "start": np.asarray(start, np.float64).tolist(),
+        "dtype": str(start.dtype),
+        "max_time": max_time,
+        "seed": seed,
+    }
+
+
 class _Run:
     """Collects finished paths in stages, so that a stopping rule sees whole prefixes only.
 
@@ -172,6 +180,9 @@ class _Run:
         self.time, self.status = np.zeros(paths), np.zeros(paths, np.int8)
         self.steps, self.point = np.zeros(paths, np.int64), np.zeros((paths, dim))
         self.unsaved: list[Finished] = []
+        self.unfinished: list[
+            Finished
+        ] = []  # at Ctrl-C: they count as censored, and are not stored
         self.began = self.saved_at = time.monotonic()
         self.seconds, self.stage, self.interrupted = 0.0, 0, False
         if store is not None and store.blocks:
@@ -207,7 +218,7 @@ class _Run:
         missing = first + np.flatnonzero(self.status[first:last] == 0)
         mine = np.array_split(missing, self.processes)[self.rank]
         try:
-            self.engine.run(_ranges(mine), self._take)
+            self.unfinished += self.engine.run(_ranges(mine), self._take)
         finally:
             self._save()
         self.seconds += time.monotonic() - began
@@ -270,12 +281,14 @@ class _Run:
             getattr(self, name)[first:last] = merged.view(rows.dtype).reshape(rows.shape)
 
     def result(self, used: dict[str, Any]) -> EscapeTimes:
-        keep = self.status[: self.paths] > 0
+        ended = self.status[: self.paths] > 0
+        columns = (self.time, self.status, self.steps, self.point)
+        rows = [column[: self.paths][ended] for column in columns]
+        for part in self.unfinished:
+            more = (part.time, part.status, part.steps, part.point)
+            rows = [np.concatenate(pair) for pair in zip(rows, more, strict=True)]
         return EscapeTimes(
-            self.time[: self.paths][keep],
-            self.status[: self.paths][keep],
-            self.steps[: self.paths][keep],
-            self.point[: self.paths][keep],
+            *rows,
             seconds=self.seconds,
             compile_seconds=self.engine.compile_seconds,
             lane_steps=self.engine.lane_steps,

@@ -225,37 +225,38 @@ class Records(NamedTuple):
     done: jax.Array
 
 
-def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floor):
-    """Advance `lanes` for `launches` launches; from `least` on only while `floor` are running.
+class _Work:
+    """What happens to all lanes of a stepper: a launch, a record, a refill."""
 
-    Returns (lanes, records, how many records there are, launches made, which lanes are idle).
-    """
-    step = Step(stepper)
-    start = [jnp.broadcast_to(v, lanes.index.shape) for v in stepper.start]
-    dtype = stepper.start.dtype
+    def __init__(self, stepper, layout: Layout, seed, limit):
+        self.stepper, self.layout, self.seed, self.limit = stepper, layout, seed, limit
+        self.step = Step(stepper)
 
-    def launch(words, index):
-        y, steps, life = layout.split(words)
-        key = generator.path_key(seed, index)
+    def launch(self, words, index):
+        """`layout.unroll` steps of every lane."""
+        step = self.step
+        y, steps, life = self.layout.split(words)
         gap = step.gap(y)
-        draws = _draws(stepper, key, steps, layout.unroll)
+        draws = _draws(self.stepper, self._key(index), steps, self.layout.unroll)
         if len(words) > 1:  # made once, not once for each array of the state
             draws = jax.lax.optimization_barrier(draws)
         for z in draws:
-            y, gap, steps, life = step(y, gap, steps, life, _components(z), limit)
-        return layout.join(y, steps, step.close(y, gap, steps, life, limit))
+            y, gap, steps, life = step(y, gap, steps, life, _components(z), self.limit)
+        return self.layout.join(y, steps, step.close(y, gap, steps, life, self.limit))
 
-    def finished(words):
-        life = layout.split(words)[2]
-        return (life <= 0) & (life != np.asarray(IDLE, dtype))
+    def running(self, words):
+        return self._life(words) > 0
 
-    def busy(words):
-        life = layout.split(words)[2]
-        return jnp.sum(life > 0, dtype=jnp.int32), jnp.sum(finished(words), dtype=jnp.int32)
+    def idle(self, words):
+        return self._life(words) == self.step.number(IDLE)
 
-    def until_some_finish(words, index, count):
-        running, done = busy(words)
-        enough = jnp.maximum((running + done) // 16, 1)
+    def finished(self, words):
+        return ~self.running(words) & ~self.idle(words)
+
+    def until_some_finish(self, words, index, count, launches):
+        """(words, launches made) once a sixteenth of the lanes at work has finished."""
+        at_work = _count(~self.idle(words))
+        enough = jnp.maximum(at_work // 16, 1)
 
         def go(carry):
             _, count, done = carry
@@ -263,50 +264,69 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floo
 
         def body(carry):
             words, count, _ = carry
-            words = jax.lax.optimization_barrier(launch(words, index))
-            return words, count + 1, busy(words)[1]
+            # without the barrier the count would repeat the launch
+            words = jax.lax.optimization_barrier(self.launch(words, index))
+            return words, count + 1, _count(self.finished(words))
 
-        words, count, _ = jax.lax.while_loop(go, body, (words, count, done))
-        return words, count
+        done = _count(self.finished(words))
+        return jax.lax.while_loop(go, body, (words, count, done))[:2]
 
-    def settled(words, index):
-        y, steps, life = layout.split(words)
-        return layout.join(y, steps, step.settle(y, life, generator.path_key(seed, index)))
+    def record(self, words, index) -> Records:
+        y, steps, life = self.layout.split(words)
+        settled = self.step.settle(y, life, self._key(index))
+        return Records(self.layout.join(y, steps, settled), index, self.finished(words))
 
-    def refill(words, index, last):
-        y, steps, life = layout.split(words)
-        done = finished(words)
+    def refill(self, words, index, last):
+        """(words, index) after finished lanes went on to their next path, or became idle."""
+        y, steps, life = self.layout.split(words)
+        done = self.finished(words)
         more = done & (index < last)
         index = jnp.where(more, index + np.uint32(1), index)
-        fresh = _first_life(generator.path_key(seed, index), dtype)
-        y = [jnp.where(more, new, old) for new, old in zip(start, y, strict=True)]
-        life = jnp.where(more, fresh, jnp.where(done, np.asarray(IDLE, dtype), life))
-        return layout.join(y, jnp.where(more, 0, steps), life), index
+        fresh = _first_life(self._key(index), self.step.dtype)
+        start = zip(self.stepper.start, y, strict=True)
+        y = [jnp.where(more, new, old) for new, old in start]
+        life = jnp.where(more, fresh, jnp.where(done, self.step.number(IDLE), life))
+        return self.layout.join(y, jnp.where(more, 0, steps), life), index
 
-    def running(carry):
+    def _life(self, words):
+        return self.layout.split(words)[2]
+
+    def _key(self, index):
+        return generator.path_key(self.seed, index)
+
+
+def _count(lanes) -> jax.Array:
+    return jnp.sum(lanes, dtype=jnp.int32)
+
+
+def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floor):
+    """Advance `lanes` for `launches` launches; from `least` on only while `floor` are running.
+
+    Returns (lanes, records, how many records there are, launches made, which lanes are idle).
+    """
+    work = _Work(stepper, layout, seed, limit)
+
+    def go(carry):
         words, _, slot, count, _ = carry
-        live = jnp.sum(layout.split(words)[2] > 0, dtype=jnp.int32)
-        wanted = (count < launches) & ((live >= floor) | (count < least))
-        return (slot < SLOTS) & wanted & (live > 0)
+        running = _count(work.running(words))
+        wanted = (count < launches) & ((running >= floor) | (count < least))
+        return (slot < SLOTS) & wanted & (running > 0)
 
     def body(carry):
         words, index, slot, count, records = carry
-        words, count = until_some_finish(words, index, count)
-        rows = Records(settled(words, index), index, finished(words))
-        records = jax.tree.map(lambda all_, row: all_.at[slot].set(row), records, rows)
-        words, index = refill(words, index, lanes.last)
+        words, count = work.until_some_finish(words, index, count, launches)
+        row = work.record(words, index)
+        records = jax.tree.map(lambda all_, one: all_.at[slot].set(one), records, row)
+        words, index = work.refill(words, index, lanes.last)
         return words, index, slot + 1, count, records
 
-    empty = jax.tree.map(
-        lambda row: jnp.zeros((SLOTS, *row.shape), row.dtype),
-        Records(lanes.words, lanes.index, lanes.index < 0),
-    )
+    row = Records(lanes.words, lanes.index, lanes.index < 0)
+    empty = jax.tree.map(lambda leaf: jnp.zeros((SLOTS, *leaf.shape), leaf.dtype), row)
     zero = jnp.zeros((), jnp.int32)
     words, index, slots, count, records = jax.lax.while_loop(
-        running, body, (lanes.words, lanes.index, zero, zero, empty)
+        go, body, (lanes.words, lanes.index, zero, zero, empty)
     )
-    idle = layout.split(words)[2] == np.asarray(IDLE, dtype)
-    return Lanes(words, index, lanes.last), records, slots, count, idle
+    return Lanes(words, index, lanes.last), records, slots, count, work.idle(words)
 
 
 _WIDE: Any = {

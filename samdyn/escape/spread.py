@@ -21,6 +21,7 @@ from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
 from ..dynamics.noise import AbstractNoise
 from ..dynamics.perturbation import GD, USAM, AbstractPerturbation, PerturbedLossGradient
 from ..dynamics.stochastic_map import StochasticStepMap
+from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
 from .generator import normal_pair, path_key, random_words, seed_words
 from .linear import map_variance, sde_variance
@@ -193,10 +194,10 @@ def spread(
             SameBatch() if coupling is None else coupling,
             _heavy_ball(momentum),
         )
-        step_map = _as_dtype(step_map, jnp.float64)
+        step_map = as_dtype(step_map, jnp.float64)
         steps = _steps(time, paths, step_map)
         exact, paper = _theory(step_map, at, eigenvalues, vectors, steps)
-        simulated = _as_dtype(step_map, dtype), at.astype(dtype), vectors
+        simulated = as_dtype(step_map, dtype), at.astype(dtype), vectors
         variance, fourth, finite = _simulate(*simulated, steps, paths, seed)
     ci95, interval = _intervals(variance, fourth, finite)
     taken = float(step_map.learning_rate) * steps
@@ -228,7 +229,7 @@ def _frozen(noise: AbstractNoise, loss: Callable, at: Array) -> AbstractNoise:
     """The model, or where it depends on w the constant noise with its covariance at the point."""
     if noise.isotropic:
         return noise
-    values, vectors = np.linalg.eigh(np.asarray(_as_dtype(noise, at.dtype).covariance(loss, at)))
+    values, vectors = np.linalg.eigh(np.asarray(as_dtype(noise, at.dtype).covariance(loss, at)))
     return Frozen(jnp.asarray(vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T))
 
 
@@ -239,12 +240,6 @@ def _heavy_ball(momentum: Any) -> Any:
             f"spread knows heavy-ball momentum or none, not {type(momentum).__name__}."
         )
     return momentum
-
-
-def _as_dtype(values: Any, dtype: Any) -> Any:
-    """The same Module with its inexact arrays in `dtype`."""
-    cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
-    return jax.tree.map(cast, values)
 
 
 def _steps(time: float | int, paths: int, step_map: StochasticStepMap) -> int:

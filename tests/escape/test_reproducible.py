@@ -144,3 +144,41 @@ def test_two_processes_end_with_the_numbers_of_one(tmp_path):
     assert len(samdyn.load(folder)["time"]) == 500
     alone = result_of(command("--paths", "500"))
     assert {name: first[name] for name in SAME} == {name: alone[name] for name in SAME}
+
+
+def test_an_interrupted_run_counts_the_paths_on_their_way(reference):
+    """Those that end first are short: the mean over them alone would be far too small."""
+    told = []
+
+    def interrupt(standing):
+        if not told and standing.escaped > 300:
+            told.append(standing)
+            signal.raise_signal(signal.SIGINT)
+
+    options = {"dt": 2e-4, "scheme": "euler", "workers": 1, "block": 512}
+    found = run(paths=3000, progress=interrupt, **options)
+    assert found.interrupted
+    assert found.summary.censored > 0
+    assert found.summary.estimator == "time at risk per exit"
+    alone = np.mean(found.times[found.status == 1])
+    assert abs(found.summary.mean - reference.summary.mean) < 0.3 * reference.summary.mean
+    assert alone < 0.8 * reference.summary.mean
+
+
+def test_a_folder_of_another_problem_is_refused(tmp_path):
+    run(paths=10, out=tmp_path / "runs")
+    with pytest.raises(samdyn.InvalidInput, match="seed"):
+        run(paths=10, seed=3, out=tmp_path / "runs", resume=True)
+    diffusion = samdyn.Diffusion(LOSS, samdyn.USAM(0.2), 0.01, samdyn.Additive(0.6))
+    start, region = jnp.asarray([-1.0, 0.0]), samdyn.Below(0, 0.0)
+    with pytest.raises(samdyn.InvalidInput, match="dynamics"):
+        samdyn.escape_times(diffusion, start, region, paths=10, out=tmp_path / "runs", resume=True)
+
+
+def test_noise_of_real_data_is_noise():
+    data = jnp.asarray(np.random.default_rng(0).normal(size=(12, 2)))
+    noise = samdyn.Empirical(lambda w, x: jnp.sum((w - x) ** 2), data, 4)
+    diffusion = samdyn.Diffusion(noise.loss, samdyn.GD(), 0.1, noise)
+    region = samdyn.Ball([0.0, 0.0], 0.5)
+    found = samdyn.escape_times(diffusion, [0.0, 0.0], region, paths=50, max_time=0.5)
+    assert found.summary.n == 50
