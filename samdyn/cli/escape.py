@@ -41,7 +41,9 @@ def add_to(commands) -> None:
         help="the diffusion, or the optimizer's own steps; default sde",
     )
     parser.add_argument(
-        "--scheme", choices=("euler", "heun"), help="default heun for additive noise, else euler"
+        "--scheme",
+        choices=("euler", "euler-binomial", "heun"),
+        help="default heun for additive noise, else euler; binomial increments are cheaper",
     )
     parser.add_argument("--dt", type=parse.positive, metavar="h", help="default: from curvature")
     parser.add_argument("--paths", type=parse.count, required=True, metavar="N")

@@ -1,8 +1,8 @@
 """Run any number of paths on all cores and devices, whichever finishes when.
 
 Each worker is a thread with lanes of its own on one device; the compiled loop releases Python's
-lock, so workers run side by side, and none ever waits for another. They take ranges of path
-indices from a common pool, large ones first. A path is a function of seed and index alone:
+lock, so workers run side by side, and none ever waits for another. They take path indices from
+a common pool, many at first. A path is a function of seed and index alone:
 who ran it, beside which others, and in what order leaves no trace in its numbers.
 """
 
@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from . import generator
-from .kernel import CENSORED, assign, idle_lanes, layout_of, run_lanes
+from .kernel import CENSORED, SLOTS, Queue, idle_lanes, layout_of, run_lanes
 from .statistics import CENSORED as IS_CENSORED
 from .statistics import ESCAPED as IS_ESCAPED
 from .statistics import FAILED as IS_FAILED
@@ -27,7 +27,7 @@ LANES = 256  # a worker's lanes on a CPU: their state fits the innermost cache
 MANY_LANES = 131_072  # on an accelerator
 VECTOR = 64  # lanes come in multiples: the remainder of a vector loop may round differently
 PATIENCE = 0.15  # seconds that a call may take, so that progress and Ctrl-C come through
-WORTHWHILE = 0.04  # the share of that time below which no call returns just to refill lanes
+WORTHWHILE = 0.01  # the share of that time below which no call returns just to refill lanes
 MOST_STEPS = 2**31 - 2**10
 
 
@@ -87,9 +87,8 @@ class Engine:
         self._kernel = run_lanes(self.devices[0].platform)
         for device in self.devices:
             with jax.enable_x64(True):
-                lanes, none = self._fresh(device), np.zeros(self.lanes, np.uint32)
-                lanes = self._assign(device, lanes, none, none, none > 0)
-                jax.block_until_ready(self._call(device, lanes, 0, 1))
+                nothing = np.zeros(0, np.uint32)
+                jax.block_until_ready(self._call(device, self._fresh(device), nothing, 0, 1))
         self.compile_seconds = time.perf_counter() - began
 
     def run(
@@ -104,7 +103,7 @@ class Engine:
         all paths still running have survived so far. Returns when all paths have ended, or soon
         after `stop` is set, which Ctrl-C does: then with the paths on their way, as censored.
         """
-        pool = _Pool(ranges, self.workers * self.lanes)
+        pool = _Pool(ranges, self.workers)
         stop = stop or threading.Event()
         failures: list[BaseException] = []
         running: list[Any] = [None] * self.workers  # the paths that each worker is on
@@ -139,32 +138,39 @@ class Engine:
 
     def _work(self, device, pool: "_Pool", sink, stop: threading.Event) -> None:
         with jax.enable_x64(True):  # as when it was compiled
-            lanes, idle = self._fresh(device), np.ones(self.lanes, bool)
+            lanes, queue, running = self._fresh(device), np.zeros(0, np.uint32), 0
             while not stop.is_set():
                 with self._lock:
-                    index, last, new = pool.take(idle)
-                if np.any(new):
-                    lanes = self._assign(device, lanes, index, last, new)
-                    idle &= ~new
-                if np.all(idle):
+                    queue = pool.top_up(queue, self.lanes)
+                if queue.size + running == 0:
                     return
-                floor = self.lanes - self.lanes // 8 if pool.left else 1
-                floor = min(floor, int(np.sum(~idle)))
+                floor = self.lanes - self.lanes // 16 if pool.left else 1
+                floor = min(floor, running + queue.size)
                 began = time.perf_counter()
-                lanes, records, slots, count, idle = self._call(device, lanes, self.launches, floor)
+                lanes, taken, records, slots, count = self._call(
+                    device, lanes, queue, self.launches, floor
+                )
+                queue = queue[int(taken) :]
                 finished = self._read(records, int(slots))
-                idle = np.array(idle)
+                on_their_way = self._running(lanes)
+                running = on_their_way.index.size
                 with self._lock:
                     self._adapt(int(count), time.perf_counter() - began)
-                    sink(finished, self._running(lanes))
+                    sink(finished, on_their_way)
 
-    def _assign(self, device, lanes, index, last, new):
-        return assign(self._steppers[device], self.layout, self.seed, lanes, index, last, new)
-
-    def _call(self, device, lanes, launches: int, floor: int):
+    def _call(self, device, lanes, paths: np.ndarray, launches: int, floor: int):
+        queue = np.zeros(self.lanes * SLOTS, np.uint32)
+        queue[: paths.size] = paths
         least = np.int32(launches * WORTHWHILE)
-        arguments = (np.int32(self.limit), np.int32(launches), least, np.int32(floor))
-        return self._kernel(self._steppers[device], self.layout, self.seed, lanes, *arguments)
+        arguments = (self.limit, np.int32(launches), least, np.int32(floor))
+        return self._kernel(
+            self._steppers[device],
+            self.layout,
+            self.seed,
+            lanes,
+            Queue(queue, np.int32(0), np.int32(paths.size)),
+            *arguments,
+        )
 
     def _fresh(self, device):
         return jax.device_put(idle_lanes(self.layout, self.lanes), device)
@@ -212,25 +218,26 @@ def _on(stepper: AbstractStepper, device) -> AbstractStepper:
 class _Pool:
     """Ranges of path indices still to be run, handed out in pieces that shrink towards the end."""
 
-    def __init__(self, ranges: list[tuple[int, int]], lanes: int):
+    def __init__(self, ranges: list[tuple[int, int]], workers: int):
         self.ranges = [r for r in ranges if r[1] > r[0]][::-1]
         self.left = sum(last - first for first, last in ranges)
-        self.lanes = lanes
+        self.workers = workers
 
-    def take(self, idle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(first path, last path, whether there is one) for each lane of `idle`."""
-        index, last = np.zeros(idle.size, np.uint32), np.zeros(idle.size, np.uint32)
-        new = np.zeros(idle.size, bool)
-        share = max(1, self.left // (2 * self.lanes))
-        for lane in np.flatnonzero(idle).tolist():
-            if not self.ranges:
-                break
-            first, end = self.ranges[-1]
-            stop = min(first + share, end)
+    def top_up(self, queue: np.ndarray, lanes: int) -> np.ndarray:
+        """The queue of a worker with `lanes` lanes, longer if it had become short."""
+        if queue.size >= lanes or not self.left:
+            return queue
+        share = max(self.left // (2 * self.workers), lanes // 16)
+        return np.concatenate([queue, *self._take(min(share, lanes * SLOTS - queue.size))])
+
+    def _take(self, count: int) -> list[np.ndarray]:
+        pieces = []
+        while count and self.ranges:
+            first, end = self.ranges.pop()
+            stop = min(first + count, end)
             if stop < end:
-                self.ranges[-1] = (stop, end)
-            else:
-                self.ranges.pop()
-            index[lane], last[lane], new[lane] = first, stop - 1, True
+                self.ranges.append((stop, end))
+            pieces.append(np.arange(first, stop, dtype=np.uint32))
+            count -= stop - first
             self.left -= stop - first
-        return index, last, new
+        return pieces

@@ -61,9 +61,9 @@ def escape_times(
     """First exits from `region` of `paths` paths from `start` (d,).
 
     `dynamics` is a `Diffusion`, or a `StochasticStepMap` or `MinibatchStepMap`; time is learning
-    rate times steps. `scheme` is "euler" or "heun" (default: "heun" for additive noise, else
-    "euler"), `dt` its step (default: from the drift's curvature, so that the mean is within
-    0.3 %). A step map has neither. Paths that are still inside at `max_time` are censored.
+    rate times steps. `scheme` is "euler", "euler-binomial" or "heun" (default: "heun" for additive
+    noise, else "euler"), `dt` its step (default: from the drift's curvature, so that the mean is
+    within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored.
 
     With `target_error` the run stops as soon as the 95 % interval of the mean is within that
     share of it, and `paths` is a limit. The numbers depend on `seed`, `dtype` and the dynamics

@@ -77,10 +77,22 @@ def normal_pair(words: tuple[Words, Words], dtype) -> tuple[jax.Array, jax.Array
     They are made in float32 whatever `dtype` is: a deviate that is wrong by 1e-7 of itself moves
     no statistic of fewer than 10^13 paths.
     """
-    square = np.float32(-2) * _log(uniform(words[0]))
-    radius = jnp.sqrt(jnp.maximum(square, np.float32(0)))
+    radius = jnp.sqrt(np.float32(-2) * _log(uniform(words[0])))
     cosine, sine = _circle(words[1])
     return (radius * cosine).astype(dtype), (radius * sine).astype(dtype)
+
+
+def binomial_pair(words: tuple[Words, Words], dtype) -> tuple[jax.Array, jax.Array]:
+    """Two independent numbers of mean 0 and variance 1: the set bits of 32, standardised.
+
+    Cheaper than normals, with their first three moments; the fourth is 3 − 1/16.
+    """
+    first, second = (_standardised(jax.lax.population_count(word)) for word in words)
+    return first.astype(dtype), second.astype(dtype)
+
+
+def _standardised(bits: Words) -> jax.Array:
+    return (bits.astype(jnp.int32).astype(jnp.float32) - np.float32(16)) * np.float32(8**-0.5)
 
 
 def _cell(word: Words) -> jax.Array:
@@ -98,11 +110,19 @@ def _log(u: jax.Array) -> jax.Array:
 
 
 def exponential(x: jax.Array) -> jax.Array:
-    """min(exp(x), 1) in float32, a polynomial without division, within 5e-6 of 1."""
-    scaled = jnp.clip(x * np.float32(1 / np.log(2)), np.float32(-126), np.float32(0))
-    whole = jnp.floor(scaled)
-    power = (whole.astype(jnp.int32) + np.int32(127)) << np.int32(23)
-    return _horner(scaled - whole, _POWER) * jax.lax.bitcast_convert_type(power, jnp.float32)
+    """min(exp(x), 1) in float32, a polynomial without division, within 1e-5.
+
+    Enough for a probability: what it decides wrongly is one path in 10^4 of those in doubt.
+    """
+    scaled = x * np.float32(1 / np.log(2))  # comparisons are cheaper than maxima that pass on nan
+    scaled = jnp.where(scaled > -125, scaled, np.float32(-125))
+    scaled = jnp.where(scaled < 0, scaled, np.float32(0))
+    whole = jnp.round(scaled)
+    root = _horner(scaled - whole, _POWER)
+    # in the sum the last bits are the whole number; a conversion would check for overflow
+    exponent = jax.lax.bitcast_convert_type(whole + _SHIFT, jnp.int32) << np.int32(23)
+    bits = jax.lax.bitcast_convert_type(root, jnp.int32) + exponent
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def _circle(word: Words) -> tuple[jax.Array, jax.Array]:
@@ -114,8 +134,13 @@ def _circle(word: Words) -> tuple[jax.Array, jax.Array]:
     cosine = _horner(square, _COSINE)
     turned = (word & np.uint32(1 << 30)) != 0
     first, second = jnp.where(turned, sine, cosine), jnp.where(turned, cosine, sine)
-    back = (word & np.uint32(1 << 31)) != 0
-    return jnp.where(back, -first, first), jnp.where(back, -second, second)
+    back = word & np.uint32(1 << 31)  # the sign of both
+    return _with_sign(first, back), _with_sign(second, back)
+
+
+def _with_sign(x: jax.Array, sign: Words) -> jax.Array:
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32) ^ sign
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def _horner(x: jax.Array, coefficients: Sequence[float]) -> jax.Array:
@@ -140,6 +165,7 @@ _NODES = np.cos(np.pi * (np.arange(400) + 0.5) / 400)
 _NODES = 0.5 * ((np.sqrt(2) - 1) * (1 + _NODES) + (np.sqrt(0.5) - 1) * (1 - _NODES))
 _LOG = np.polyfit(_NODES, (np.log1p(_NODES) - _NODES + _NODES**2 / 2) / _NODES**3, 8).tolist()
 
-# 2^x on [0, 1]: least-squares fit at Chebyshev points
-_UNIT = 0.5 + 0.5 * np.cos(np.pi * (np.arange(400) + 0.5) / 400)
-_POWER = np.polyfit(_UNIT, 2.0**_UNIT, 4).tolist()
+# 2^x = 1 + x·p(x) on [−½, ½], exact at 0: least-squares fit at Chebyshev points
+_HALF = 0.5 * np.cos(np.pi * (np.arange(400) + 0.5) / 400)
+_POWER = [*np.polyfit(_HALF, (2.0**_HALF - 1) / _HALF, 3).tolist(), 1.0]
+_SHIFT = np.float32(1.5 * 2**23)

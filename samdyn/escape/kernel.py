@@ -1,9 +1,8 @@
 """The compiled part of the engine: many paths at once, each in its lane.
 
 A launch advances every lane by several steps in one fused loop. Between launches finished lanes
-are counted; once a sixteenth has finished, their states are recorded and the lanes start on
-their next path. A lane owns a range of path indices, so that refilling needs no communication
-between lanes: `index` is the path it is on, `last` the end of its range.
+are counted; once a sixteenth has finished, their states are recorded and the lanes start on the
+next paths of a queue.
 """
 
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from .stepper import AbstractStepper
 
 LONGEST = 16  # steps in a launch, at most
 OPERATIONS = 4096  # in a launch, about: more would only compile for longer
-SLOTS = 64  # records of finished lanes in a call
+SLOTS = 128  # records of finished lanes in a call
 
 # `life` of a lane: ≥ 1 while running, the inverse of how much likelier than the path's own
 # uniform number its survival is. At most 0 when finished: minus the gap before the step that left
@@ -32,11 +31,18 @@ _FIRST, _EXIT_NORMAL, _EXIT_CHOICE = (0xFFFFFFFF - k for k in range(3))
 
 
 class Lanes(NamedTuple):
-    """State arrays of all lanes, and which paths each of them has to run."""
+    """State arrays of all lanes, and which path each of them is on."""
 
     words: tuple[jax.Array, ...]
     index: jax.Array
-    last: jax.Array
+
+
+class Queue(NamedTuple):
+    """Indices of paths to run: those before `taken` have begun, those from `size` on are none."""
+
+    paths: jax.Array
+    taken: jax.Array
+    size: jax.Array
 
 
 class Layout(NamedTuple):
@@ -95,7 +101,7 @@ def _operations(jaxpr) -> int:
 def _shapes(stepper: AbstractStepper):
     dtype = stepper.start.dtype
     y = jax.ShapeDtypeStruct(stepper.start.shape, dtype)
-    kind = jnp.uint32 if stepper.integer_draws else dtype
+    kind = jnp.uint32 if stepper.law == "words" else dtype
     return y, jax.ShapeDtypeStruct((stepper.draws,), kind)
 
 
@@ -201,6 +207,13 @@ def _components(values) -> np.ndarray:
     return out
 
 
+_DEVIATES = {
+    "normal": generator.normal_pair,
+    "binomial": generator.binomial_pair,
+    "words": lambda words, dtype: words,
+}
+
+
 def _draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.Array]]:
     """For each of `unroll` steps its draws; a counter gives two."""
     dtype = stepper.start.dtype
@@ -209,7 +222,7 @@ def _draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.A
     numbers: list[jax.Array] = []
     for pair in range(-(-total // 2)):
         words = generator.random_words(key, first, pair)
-        numbers += words if stepper.integer_draws else generator.normal_pair(words, dtype)
+        numbers += _DEVIATES[stepper.law](words, dtype)
     m = stepper.draws
     return [numbers[step * m : (step + 1) * m] for step in range(unroll)]
 
@@ -276,17 +289,24 @@ class _Work:
         settled = self.step.settle(y, life, self._key(index))
         return Records(self.layout.join(y, steps, settled), index, self.finished(words))
 
-    def refill(self, words, index, last):
-        """(words, index) after finished lanes went on to their next path, or became idle."""
+    def refill(self, words, index, queue: Queue):
+        """(words, index, taken): idle lanes start on the next paths of the queue."""
         y, steps, life = self.layout.split(words)
-        done = self.finished(words)
-        more = done & (index < last)
-        index = jnp.where(more, index + np.uint32(1), index)
+        idle = self.idle(words)
+        place = queue.taken + jnp.cumsum(idle, dtype=jnp.int32) - np.int32(1)
+        more = idle & (place < queue.size)
+        index = jnp.where(more, queue.paths.at[place].get(mode="clip"), index)
         fresh = _first_life(self._key(index), self.step.dtype)
         start = zip(self.stepper.start, y, strict=True)
         y = [jnp.where(more, new, old) for new, old in start]
-        life = jnp.where(more, fresh, jnp.where(done, self.step.number(IDLE), life))
-        return self.layout.join(y, jnp.where(more, 0, steps), life), index
+        words = self.layout.join(y, jnp.where(more, 0, steps), jnp.where(more, fresh, life))
+        return words, index, queue.taken + _count(more)
+
+    def rest(self, words):
+        """Finished lanes become idle."""
+        y, steps, life = self.layout.split(words)
+        life = jnp.where(self.finished(words), self.step.number(IDLE), life)
+        return self.layout.join(y, steps, life)
 
     def _life(self, words):
         return self.layout.split(words)[2]
@@ -299,34 +319,34 @@ def _count(lanes) -> jax.Array:
     return jnp.sum(lanes, dtype=jnp.int32)
 
 
-def _run_lanes(stepper, layout, seed, lanes: Lanes, limit, launches, least, floor):
+def _run_lanes(stepper, layout, seed, lanes: Lanes, queue: Queue, limit, launches, least, floor):
     """Advance `lanes` for `launches` launches; from `least` on only while `floor` are running.
 
-    Returns (lanes, records, how many records there are, launches made, which lanes are idle).
+    Returns (lanes, taken, records, how many records there are, launches made).
     """
     work = _Work(stepper, layout, seed, limit)
 
     def go(carry):
-        words, _, slot, count, _ = carry
-        running = _count(work.running(words))
+        words, _, taken, slot, count, _ = carry
+        running = _count(work.running(words)) + queue.size - taken
         wanted = (count < launches) & ((running >= floor) | (count < least))
         return (slot < SLOTS) & wanted & (running > 0)
 
     def body(carry):
-        words, index, slot, count, records = carry
+        words, index, taken, slot, count, records = carry
+        words, index, taken = work.refill(words, index, queue._replace(taken=taken))
         words, count = work.until_some_finish(words, index, count, launches)
         row = work.record(words, index)
         records = jax.tree.map(lambda all_, one: all_.at[slot].set(one), records, row)
-        words, index = work.refill(words, index, lanes.last)
-        return words, index, slot + 1, count, records
+        return work.rest(words), index, taken, slot + 1, count, records
 
     row = Records(lanes.words, lanes.index, lanes.index < 0)
     empty = jax.tree.map(lambda leaf: jnp.zeros((SLOTS, *leaf.shape), leaf.dtype), row)
     zero = jnp.zeros((), jnp.int32)
-    words, index, slots, count, records = jax.lax.while_loop(
-        go, body, (lanes.words, lanes.index, zero, zero, empty)
+    words, index, taken, slots, count, records = jax.lax.while_loop(
+        go, body, (*lanes, queue.taken, zero, zero, empty)
     )
-    return Lanes(words, index, lanes.last), records, slots, count, work.idle(words)
+    return Lanes(words, index), taken, records, slots, count
 
 
 _WIDE: Any = {
@@ -345,24 +365,13 @@ def run_lanes(platform: str):
     return _ON_CPU if platform == "cpu" else _ELSEWHERE
 
 
-@eqx.filter_jit
-def assign(stepper, layout, seed, lanes: Lanes, index, last, new) -> Lanes:
-    """Give the lanes in `new` the paths `index` … `last`, and put them at the start."""
-    dtype = stepper.start.dtype
-    y, steps, life = layout.split(lanes.words)
-    fresh = _first_life(generator.path_key(seed, index), dtype)
-    y = [jnp.where(new, v, old) for v, old in zip(stepper.start, y, strict=True)]
-    words = layout.join(y, jnp.where(new, 0, steps), jnp.where(new, fresh, life))
-    return Lanes(words, jnp.where(new, index, lanes.index), jnp.where(new, last, lanes.last))
-
-
 def idle_lanes(layout: Layout, count: int) -> Lanes:
     """`count` lanes that have nothing to run."""
     dtype = np.dtype(layout.dtype)
     zero, none = jnp.zeros(count, dtype), jnp.zeros(count, jnp.uint32)
     life = jnp.full(count, IDLE, dtype)
     words = layout.join([zero] * layout.size, jnp.zeros(count, jnp.int32), life)
-    return Lanes(words, none, none)
+    return Lanes(words, none)
 
 
 def _first_life(key: generator.Key, dtype) -> jax.Array:

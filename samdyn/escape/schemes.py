@@ -63,6 +63,14 @@ class EulerMaruyama(_SDEStepper):
         return y + self.slope(y) * self.dt + self.noise(y, z) * jnp.sqrt(self.dt)
 
 
+class BinomialEuler(EulerMaruyama):
+    """Euler–Maruyama with binomial increments: weak order 1 too, and cheaper to draw."""
+
+    @property
+    def law(self):
+        return "binomial"
+
+
 class Heun(_SDEStepper):
     """The drift averaged over a predictor with the same noise: weak order 2 for additive noise."""
 
@@ -89,7 +97,7 @@ class MapStepper(AbstractStepper):
         self.template = step_map.init(start)
         self.start, _ = ravel_pytree(self.template)
         self.dt = jnp.asarray(step_map.learning_rate, self.start.dtype)
-        self.draws = step_map.words(start) if self.integer_draws else step_map.draws(start)
+        self.draws = step_map.words(start) if self.law == "words" else step_map.draws(start)
         self.size = start.size
 
     @property
@@ -97,8 +105,8 @@ class MapStepper(AbstractStepper):
         return False
 
     @property
-    def integer_draws(self):
-        return isinstance(self.step_map, MinibatchStepMap)
+    def law(self):
+        return "words" if isinstance(self.step_map, MinibatchStepMap) else "normal"
 
     def position(self, y):
         return y[: self.size]
@@ -108,7 +116,7 @@ class MapStepper(AbstractStepper):
         return ravel_pytree(self.step_map.step(unravel(y), z))[0].astype(y.dtype)
 
 
-SCHEMES = {"euler": EulerMaruyama, "heun": Heun}
+SCHEMES = {"euler": EulerMaruyama, "heun": Heun, "euler-binomial": BinomialEuler}
 
 
 def sde_stepper(name: str, diffusion: Diffusion, region, start, dt) -> AbstractStepper:

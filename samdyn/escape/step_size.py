@@ -15,7 +15,11 @@ import numpy as np
 from .schemes import SCHEMES
 from .stepper import AbstractStepper
 
-RATE = {"euler": 0.002, "heun": 0.03}  # dt times the drift's rate, root mean square over paths
+RATE = {
+    "euler": 0.002,
+    "euler-binomial": 0.002,
+    "heun": 0.03,
+}  # dt times the drift's rate, root mean square over paths
 STABLE = 0.5  # dt times the fastest rate seen
 REACH = 0.1  # s√dt as a share of the largest distance from the border
 PILOT, LOOKS, STEPS = 64, 8, 64  # paths, looks, and steps between them

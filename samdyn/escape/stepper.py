@@ -20,7 +20,7 @@ Flat = Float[Array, " n"]
 class AbstractStepper(eqx.Module):
     """`step(y, z)` advances a flat state y (n,) by time `dt` with draws z (draws,).
 
-    `draws` are standard normals, or uint32 words where `integer_draws`.
+    `law` is theirs: "normal" or "binomial" (both of mean 0 and variance 1), or "words" (uint32).
     """
 
     region: eqx.AbstractVar[AbstractRegion]
@@ -55,5 +55,5 @@ class AbstractStepper(eqx.Module):
         return True
 
     @property
-    def integer_draws(self) -> bool:
-        return False
+    def law(self) -> str:
+        return "normal"

@@ -62,6 +62,11 @@ def test_unstable_line(s, exact):
     check_mean(found, exact)
 
 
+def test_binomial_increments_at_their_default_step():
+    _, found = escapes(hill, [0.0], LINE, samdyn.Additive(0.1), scheme="euler-binomial")
+    check_mean(found, 3.281821)
+
+
 @pytest.mark.parametrize(("level", "exact"), [(0.0, 30.821302), (1.0, 66.268626)])
 def test_double_well(level, exact):
     _, found = escapes(double_well, [-1.0], samdyn.Below(0, level), NOISE)
