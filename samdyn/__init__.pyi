@@ -1,5 +1,6 @@
 __version__: str
 
+from . import optax as optax
 from .attractors.basins import BasinAttractor as BasinAttractor
 from .attractors.basins import Basins as Basins
 from .attractors.basins import basins as basins
@@ -114,6 +115,20 @@ from .losses.loss import CriticalPoint as CriticalPoint
 from .losses.loss import Loss as Loss
 from .losses.registry import get_loss as get_loss
 from .losses.registry import loss_names as loss_names
+from .networks.cifar import cifar10 as cifar10
+from .networks.cifar import cifar100 as cifar100
+from .networks.data import digits as digits
+from .networks.data import long_tailed_digits as long_tailed_digits
+from .networks.data import teacher_student as teacher_student
+from .networks.dataset import Dataset as Dataset
+from .networks.diagnose import diagnose as diagnose
+from .networks.diagnose import memory_bytes as memory_bytes
+from .networks.diagnosis import Diagnosis as Diagnosis
+from .networks.models import MLP as MLP
+from .networks.models import ResNet18 as ResNet18
+from .networks.models import SmallResNet as SmallResNet
+from .networks.study import study as study
+from .networks.study_result import Study as Study
 from .plot.alternation import basin_alternation as basin_alternation
 from .plot.basins import draw_basins as draw_basins
 from .plot.basins import plot_basins as plot_basins
@@ -126,3 +141,15 @@ from .plot.rho import plot_sweep as plot_sweep
 from .plot.save import save as save
 from .plot.surface import surface as surface
 from .plot.survival import draw_survival as draw_survival
+from .spectra.density import SpectralDensity as SpectralDensity
+from .spectra.density import spectral_density as spectral_density
+from .spectra.ends import SpectrumEnds as SpectrumEnds
+from .spectra.ends import spectrum_ends as spectrum_ends
+from .spectra.hessian import hessian as hessian
+from .spectra.ladder import ladder as ladder
+from .spectra.operator import Operator as Operator
+from .spectra.operator import gradient_operator as gradient_operator
+from .spectra.operator import numpy_operator as numpy_operator
+from .spectra.radius import SpectralRadius as SpectralRadius
+from .spectra.radius import spectral_radius as spectral_radius
+from .spectra.radius import step_operator as step_operator

@@ -11,9 +11,12 @@ import time
 
 import alternation_figure
 import beale_cloud_figure
+import edge_figure
 import escape_rho_figure
+import is_it_a_saddle
 import jax
 import our_figures
+import plateau_figure
 import public_code_figures
 import saddle_demo_figures
 import spread_figures
@@ -39,6 +42,9 @@ FIGURES = {
     "escape_rho": escape_rho_figure.escape_rho,
     "toy_net_stuck": toy_net_figure.toy_net_stuck,
     "beale_cloud": beale_cloud_figure.beale_cloud,
+    "sam_edge": edge_figure.sam_edge,
+    "plateau": plateau_figure.plateau,
+    "is_it_a_saddle": is_it_a_saddle.is_it_a_saddle,
 }
 
 

@@ -4,6 +4,8 @@ import pathlib
 import re
 import shlex
 
+import pytest
+
 from samdyn.cli.main import build_parser
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -12,12 +14,13 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_python_block_of_the_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "attractor 0.036036036036036036" in printed
     assert "complete:" in printed
+    assert "A saddle holds this run" in printed
 
 
 def test_every_shell_line_of_the_readme_parses():
@@ -32,3 +35,11 @@ def test_figures_and_files_that_the_documentation_names_exist():
     for page in (README, (ROOT / "docs" / "architecture.md").read_text()):
         for name in re.findall(r"(?:figures|docs|scripts)/[\w/]+\.\w+", page):
             assert (ROOT / name).is_file(), name
+
+
+def test_the_pytorch_block_runs_where_torch_is_installed(capsys):
+    pytest.importorskip("torch")
+    page = (ROOT / "docs" / "networks.md").read_text()
+    block = next(b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch" in b)
+    exec(compile(block, "networks.md", "exec"), {})
+    assert "lowest" in capsys.readouterr().out

@@ -7,10 +7,21 @@ import re
 import sys
 
 from ..errors import ComputationFailed, InvalidInput
-from . import basins, escape, losses, portrait, spread, stability, sweep, trajectory
+from . import (
+    basins,
+    diagnose,
+    escape,
+    losses,
+    portrait,
+    spread,
+    stability,
+    study,
+    sweep,
+    trajectory,
+)
 from .options import OneLineParser
 
-COMMANDS = (losses, stability, sweep, trajectory, basins, portrait, escape, spread)
+COMMANDS = (losses, stability, sweep, trajectory, basins, portrait, escape, spread, diagnose, study)
 
 
 def build_parser() -> OneLineParser:

@@ -34,6 +34,11 @@ def add_loss(parser: argparse.ArgumentParser, dtype: str = "float64") -> None:
     parser.add_argument(
         "loss", metavar="LOSS", help="a name from `samdyn losses`, FILE.py:NAME or MODULE:NAME"
     )
+    add_precision(parser, dtype)
+
+
+def add_precision(parser: argparse.ArgumentParser, dtype: str = "float64") -> None:
+    """--dtype, --device and --seed."""
     parser.add_argument(
         "--dtype", choices=("float64", "float32"), default=dtype, help=f"default {dtype}"
     )

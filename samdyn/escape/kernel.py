@@ -40,9 +40,9 @@ class Lanes(NamedTuple):
 class Queue(NamedTuple):
     """Indices of paths to run: those before `taken` have begun, those from `size` on are none."""
 
-    paths: jax.Array
-    taken: jax.Array
-    size: jax.Array
+    paths: Any
+    taken: Any
+    size: Any
 
 
 class Layout(NamedTuple):
@@ -344,7 +344,7 @@ def _run_lanes(stepper, layout, seed, lanes: Lanes, queue: Queue, limit, launche
     empty = jax.tree.map(lambda leaf: jnp.zeros((SLOTS, *leaf.shape), leaf.dtype), row)
     zero = jnp.zeros((), jnp.int32)
     words, index, taken, slots, count, records = jax.lax.while_loop(
-        go, body, (*lanes, queue.taken, zero, zero, empty)
+        go, body, (lanes.words, lanes.index, queue.taken, zero, zero, empty)
     )
     return Lanes(words, index), taken, records, slots, count
 

@@ -166,7 +166,7 @@ def get_loss(spec: str) -> Loss | Callable:
     error raised by the file itself.
     """
     if ":" in spec:
-        return _load_function(spec)
+        return load_function(spec)
     if spec in _SURFACES:
         return _SURFACES[spec]()
     if spec == "quadratic":
@@ -186,7 +186,8 @@ def get_loss(spec: str) -> Loss | Callable:
     )
 
 
-def _load_function(spec: str) -> Callable:
+def load_function(spec: str) -> Callable:
+    """The function that FILE.py:NAME or MODULE:NAME names."""
     where, name = spec.rsplit(":", 1)
     if not where.endswith(".py") and not re.fullmatch(r"\w+(\.\w+)*", where):
         raise InvalidInput(f"{spec!r} is neither FILE.py:NAME nor MODULE:NAME.")

@@ -1,0 +1,140 @@
+"""`samdyn study`: a grid of training runs, method × rho × momentum × batch size × seeds."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import options, parse
+from .output import duration, emit
+from .setup import figure_target, start_jax
+
+
+def add_to(commands) -> None:
+    """Add this command's parser."""
+    parser = options.command(
+        commands,
+        run,
+        "study",
+        "a grid of training runs, method × rho × momentum × batch size × seeds",
+        "Train a network at every point of a grid, and compare what momentum does for SAM with "
+        "what it does for SGD. Lists are written a,b,c.",
+        "digits --method gd,sam --rho 0.05,0.1 --momentum 0,0.9 --batch-size 16,256 --lr 0.05 "
+        "--epochs 10 --seeds 3 -o study.svg",
+    )
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="digits, digits-long-tailed, teacher-student, cifar10:FOLDER or cifar100:FOLDER",
+    )
+    parser.add_argument("--method", type=_names, default=("gd", "sam"), metavar="M,…")
+    _add_list(parser, "--rho", parse.radius, (0.02, 0.05, 0.1, 0.2), "R,…")
+    _add_list(parser, "--momentum", parse.fraction, (0.0, 0.5, 0.9, 0.95), "γ,…")
+    _add_list(parser, "--batch-size", parse.count, (16, 64, 256, 1024), "B,…")
+    parser.add_argument("--lr", type=parse.positive, default=0.02, metavar="η", help="default 0.02")
+    parser.add_argument(
+        "--lr-rule",
+        choices=("fixed", "effective"),
+        default="fixed",
+        help="fixed: every momentum runs with --lr; effective: with --lr·(1−γ); default fixed",
+    )
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--epochs", type=parse.count, metavar="N", help="default 50")
+    budget.add_argument("--steps", type=parse.count, metavar="N")
+    parser.add_argument("--seeds", type=parse.count, default=3, metavar="K", help="default 3")
+    parser.add_argument(
+        "--model",
+        default="mlp",
+        metavar="NAME",
+        help="mlp, small-resnet or resnet18; default mlp",
+    )
+    parser.add_argument("--norm", choices=("none", "group"), default="none", help="default none")
+    parser.add_argument("--lanes", type=parse.count, metavar="L", help="runs side by side at most")
+    parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="default: what JAX finds")
+    parser.add_argument("--out", metavar="DIR", help="store finished cells as they come")
+    parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    options.add_figure(parser)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _add_list(parser, name: str, each: Callable, default: tuple, metavar: str) -> None:
+    def values(text: str) -> tuple:
+        return tuple(each(part) for part in text.split(","))
+
+    told = ",".join(f"{value:g}" for value in default)
+    parser.add_argument(name, type=values, default=default, metavar=metavar, help=f"default {told}")
+
+
+def run(args) -> int:
+    """Run the command; the exit status."""
+    if args.resume and not args.out:
+        from ..errors import InvalidInput
+
+        raise InvalidInput("--resume goes on with a results folder: give --out DIR.")
+    figure_target(args)
+    args.dtype = "float32"
+    start_jax(args)
+    result = _study(args)
+    if args.output and result.rows:
+        from ..plot.save import save
+
+        save(result.plot(), args.output)
+    emit(args, result.to_dict(), str(result))
+    return 1 if result.interrupted else 0
+
+
+def _study(args: argparse.Namespace) -> Any:
+    from ..networks.data import dataset
+    from ..networks.study import study
+
+    if args.epochs is None and args.steps is None:
+        args.epochs = 50
+    report = _Progress()
+    try:
+        return study(
+            dataset(args.data),
+            args.method,
+            args.rho,
+            args.momentum,
+            args.batch_size,
+            args.lr,
+            args.lr_rule,
+            epochs=args.epochs,
+            steps=args.steps,
+            seeds=args.seeds,
+            model=args.model,
+            norm=None if args.norm == "none" else args.norm,
+            lanes=args.lanes,
+            out=args.out,
+            resume=args.resume,
+            progress=report,
+        )
+    finally:
+        report.close()
+
+
+class _Progress:
+    """One line on stderr: cells done, share of the work, time left."""
+
+    def __init__(self):
+        self.shown, self.last = sys.stderr.isatty(), 0.0
+
+    def __call__(self, standing) -> None:
+        now = time.monotonic()
+        if not self.shown or now - self.last < 0.2:
+            return
+        self.last = now
+        text = f"{standing.done} of {standing.total} cells, {standing.fraction:.1%}"
+        if standing.seconds_left is not None:
+            text += f", about {duration(standing.seconds_left)} left"
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self.shown and self.last:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

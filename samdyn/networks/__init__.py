@@ -1,0 +1,1 @@
+"""The same questions, asked of a network while it trains and after."""

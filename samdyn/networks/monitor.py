@@ -1,0 +1,183 @@
+"""Curvature while training: every so many steps, both ends of the Hessian's spectrum and more.
+
+The monitor wraps an optimizer and leaves it alone. It looks only at w: the gradient, like the
+Hessian, it takes of its own loss. The training gradient stays where the compiler put it, and so
+training keeps every bit.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PyTree
+
+from ..dynamics import tree
+from ..dynamics.perturbation import GD, AbstractPerturbation
+from ..errors import InvalidInput
+from ..spectra.lanczos import ritz_ends
+from .sam_transform import SAMState, branch, require_floats
+
+
+class Record(NamedTuple):
+    """What is measured at one step.
+
+    With g and H the gradient and the Hessian of the monitor's loss at w: `gradient_norm` is ‖g‖.
+    `lambda_min` and `lambda_max` are the outer Ritz values of H: an eigenvalue lies within each
+    one's residual. λ_min itself is never above its Ritz value, nor λ_max below. `rho_now` is
+    ‖g‖/|λ_min|, and infinite where `lambda_min` is not negative. `cosine` is that of g(w) with
+    g(w^p), and 0 where one of them vanishes.
+    """
+
+    gradient_norm: Any
+    lambda_min: Any
+    lambda_min_residual: Any
+    lambda_max: Any
+    lambda_max_residual: Any
+    rho_now: Any
+    cosine: Any
+
+
+class MonitorState(NamedTuple):
+    """The optimizer's state, the number of steps begun, and the last records as a ring.
+
+    `at` (capacity,) holds the steps of the records, −1 where there is none yet, and `values`
+    (capacity, 7) the fields of `Record`. Few arrays, because each costs every step some
+    microseconds of dispatch.
+    """
+
+    inner: PyTree
+    step: jax.Array
+    at: jax.Array
+    values: jax.Array
+
+
+def monitor(
+    optimizer: optax.GradientTransformation,
+    loss: Callable,
+    batch: Any = None,
+    *,
+    every: int = 100,
+    products: int = 8,
+    perturbation: AbstractPerturbation | None = None,
+    capacity: int = 256,
+    seed: int = 0,
+) -> optax.GradientTransformationExtraArgs:
+    """The same optimizer, with a record of the curvature at every `every`-th step.
+
+        optimizer = samdyn.optax.monitor(optax.adam(1e-3), loss, (x[:64], y[:64]))
+        ...                                     # train as before
+        samdyn.optax.readings(state)["lambda_min"]
+
+    `loss` is `loss(w, batch)`, or `loss(w)` without a `batch`. A batch is any pytree, the same at
+    every record, or a function of the step count that makes one, from which batches are drawn.
+    The parameters are any pytree of floating-point arrays. λ_min and λ_max come from `products`
+    Hessian-vector products (Lanczos from a random vector of `seed`). `perturbation` says where w^p
+    is, for the cosine of g(w) and g(w^p); without one w^p = w, and the cosine is 1. The newest
+    `capacity` records are kept in the state; `readings` returns them, and `Record` explains them.
+
+    It wraps instead of standing in an `optax.chain`, because only a wrapper sees the optimizer's
+    state, which tells whether the parameters are w or w^p: between the calls of a transparent
+    `sam`, samdyn's or optax's, nothing is recorded or counted. Updates and extra arguments pass
+    through untouched. A step that records costs 2·`products` + 3 gradients of the monitor's loss
+    and as many passes over the parameters, others nothing: give it a batch smaller than that of
+    training (an eighth cost a small MLP 2 to 6 %). Under `vmap` every step pays.
+
+    Raises `InvalidInput` for `every`, `products` or `capacity` below 1, for parameters without
+    floats or absent, and for a loss that is not one real number.
+
+    Source: Lanczos 1950, with all vectors kept orthogonal.
+    """
+    for name, value in {"every": every, "products": products, "capacity": capacity}.items():
+        if value < 1:
+            raise InvalidInput(f"the monitor's {name} must be 1 or more, not {value}.")
+    optimizer = optax.with_extra_args_support(optimizer)
+    perturbation = perturbation or GD()
+
+    def loss_at(step):
+        if batch is None:
+            return loss
+        now = batch(step) if callable(batch) else batch
+        return lambda w: loss(w, now)
+
+    def init(params):
+        require_floats(params, "the monitor")
+        _check_loss(loss_at, params)
+        dtype = tree.flatten(loss, params)[1].dtype
+        values = jnp.zeros((capacity, len(Record._fields)), dtype)
+        at = jnp.full(capacity, -1, jnp.int32)
+        return MonitorState(optimizer.init(params), jnp.zeros((), jnp.int32), at, values)
+
+    def update(updates, state, params=None, **extra):
+        if params is None:
+            raise InvalidInput("the monitor needs the parameters: update(grads, state, params).")
+        counted = _between_steps(state.inner)
+        due = counted & (state.step % every == 0)
+
+        def write():
+            key = jax.random.fold_in(jax.random.key(seed), state.step)
+            row = _measure(loss_at(state.step), params, perturbation, products, key)
+            index = (state.step // every) % capacity
+            return state.at.at[index].set(state.step), state.values.at[index].set(jnp.stack(row))
+
+        at, values = branch(due, write, lambda: (state.at, state.values))
+        updates, inner = optimizer.update(updates, state.inner, params, **extra)
+        step = jnp.where(counted, optax.safe_increment(state.step), state.step)
+        return updates, MonitorState(inner, step, at, values)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def readings(state: PyTree) -> dict[str, np.ndarray]:
+    """The records in an optimizer state, oldest first, each an array (records,).
+
+    The keys are "step" and the fields of `Record`. `state` may hold the monitor anywhere inside,
+    as after `optax.chain`. Raises `InvalidInput` unless it holds exactly one, of one run.
+    """
+    is_monitor = lambda node: isinstance(node, MonitorState)  # noqa: E731
+    found = [node for node in jax.tree.leaves(state, is_leaf=is_monitor) if is_monitor(node)]
+    if len(found) != 1:
+        raise InvalidInput(f"readings need a state that holds one monitor, not {len(found)}.")
+    if found[0].at.ndim != 1:
+        raise InvalidInput("readings are of one run: take one from the batch of states.")
+    at, values = np.asarray(found[0].at), np.asarray(found[0].values)
+    order = np.argsort(at)[np.sum(at < 0) :]
+    columns = dict(zip(Record._fields, values[order].T, strict=True))
+    return {"step": at[order]} | columns
+
+
+def _measure(loss, w, perturbation, products, key) -> Record:
+    """One record, at the parameters w."""
+    flat_loss, flat, unravel = tree.flatten(loss, w)
+    gradient = jax.grad(flat_loss)
+    g, hessian = jax.linearize(gradient, flat)  # one linearisation for all the products
+    ends = ritz_ends(hessian, jax.random.normal(key, flat.shape, flat.dtype), products)
+    wp = perturbation.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
+    there = g if wp is w else gradient(tree.flatten(loss, wp)[1])
+    norm, negative = jnp.linalg.norm(g), ends.low < 0
+    rho = jnp.where(negative, norm / jnp.where(negative, -ends.low, 1), jnp.inf)
+    cosine = jnp.sum(tree.unit(g) * tree.unit(there))
+    return Record(norm, *ends, rho, cosine)
+
+
+def _between_steps(state: PyTree) -> jax.Array:
+    """Are the parameters w itself? False between the calls of a transparent SAM in the state.
+
+    The SAM of optax is known by its counter, not by a type that is no public name.
+    """
+    is_sam = lambda node: isinstance(node, SAMState) or hasattr(node, "steps_since_sync")  # noqa: E731
+    answer = jnp.asarray(True)
+    for node in jax.tree.leaves(state, is_leaf=is_sam):
+        if is_sam(node):
+            answer &= ~node.perturbed if isinstance(node, SAMState) else node.steps_since_sync == 0
+    return answer
+
+
+def _check_loss(loss_at: Callable, params: PyTree) -> None:
+    value = jax.eval_shape(lambda w, step: loss_at(step)(w), params, jnp.zeros((), jnp.int32))
+    number = isinstance(value, jax.ShapeDtypeStruct)
+    if not number or value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
+        what = f"{value.dtype} of shape {value.shape}" if number else type(value).__name__
+        raise InvalidInput(f"the monitor's loss must return one real number, but returns {what}.")

@@ -1,0 +1,50 @@
+"""What an operator promises, measured: is it linear, is it symmetric, does it repeat itself?"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import InvalidInput
+
+TOLERANCE = {2: 0.2, 4: 0.02, 8: 1e-4}  # of a relative defect, by bytes of a number
+
+
+class Defect(NamedTuple):
+    """Relative to the size of a product: ‖A(u+v) − Au − Av‖, and |uᵀAv − vᵀAu| (0 if not asked)."""
+
+    linear: float
+    symmetric: float
+
+
+def measure_defect(operator: Any) -> Defect:
+    """The defects at two random vectors, from four products.
+
+    `InvalidInput` if two products of one vector differ by more than rounding, if the map is not
+    linear, or not symmetric where it should be: then it is no Hessian of one loss.
+    """
+    generator = np.random.default_rng(0)
+    u, v = (_unit(generator, operator) for _ in range(2))
+    au, again, av = operator(u), operator(u), operator(v)
+    both = operator(u + v)
+    size = float(jnp.linalg.norm(au)) + float(jnp.linalg.norm(av))
+    if size == 0:
+        return Defect(0.0, 0.0)
+    repeated = float(jnp.linalg.norm(au - again)) / size
+    linear = float(jnp.linalg.norm(both - au - av)) / size
+    symmetric = abs(float(u @ av) - float(v @ au)) / size if operator.symmetric else 0.0
+    most = TOLERANCE[operator.dtype.itemsize]
+    _refuse(repeated, most, "two products of one vector differ: the loss has hidden state")
+    _refuse(linear, most, "products are not linear: the loss has no Hessian here")
+    _refuse(symmetric, most, "products are not symmetric: they are no Hessian of one loss")
+    return Defect(max(linear, repeated), symmetric)
+
+
+def _refuse(defect: float, most: float, why: str) -> None:
+    if defect > most:
+        raise InvalidInput(f"{why} (relative defect {defect:.1g}).")
+
+
+def _unit(generator: np.random.Generator, operator: Any):
+    v = generator.standard_normal(operator.dim)
+    return jnp.asarray(v / np.linalg.norm(v), operator.dtype)

@@ -1,0 +1,113 @@
+"""The Hessian of a loss over batches of data as an operator on flat parameters.
+
+A product is the forward derivative of the gradient. Where memory allows, the gradient is
+linearised once and every product reuses it, which saves about a quarter of the time.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from .batches import BatchedLoss, stack
+from .contract import check_contract
+from .flatten import FlatLoss, flatten
+from .operator import Operator
+
+REUSE_BYTES = 2**28  # of a linearised gradient: more is computed anew in each product
+KEPT = 16  # compiled functions
+
+
+class HessianOperator(Operator):
+    """v ↦ H v at `params`, mean over `batches`; v and H v are flat (dim,).
+
+    `loss`, `gradient` and `batch_gradient_norm` (root mean square over the batches) come with it.
+    """
+
+    def __init__(self, loss: Callable, params: PyTree, batches: Sequence[PyTree], check: bool):
+        self.w, self.unflatten = flatten(params)
+        self.mean = BatchedLoss(FlatLoss(loss, self.unflatten), stack(batches))
+        if check:
+            check_contract(loss, params, self.mean.first)
+        product, memory = _product(self.mean, self.w)
+        super().__init__(product, self.w.size, self.w.dtype, memory_bytes=memory, check=check)
+        values, squares, self.gradient = _first_order(self.mean, self.w)
+        self.loss = float(np.mean(np.asarray(values, float)))
+        self.batch_gradient_norm = float(np.sqrt(np.mean(np.asarray(squares, float))))
+
+
+@eqx.filter_jit
+def _first_order(mean: BatchedLoss, w: jax.Array):
+    """(losses of the batches, squared gradient norms of the batches, mean gradient)."""
+
+    def one(batch):
+        value, gradient = jax.value_and_grad(mean.loss)(w, batch)
+        return value, jnp.sum(gradient**2)
+
+    return *jax.lax.map(one, mean.stacked), jax.grad(mean)(w)
+
+
+def hessian(
+    loss: Callable[[PyTree, PyTree], Any],
+    params: PyTree,
+    batches: Sequence[PyTree],
+    check: bool = True,
+) -> HessianOperator:
+    """The Hessian of the mean of loss(params, batch) over `batches`, in the dtype of `params`.
+
+    With `check` it is `InvalidInput` unless the loss is a scalar of these parameters and nothing
+    else: the same value twice, linear and symmetric products, no batch norm in training mode, no
+    dropout. `batches` are pytrees of equal shapes.
+    """
+    return HessianOperator(loss, params, batches, check)
+
+
+def _product(mean: BatchedLoss, w: jax.Array) -> tuple[Callable, int]:
+    """(v ↦ H v, bytes that one needs)."""
+    kept = jax.tree.leaves(jax.eval_shape(_linearised, mean, w))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
+    if size <= REUSE_BYTES:
+        linear = compiled(_linearised, mean, w)(mean, w)
+        apply = compiled(_applied, linear, w)
+        return lambda v: apply(linear, v), size + _temporary(apply)
+    forward = compiled(_tangent, mean, w, w)
+    return lambda v: forward(mean, w, v), _temporary(forward)
+
+
+def _linearised(mean: BatchedLoss, w: jax.Array):
+    return jax.linearize(jax.grad(mean), w)[1]
+
+
+def _applied(linear: Callable, v: jax.Array) -> jax.Array:
+    return linear(v)
+
+
+def _tangent(mean: BatchedLoss, w: jax.Array, v: jax.Array) -> jax.Array:
+    return jax.jvp(jax.grad(mean), (w,), (v,))[1]
+
+
+_compiled: dict[Any, Any] = {}
+
+
+def compiled(function: Callable, *arguments: Any) -> Any:
+    """`function`, compiled for arguments of these shapes; the last KEPT of them are remembered.
+
+    Ahead of time, and not by `jax.jit` as it is called, because only so its memory is known.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    key = (function, structure, tuple((x.shape, str(x.dtype)) for x in map(jnp.asarray, leaves)))
+    if key not in _compiled:
+        while len(_compiled) >= KEPT:
+            _compiled.pop(next(iter(_compiled)))
+        _compiled[key] = jax.jit(function).lower(*arguments).compile()
+    return _compiled[key]
+
+
+def _temporary(compiled: Any) -> int:
+    """Bytes that a compiled function needs beyond its input and output, where it says."""
+    analysis = compiled.memory_analysis()
+    return int(getattr(analysis, "temp_size_in_bytes", 0) or 0)

@@ -1,0 +1,61 @@
+"""Both ends of a symmetric spectrum in a few products, inside a compiled loop.
+
+For what must run inside a training step: no restart, no stopping, a fixed number of products.
+`spectrum_ends` is the thorough one.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .krylov import orthogonalise
+
+
+class RitzEnds(NamedTuple):
+    """The lowest and the highest Ritz value, each with its residual ‖A x − θ x‖: scalars."""
+
+    low: jax.Array
+    low_residual: jax.Array
+    high: jax.Array
+    high_residual: jax.Array
+
+
+def tridiagonal(
+    product: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int
+) -> tuple[jax.Array, jax.Array]:
+    """(diagonal (steps,), off-diagonal (steps,)) of `steps` Lanczos steps from `start` (dim,).
+
+    The last entry of the off-diagonal is what couples to the rest of the space. If the space
+    closes before, the diagonal goes on with its first entry, uncoupled: no new value outside.
+    """
+    steps = min(steps, start.size)
+    first = start / jnp.linalg.norm(start)
+    rows = jnp.zeros((steps + 1, start.size), start.dtype).at[0].set(first)
+    epsilon = np.asarray(8 * jnp.finfo(start.dtype).eps, start.dtype)
+
+    def step(carry, j):
+        rows, alive = carry
+        after = product(rows[j])
+        left, components = orthogonalise(rows, after)
+        norm = jnp.linalg.norm(left)
+        goes_on = alive & (norm > epsilon * jnp.linalg.norm(after))
+        unit = jnp.where(goes_on, left / jnp.where(goes_on, norm, 1), 0)
+        off = jnp.where(goes_on, norm, 0)
+        return (rows.at[j + 1].set(unit), goes_on), (components[j], off, alive)
+
+    (_, _), (diagonal, off, known) = jax.lax.scan(
+        step, (rows, jnp.asarray(True)), jnp.arange(steps)
+    )
+    return jnp.where(known, diagonal, diagonal[0]), off
+
+
+def ritz_ends(product: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int) -> RitzEnds:
+    """Both ends of a symmetric map on vectors (dim,), by `steps` products from `start` (dim,)."""
+    diagonal, off = tridiagonal(product, start, steps)
+    matrix = jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1)
+    values, vectors = jnp.linalg.eigh(matrix)
+    residuals = jnp.abs(off[-1] * vectors[-1])
+    return RitzEnds(values[0], residuals[0], values[-1], residuals[-1])

@@ -1,0 +1,76 @@
+"""The experiments in scripts/, on tiny versions: what each claims to show is there."""
+
+import importlib.util
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+
+
+def load(name, **settings):
+    """The script as a module of its own, with other constants."""
+    spec = importlib.util.spec_from_file_location(f"tiny_{name}", SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    for setting, value in settings.items():
+        assert hasattr(module, setting)
+        setattr(module, setting, value)
+    return module
+
+
+@pytest.fixture(scope="module")
+def plateau():
+    settings = {"EXAMPLES": 2048, "SEEDS": 2, "EVERY": 100, "LIMIT": 20_000}
+    return load("plateau_figure", **settings, RHO=np.array([0.05, 0.3]), BATCHES=(256,))
+
+
+def test_the_plateau_is_a_saddle_whose_minibatch_gradients_do_not_vanish(plateau):
+    made = plateau.setup()
+    found = plateau.predictions(made, 256)[0]
+    assert found.verdict == "saddle"
+    assert found.gradient_norm < 1e-4 < found.batch_gradient_norm
+    assert made.left < made.plateau
+
+
+def test_a_larger_radius_stays_on_the_plateau_for_longer(plateau):
+    made = plateau.setup()
+    left = plateau.steps_to_leave(made, np.array([0.0, 0.3]), 256)
+    assert np.all(np.isfinite(left[0]))
+    assert np.median(left[1]) > 1.5 * np.median(left[0])
+
+
+def test_the_exponents_of_an_exact_law_are_found(plateau):
+    module = load("plateau_figure", SEEDS=4)
+    batch = np.asarray(module.BATCHES, float)
+    law = np.sqrt(batch)[:, None] * module.RHO
+    left = np.repeat(law[:, :, None], 4, axis=2)
+    found = module.fit(left, np.ones(law.shape, bool))
+    assert found["rho"]["exponent"] == pytest.approx(1)
+    assert found["batch"]["exponent"] == pytest.approx(0.5)
+
+
+def test_training_by_sam_hovers_at_its_edge(tmp_path):
+    module = load("edge_figure", EXAMPLES=200, WIDTH=8, STEPS=1500, RHO=(0.0, 0.05), TAIL=10)
+    with jax.enable_x64(False):
+        numbers = module.sam_edge(tmp_path)
+    assert numbers["rho 0.05"]["top_over_edge"][1] == pytest.approx(1, abs=0.1)
+    assert numbers["rho 0.05"]["top_curvature"] < 0.7 * numbers["rho 0"]["top_curvature"]
+    assert (tmp_path / "sam_edge.svg").stat().st_size > 1000
+
+
+def test_a_stuck_run_is_called_a_saddle_and_its_advice_releases_it(tmp_path):
+    module = load("is_it_a_saddle", STUCK=800, AFTER=800)
+    with jax.enable_x64(False):
+        numbers = module.is_it_a_saddle(tmp_path)
+    flat = numbers["entropy of the classes"]
+    assert numbers["diagnosis"]["verdict"] == "saddle"
+    assert numbers["diagnosis"]["sentence"].startswith("A saddle holds this run")
+    assert numbers["final loss"]["kept"] == pytest.approx(flat, abs=0.05)
+    assert numbers["final loss"]["released"] < 0.5 * flat
+    assert jnp.isfinite(numbers["rho"]["advised"])

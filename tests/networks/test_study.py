@@ -1,0 +1,294 @@
+"""A study has the promised rows, survives being killed, and refuses what cannot work."""
+
+import csv
+import itertools
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import samdyn
+from samdyn.networks.interaction import Row, interaction
+
+DATA = samdyn.teacher_student(examples=60, test_examples=40, dim=5, classes=3)
+GRID = {
+    "methods": ("gd", "sam"),
+    "rho": (0.05, 0.2),
+    "momentum": (0.0, 0.9),
+    "batch_size": (20,),
+    "learning_rate": 0.1,
+    "epochs": 2,
+    "seeds": 2,
+    "model": "mlp",
+}
+
+
+def small(**options):
+    return samdyn.study(DATA, **{**GRID, **options})
+
+
+@pytest.fixture(scope="module")
+def result():
+    return small()
+
+
+def test_a_radius_is_a_row_of_sam_and_gd_has_one(result):
+    keys = [(row.method, row.rho, row.momentum, row.seed) for row in result.rows]
+    expected = [("gd", 0.0, g, seed) for g in (0.0, 0.9) for seed in (0, 1)]
+    expected += [("sam", r, g, s) for g in (0.0, 0.9) for r in (0.05, 0.2) for s in (0, 1)]
+    assert keys == expected
+    assert {row.status for row in result.rows} == {"ran"}
+    assert all(0 <= row.test_accuracy <= 1 for row in result.rows)
+    assert all(len(curve) == 2 for curve in result.curves)
+
+
+def test_the_effective_rule_keeps_the_total_step(result):
+    assert {row.lr for row in result.rows} == {0.1}
+    rows = small(lr_rule="effective", epochs=1).rows
+    assert {(row.momentum, round(row.lr / (1 - row.momentum), 12)) for row in rows} == {
+        (0.0, 0.1),
+        (0.9, 0.1),
+    }
+
+
+def test_a_budget_of_steps_is_the_same_for_every_batch_size():
+    one = small(epochs=None, steps=6, methods="gd", momentum=0, seeds=1)
+    same = small(epochs=2, methods="gd", momentum=0, seeds=1)
+    assert [row._replace() for row in one.rows] == same.rows
+
+
+def test_every_row_is_told_as_the_contract_says(result):
+    answer = result.to_dict()
+    fields = "method rho momentum batch_size lr seed train_loss train_accuracy test_accuracy"
+    assert set(answer["rows"][0]) == {*fields.split(), "plateau_steps", "status"}
+    assert {"estimate", "ci95"} <= set(answer["interaction"])
+    json.dumps(answer, allow_nan=False)
+
+
+def test_lanes_one_by_one_are_the_lanes_side_by_side_to_rounding(result):
+    """After six steps; later, training amplifies rounding."""
+    alone = small(lanes=1)
+    losses = [[row.train_loss for row in study.rows] for study in (result, alone)]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+def test_groups_that_do_not_divide_are_filled_up_and_cut():
+    rows = small(lanes=2, rho=(0.05, 0.1, 0.2), seeds=1, methods="sam", epochs=1).rows
+    assert [row.rho for row in rows] == [0.05, 0.1, 0.2] * 2
+
+
+def made_up(accuracy, seeds=range(4)):
+    return [
+        Row(method, rho, g, 8, 0.1, seed, 0.0, 1.0, accuracy(method, g, seed), 1, "ran")
+        for method, rho in (("gd", 0.0), ("sam", 0.1), ("sam", 0.2))
+        for g in (0.0, 0.5, 0.9)
+        for seed in seeds
+    ]
+
+
+def test_the_interaction_is_the_difference_of_differences():
+    gains = {("gd", 0.0): 0.5, ("gd", 0.9): 0.6, ("sam", 0.0): 0.4, ("sam", 0.9): 0.7}
+    found = interaction(made_up(lambda method, g, seed: gains.get((method, g), 0.0) + 0.01 * seed))
+    assert found.estimate == pytest.approx(0.2)
+    assert found.ci95 == pytest.approx((0.2, 0.2))  # the seed's own level drops out
+    assert found.used == found.possible == 2
+
+
+def test_the_interval_of_the_interaction_covers_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(100):
+        noise = generator.normal(size=(40, 2, 2))
+        rows = made_up(
+            lambda m, g, seed, z=noise: z[seed, int(m == "sam"), int(g == 0.9)], range(40)
+        )
+        low, high = interaction(rows).ci95
+        covered += low <= 0 <= high
+    assert abs(covered - 93) < 3.5 * math.sqrt(100 * 0.93 * 0.07)
+
+
+def test_what_diverged_stays_out_of_the_interaction():
+    def accuracy(method, g, seed):
+        return None if (method, g, seed) == ("gd", 0.9, 1) else 0.5
+
+    found = interaction(made_up(accuracy))
+    assert found.estimate is None
+    assert "diverged" in found.why
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"methods": "sam"}, "run both"),
+        ({"methods": ("gd", "sam"), "momentum": 0.5}, "two momenta"),
+    ],
+)
+def test_no_interaction_says_why(options, expected):
+    found = small(epochs=1, **options).interaction
+    assert found.estimate is None
+    assert expected in found.why
+
+
+def test_one_seed_has_no_interval():
+    found = interaction(made_up(lambda *_: 0.5, [0]))
+    assert found.estimate == 0
+    assert found.ci95 is None
+    assert found.why
+
+
+def test_a_diverged_run_has_nulls_and_is_told(tmp_path):
+    result = small(learning_rate=1e20, seeds=1, epochs=4)
+    assert {row.status for row in result.rows} == {"diverged"}
+    assert {row.test_accuracy for row in result.rows} == {None}
+    assert "diverged" in str(result)
+    json.dumps(result.to_dict(), allow_nan=False)
+    samdyn.save(result.plot(), tmp_path / "study.svg")
+
+
+def test_the_text_fits_a_screen_and_names_the_contrast(result):
+    lines = str(result).splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 140
+    assert "momentum 0 → 0.9" in lines[-1]
+
+
+def test_rows_can_be_kept_as_csv_json_and_labelled_arrays(result, tmp_path):
+    result.write_csv(tmp_path / "rows.csv")
+    with open(tmp_path / "rows.csv") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["test_accuracy"]) for row in rows] == [r.test_accuracy for r in result.rows]
+    result.write_json(tmp_path / "study.json")
+    kept = json.loads((tmp_path / "study.json").read_text())
+    assert kept["rows"] == result.to_dict()["rows"]
+    assert kept["config"]["model"] == "mlp"
+    array = result.to_xarray()
+    assert array.test_accuracy.dims == ("series", "batch_size", "momentum", "seed")
+    one = array.test_accuracy.sel(momentum=0.9, batch_size=20, seed=1)
+    picked = [r.test_accuracy for r in result.rows if (r.momentum, r.seed) == (0.9, 1)]
+    np.testing.assert_array_equal(one.values, picked)
+
+
+def test_progress_ends_with_everything_done():
+    seen = []
+    small(epochs=1, progress=seen.append)
+    assert seen[-1].done == seen[-1].total == 4
+    assert seen[-1].fraction == pytest.approx(1)
+    assert all(a.fraction <= b.fraction + 1e-9 for a, b in itertools.pairwise(seen))
+
+
+def interrupt_after(cells):
+    def progress(standing):
+        if standing.done == cells:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupt_returns_what_is_known_and_resuming_completes_it(result, tmp_path):
+    part = small(out=tmp_path / "out", progress=interrupt_after(2))
+    assert part.interrupted
+    assert part.rows == result.rows[: len(part.rows)]
+    assert 0 < len(part.rows) < part.asked
+    assert "interrupted" in str(part)
+    whole = small(out=tmp_path / "out", resume=True)
+    assert not whole.interrupted
+    assert whole.rows == result.rows
+    assert whole.curves == result.curves
+
+
+def test_results_are_read_and_not_computed_again(result, tmp_path):
+    small(out=tmp_path / "out")
+    began = time.perf_counter()
+    again = small(out=tmp_path / "out", resume=True)
+    assert time.perf_counter() - began < 2
+    assert again.rows == result.rows
+
+
+def test_a_damaged_cell_is_computed_again(result, tmp_path):
+    small(out=tmp_path)
+    file = tmp_path / "cell_00001.json"
+    file.write_text(file.read_text()[:100])
+    assert small(out=tmp_path, resume=True).rows == result.rows
+
+
+def test_a_folder_of_other_options_is_refused(tmp_path):
+    small(out=tmp_path, epochs=1)
+    with pytest.raises(samdyn.InvalidInput, match="made with epochs 1, not 2"):
+        small(out=tmp_path, resume=True)
+    with pytest.raises(samdyn.InvalidInput, match="--resume"):
+        small(out=tmp_path, epochs=1)
+    other = DATA._replace(test_x=DATA.test_x + 1)
+    with pytest.raises(samdyn.InvalidInput, match="data_sha256"):
+        samdyn.study(other, **{**GRID, "epochs": 1}, out=tmp_path, resume=True)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(samdyn.InvalidInput, match="other files"):
+        small(out=tmp_path)
+    assert os.listdir(tmp_path) == ["letter.txt"]
+
+
+COMMAND = [
+    *(sys.executable, "-m", "samdyn.cli.main", "study", "teacher-student", "--model", "mlp"),
+    *("--rho", "0.1", "--momentum", "0,0.5,0.9", "--batch-size", "64", "--epochs", "30"),
+    *("--seeds", "2", "--json"),
+]
+
+
+def test_a_killed_and_resumed_study_has_identical_rows(tmp_path):
+    started = subprocess.Popen([*COMMAND, "--out", tmp_path / "a"], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "a" / "cell_00001.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    finished = len(list((tmp_path / "a").glob("cell_*.json")))
+    assert 2 <= finished < 6
+    answers = []
+    for folder, more in (("a", ["--resume"]), ("b", [])):
+        told = subprocess.run(
+            [*COMMAND, "--out", tmp_path / folder, *more], check=True, capture_output=True
+        )
+        answers.append(json.loads(told.stdout)["result"])
+    assert answers[0]["rows"] == answers[1]["rows"]
+    assert answers[0]["interaction"] == answers[1]["interaction"]
+
+
+WRONG = {
+    "a batch larger than the data": ({"batch_size": 61}, "60 training examples, not 61"),
+    "no batch": ({"batch_size": 0}, "batch size must be a whole number"),
+    "half an example": ({"batch_size": 1.5}, "batch size must be a whole number"),
+    "momentum of one": ({"momentum": 1}, r"momentum must lie in \[0, 1\), not 1"),
+    "negative momentum": ({"momentum": -0.5}, r"momentum must lie in \[0, 1\)"),
+    "no epochs": ({"epochs": 0}, "number of epochs must be a whole number ≥ 1, not 0"),
+    "no steps": ({"epochs": None, "steps": 0}, "number of steps"),
+    "two budgets": ({"steps": 5}, "one of them"),
+    "no seeds": ({"seeds": 0}, "number of seeds"),
+    "an empty list of seeds": ({"seeds": []}, "one seed or more"),
+    "a negative seed": ({"seeds": [-1]}, "seed must be a whole number ≥ 0"),
+    "a negative radius": ({"rho": (0.1, -1)}, "rho must be a finite number ≥ 0, not -1"),
+    "no number": ({"rho": math.nan}, "rho must be a finite number"),
+    "no learning rate": ({"learning_rate": 0}, "learning rate"),
+    "unknown rule": ({"lr_rule": "linear"}, "'fixed' or 'effective'"),
+    "unknown method": ({"methods": "adam"}, "Accepted: gd"),
+    "unknown model": ({"model": "vit"}, "Accepted: mlp"),
+    "unknown norm": ({"norm": "batch"}, "'group'"),
+    "images for a residual net": ({"model": "small-resnet"}, "height×width×channels"),
+    "no lanes": ({"lanes": 0}, "number of lanes"),
+    "resume without a folder": ({"resume": True}, "give out"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_work_is_told_in_one_line(case):
+    options, expected = WRONG[case]
+    with pytest.raises(samdyn.InvalidInput, match=expected) as told:
+        small(**options)
+    assert "\n" not in str(told.value)
