@@ -90,6 +90,21 @@ def train(steps: samdyn.MinibatchStepMap, radii: Any, key: Any):
     return ends, jax.vmap(jax.vmap(steps.loss))(ends)
 
 
+@eqx.filter_jit
+def descend(steps: samdyn.MinibatchStepMap, key: Any):
+    """Gradient descent on all examples from the same starts, shaped as `train` does for one ρ."""
+    step = samdyn.StepMap(steps.loss, samdyn.GD(), LEARNING_RATE)
+
+    def run(key):
+        start, _ = jax.random.split(key)
+        begin = step.init(SPREAD * jax.random.normal(start, (2,)))
+        go = lambda state, _: (step(state), None)  # noqa: E731
+        return jax.lax.scan(go, begin, None, length=STEPS)[0].w
+
+    ends = jax.vmap(run)(jax.random.split(key, RUNS))
+    return ends[None], jax.vmap(steps.loss)(ends)[None]
+
+
 def shares(ends: Any, losses: Any) -> Shares:
     ends, losses = np.asarray(ends), np.asarray(losses)
     saddle = np.mean(data()[1] ** 2)
@@ -113,6 +128,7 @@ def toy_net_stuck(folder: pathlib.Path) -> dict:
     """Left: the share of runs stuck against ρ. Right: where SGD and SAM ended."""
     key, radii = jax.random.key(1), jnp.asarray(RHO)
     ends = {
+        "GD": descend(step_map(samdyn.GD()), key),
         "SGD": train(step_map(samdyn.GD()), radii[:1], key),
         "SAM": train(step_map(samdyn.SAM(0.1)), radii, key),
         "USAM": train(step_map(samdyn.USAM(0.1)), radii, key),
@@ -128,7 +144,7 @@ def toy_net_stuck(folder: pathlib.Path) -> dict:
     )  # fmt: skip
     figure_legend(figure, list(axes[0]))
     samdyn.save(figure, folder / "toy_net_stuck.svg")
-    return {name: _report(found[name], RHO if name != "SGD" else [0.0]) for name in found}
+    return {name: _report(found[name], RHO if name.endswith("SAM") else [0.0]) for name in found}
 
 
 def _report(found: Shares, radii: Any) -> dict:
@@ -145,6 +161,7 @@ def _draw_shares(ax: Axes, found: dict[str, Shares]) -> None:
     colour = method_colour(samdyn.GD())
     ax.axhspan(low[0], high[0], color=colour, alpha=0.2, lw=0)
     ax.axhline(found["SGD"].stuck[0], color=colour, label="SGD")
+    ax.axhline(found["GD"].stuck[0], color=GREY, ls="--", label="GD")
     ax.axhline(VALLEY, color=BLACK, lw=0.9, ls=":", label="gradient flow: 0.304")
     for name, method in (("SAM", samdyn.SAM(0.1)), ("USAM", samdyn.USAM(0.1))):
         colour, (low, high) = method_colour(method), wilson(found[name].stuck)
