@@ -74,3 +74,25 @@ def test_a_stuck_run_is_called_a_saddle_and_its_advice_releases_it(tmp_path):
     assert numbers["final loss"]["kept"] == pytest.approx(flat, abs=0.05)
     assert numbers["final loss"]["released"] < 0.5 * flat
     assert jnp.isfinite(numbers["rho"]["advised"])
+
+
+def test_the_study_of_momentum_makes_its_contrasts_under_every_rule(tmp_path):
+    module = load(
+        "momentum_study",
+        MODEL="mlp",
+        RHO=(0.1,),
+        MOMENTUM=(0.0, 0.9),
+        BATCHES=(256,),
+        BUDGETS={"equal epochs": {"epochs": 2}, "equal steps": {"steps": 5}},
+        SEEDS=2,
+    )
+    numbers = module.momentum_study(tmp_path, tmp_path / "runs")
+    assert len(numbers) == 4
+    for one in numbers.values():
+        gains = one["gain from momentum, SAM, by batch"], one["gain from momentum, SGD, by batch"]
+        contrast = gains[0]["256"] - gains[1]["256"]
+        assert one["interaction"]["estimate"] == pytest.approx(contrast, abs=1e-12)
+    again = module.momentum_study(tmp_path, tmp_path / "runs")  # from what is stored
+    for one, other in zip(numbers.values(), again.values(), strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+    assert (tmp_path / "momentum_study.svg").stat().st_size > 1000
