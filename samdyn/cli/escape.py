@@ -1,12 +1,10 @@
 """`samdyn escape`: how long until a path leaves a region?"""
 
-import sys
-import time
 from typing import Any
 
 from . import options, parse
 from .noise import add_noise, noise_of
-from .output import duration, emit
+from .output import StatusLine, duration, emit
 from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
 
 
@@ -144,17 +142,13 @@ def _is_first(args) -> bool:
     return jax.process_index() == 0
 
 
-class _Progress:
-    """One line on stderr: escaped, at risk, censored, running mean ± its error, time left."""
-
-    def __init__(self):
-        self.shown, self.last = sys.stderr.isatty(), 0.0
+class _Progress(StatusLine):
+    """Escaped, at risk, censored, running mean ± its error, time left."""
 
     def __call__(self, standing) -> None:
-        now = time.monotonic()
-        if not self.shown or now - self.last < 0.2:
-            return
-        self.last = now
+        self.show(lambda: self._text(standing))
+
+    def _text(self, standing) -> str:
         text = f"{standing.escaped} escaped, {standing.at_risk} at risk, "
         text += f"{standing.censored} censored"
         if standing.escaped:
@@ -163,10 +157,4 @@ class _Progress:
         if standing.fraction > 0:
             left = standing.seconds * (1 / standing.fraction - 1)
             text += f", {duration(left)} left"
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        if self.shown and self.last:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        return text

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -45,20 +46,19 @@ def plain(value: Any) -> Any:
     return value
 
 
-class Progress:
-    """A line on stderr that is rewritten, with the time left; silent when stderr is a file."""
+class StatusLine:
+    """A line on stderr that is rewritten five times a second; silent when stderr is a file."""
 
-    def __init__(self, what: str):
-        self.what, self.began, self.last = what, time.monotonic(), 0.0
-        self.shown = sys.stderr.isatty()
+    def __init__(self):
+        self.shown, self.last = sys.stderr.isatty(), 0.0
 
-    def __call__(self, fraction: float) -> None:
+    def show(self, text: Callable[[], str]) -> None:
+        """Show text(), unless it is too soon."""
         now = time.monotonic()
         if not self.shown or now - self.last < 0.2:
             return
         self.last = now
-        left = (now - self.began) * (1 - fraction) / max(fraction, 1e-9)
-        sys.stderr.write(f"\r\x1b[K{self.what} {fraction:6.1%}, {duration(left)} left at most")
+        sys.stderr.write(f"\r\x1b[K{text()}")
         sys.stderr.flush()
 
     def close(self) -> None:
@@ -66,6 +66,21 @@ class Progress:
         if self.shown and self.last:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+class Progress(StatusLine):
+    """What is done, with the time left."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        self.what, self.began = what, time.monotonic()
+
+    def __call__(self, fraction: float) -> None:
+        def text():
+            left = (time.monotonic() - self.began) * (1 - fraction) / max(fraction, 1e-9)
+            return f"{self.what} {fraction:6.1%}, {duration(left)} left at most"
+
+        self.show(text)
 
 
 def duration(seconds: float) -> str:

@@ -1,13 +1,11 @@
 """`samdyn study`: a grid of training runs, method × rho × momentum × batch size × seeds."""
 
 import argparse
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 from . import options, parse
-from .output import duration, emit
+from .output import StatusLine, duration, emit
 from .setup import figure_target, start_jax
 
 
@@ -117,24 +115,14 @@ def _study(args: argparse.Namespace) -> Any:
         report.close()
 
 
-class _Progress:
-    """One line on stderr: cells done, share of the work, time left."""
-
-    def __init__(self):
-        self.shown, self.last = sys.stderr.isatty(), 0.0
+class _Progress(StatusLine):
+    """Cells done, share of the work, time left."""
 
     def __call__(self, standing) -> None:
-        now = time.monotonic()
-        if not self.shown or now - self.last < 0.2:
-            return
-        self.last = now
+        self.show(lambda: self._text(standing))
+
+    def _text(self, standing) -> str:
         text = f"{standing.done} of {standing.total} cells, {standing.fraction:.1%}"
         if standing.seconds_left is not None:
             text += f", about {duration(standing.seconds_left)} left"
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        if self.shown and self.last:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        return text

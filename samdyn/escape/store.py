@@ -59,7 +59,7 @@ class Store:
     ):
         self.directory = pathlib.Path(directory)
         self.meanings = {**MEANINGS, **(meanings or {})}
-        config = _plain(config)
+        config = plain(config)
         try:
             self._open(config, resume)
         except OSError as error:
@@ -81,7 +81,7 @@ class Store:
         results = any(BLOCK.fullmatch(name) for name in files)
         self.run = _read_run(self.directory) if found else {}
         if results or (found and resume):
-            _refuse_other(self.directory, self.run, config)
+            refuse_other(self.directory, self.run, config)
         if results and not resume:
             raise InvalidInput(f"{self.directory} has results already: use --resume to go on.")
         self._clean()
@@ -134,13 +134,13 @@ class Store:
         numbers = [_number(file) for file in _blocks(self.directory)]
         file = self.directory / f"block_{max(numbers, default=0) + 1:06d}.npz"
         try:
-            _write(file, lambda stream: np.savez(stream, **block))  # pyright: ignore
+            write_whole(file, lambda stream: np.savez(stream, **block))  # pyright: ignore
         except OSError as error:
             raise ComputationFailed(f"{file} could not be written: {error.strerror}.") from error
 
     def _write_run(self) -> None:
         text = json.dumps(self.run, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        _write(self.directory / RUN, lambda stream: stream.write(text.encode()))
+        write_whole(self.directory / RUN, lambda stream: stream.write(text.encode()))
 
     def _describe(self, block: dict[str, np.ndarray]) -> None:
         """Put the arrays of the first block into run.json; later ones must be alike."""
@@ -253,7 +253,7 @@ def _read_run(folder: pathlib.Path) -> dict[str, Any]:
     return run
 
 
-def _refuse_other(folder: pathlib.Path, run: dict[str, Any], config: dict[str, Any]) -> None:
+def refuse_other(folder: pathlib.Path, run: dict[str, Any], config: dict[str, Any]) -> None:
     """Tell the first option that differs; another version of samdyn may give other numbers."""
     old, new = run["config"], config
     for name in [*new, *(name for name in old if name not in new)]:
@@ -276,14 +276,14 @@ def _told(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON types only, as they are when read back; infinity and nan become words."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):  # arrays and scalars of NumPy and JAX
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
@@ -348,7 +348,7 @@ def _check(block: dict[str, np.ndarray]) -> None:
             )
 
 
-def _write(file: pathlib.Path, put: Any) -> None:
+def write_whole(file: pathlib.Path, put: Any) -> None:
     """Write under a temporary name, flush to the disk, rename, flush the folder."""
     part = file.with_name(file.name + PART)
     try:

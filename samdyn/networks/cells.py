@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import ComputationFailed, InvalidInput
-from ..escape.store import _plain, _refuse_other, _write
+from ..escape.store import plain, refuse_other, write_whole
 
 FORMAT, VERSION, HEADER = "samdyn study", 1, "study.json"
 
@@ -26,7 +26,7 @@ class CellStore:
     def __init__(self, directory: Any, config: dict[str, Any], resume: bool):
         self.directory = pathlib.Path(directory)
         try:
-            self._open(_plain(config), resume)
+            self._open(plain(config), resume)
         except OSError as error:
             raise InvalidInput(
                 f"cannot keep results in {self.directory}: {error.strerror}."
@@ -38,7 +38,7 @@ class CellStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         header = self.directory / HEADER
         if header.is_file():
-            _refuse_other(self.directory, _header(header), config)
+            refuse_other(self.directory, _header(header), config)
         elif any(not file.name.endswith(".part") for file in self.directory.iterdir()):
             raise InvalidInput(f"{self.directory} holds other files and no study: choose another.")
         if any(self.directory.glob("cell_*.json")) and not resume:
@@ -48,7 +48,7 @@ class CellStore:
 
     def _put(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        _write(self.directory / name, lambda stream: stream.write(text.encode()))
+        write_whole(self.directory / name, lambda stream: stream.write(text.encode()))
 
     def _file(self, index: int) -> str:
         return f"cell_{index:05d}.json"

@@ -4,13 +4,14 @@ Source: Golub & Welsch 1969 (nodes and weights from Lanczos coefficients); Ghorb
 Xiao, arXiv 1901.10159 (for Hessians of networks).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from .krylov import Basis
 from .operator import Operator
-from .search import Look, Progress, krylov_size
+from .search import krylov_size
 
 
 class SpectralDensity(NamedTuple):
@@ -41,22 +42,31 @@ def spectral_density(
     probes: int = 8,
     krylov: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SpectralDensity:
-    """Quadratures of the spectrum from `probes` random vectors, `krylov` products each."""
+    """Quadratures of the spectrum from `probes` random vectors, `krylov` products each.
+
+    `progress(done, total)` is called after each of them.
+    """
     size = krylov_size(operator, krylov, default=64)
     before = operator.products
     nodes, weights = np.zeros((probes, size)), np.zeros((probes, size))
-    for probe in range(probes):
-        basis = Basis(size, operator.dim, operator.dtype, seed + probe)
-        for _ in range(size):
-            basis.extend(operator(basis[basis.count]))
-            if basis.projection[basis.count, basis.count - 1] == 0:
-                break  # the probe's own space is exhausted: its quadrature is exact
-        matrix = basis.projection[: basis.count, : basis.count]
-        values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-        nodes[probe, : basis.count], weights[probe, : basis.count] = values, vectors[0] ** 2
-        if progress:
-            done = operator.products - before
-            progress(Look(done, probes * size, values[[0, -1]], np.zeros(2), 0.0))
+    with operator.precision():
+        for probe in range(probes):
+            found, shares = _quadrature(operator, size, seed + probe)
+            nodes[probe, : found.size], weights[probe, : found.size] = found, shares
+            if progress:
+                progress(probe + 1, probes)
     return SpectralDensity(nodes, weights, operator.products - before)
+
+
+def _quadrature(operator: Operator, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the operator as a random vector sees it, by at most `size` products."""
+    basis = Basis(size, operator.dim, operator.dtype, seed)
+    for _ in range(size):
+        basis.extend(operator(basis[basis.count]))
+        if basis.projection[basis.count, basis.count - 1] == 0:
+            break  # the vector's own space is exhausted: its quadrature is exact
+    matrix = basis.projection[: basis.count, : basis.count]
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return values, vectors[0] ** 2

@@ -118,9 +118,10 @@ def spectrum_ends(
         raise InvalidInput(f"rtol must be between 0 and 1, it is {rtol:g}.")
     before = operator.products
     size = krylov_size(operator, krylov)
-    found = search(operator, Ends(rtol), size, max_products, seed, progress)
-    scale = float(np.max(np.abs(found.pairs.values)))
-    low, high = (_checked(operator, found, k, scale) for k in (0, 1))
+    with operator.precision():
+        found = search(operator, Ends(rtol), size, max_products, seed, progress)
+        scale = float(np.max(np.abs(found.pairs.values)))
+        low, high = (_checked(operator, found, k, scale) for k in (0, 1))
     spent = operator.products - before
     return SpectrumEnds(
         low,

@@ -5,6 +5,7 @@ written in PyTorch or NumPy can be judged like a loss written in JAX.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -39,7 +40,14 @@ class Operator:
         self.memory_bytes = memory_bytes
         self.products = 0
         self._product = product
-        self.defect: Defect | None = measure_defect(self) if check else None
+        self.defect: Defect | None = None
+        if check:
+            with self.precision():
+                self.defect = measure_defect(self)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Where vectors of this dtype exist: double precision is switched on for float64."""
+        return jax.enable_x64(True) if self.dtype.itemsize == 8 else nullcontext()
 
     def __call__(self, v: jax.Array) -> jax.Array:
         """A v. `ComputationFailed` if it is not finite."""
@@ -69,8 +77,7 @@ def numpy_operator(
     def on_arrays(v):
         return jnp.asarray(np.asarray(product(np.array(v))), dtype)
 
-    with _precision(dtype):
-        return Operator(on_arrays, dim, dtype, **options)
+    return Operator(on_arrays, dim, dtype, **options)
 
 
 def gradient_operator(
@@ -96,8 +103,3 @@ def gradient_operator(
         return difference * (norm / (2 * length))
 
     return numpy_operator(product, w.size, w.dtype, **options)
-
-
-def _precision(dtype: Any):
-    """Double precision where the vectors need it."""
-    return jax.enable_x64(np.dtype(dtype).itemsize == 8)

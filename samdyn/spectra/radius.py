@@ -90,8 +90,9 @@ def spectral_radius(
     """
     before = operator.products
     size = krylov_size(operator, krylov)
-    found = search(operator, Largest(rtol), size, max_products, seed, progress)
-    value, residual = _checked(operator, found)
+    with operator.precision():
+        found = search(operator, Largest(rtol), size, max_products, seed, progress)
+        value, residual = _checked(operator, found)
     return SpectralRadius(
         abs(value),
         residual,

@@ -184,3 +184,16 @@ def test_a_numpy_gradient_is_enough():
     ends = samdyn.spectrum_ends(made, rtol=1e-4)
     assert ends.low.value == pytest.approx(3 * 0.25 - 2, abs=1e-4)
     assert ends.high.value == pytest.approx(3 * 2.25 - 2, abs=1e-4)
+
+
+def test_a_double_operator_is_double_whatever_the_default_precision():
+    values, seen = np.concatenate([[-1e-8], np.linspace(0.5, 1, 99)]), set()
+
+    def product(v):
+        seen.add(v.dtype)
+        return values * v
+
+    with jax.enable_x64(False):
+        ends = samdyn.spectrum_ends(samdyn.numpy_operator(product, 100), rtol=1e-6)
+    assert seen == {np.dtype(np.float64)}
+    assert ends.curvature == "negative"
