@@ -22,10 +22,11 @@ import samdyn
 from samdyn.plot.style import CYCLE, figure_legend, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
-MODEL, LEARNING_RATE, SEEDS = "small-resnet", 0.02, 3
-RHO, MOMENTUM, BATCHES = (0.05, 0.1, 0.2, 0.5), (0.0, 0.5, 0.9, 0.95), (16, 64, 256, 1024)
-BUDGETS = {"equal epochs": {"epochs": 10}, "equal steps": {"steps": 200}}
-RULES = ("fixed", "effective")
+MODEL, SEEDS = "small-resnet", 3
+RHO, MOMENTUM, BATCHES = (0.05, 0.1, 0.2, 0.5), (0.0, 0.5, 0.9, 0.95), (16, 128, 1024)
+BUDGETS = {"equal epochs": {"epochs": 30}, "equal steps": {"steps": 200}}
+# The step η of each rule, or its η/(1 − γ): the largest at which SGD trains at every momentum.
+RULES = {"fixed": 0.02, "effective": 0.1}
 
 
 def run(rule: str, budget: str, out: pathlib.Path | None) -> samdyn.Study:
@@ -37,7 +38,7 @@ def run(rule: str, budget: str, out: pathlib.Path | None) -> samdyn.Study:
         RHO,
         MOMENTUM,
         BATCHES,
-        LEARNING_RATE,
+        RULES[rule],
         rule,
         seeds=SEEDS,
         model=MODEL,

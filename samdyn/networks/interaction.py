@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.special
 
 DRAWS = 10_000
 
@@ -33,15 +34,17 @@ class Row(NamedTuple):
 
 
 class Interaction(NamedTuple):
-    """The contrast in test accuracy; `estimate` or `ci95` is None for the reason `why`.
+    """The contrast in test accuracy; `estimate`, or an interval, is None for the reason `why`.
 
-    `ci95` holds the 2.5 and 97.5 % quantiles over resampled seeds; with few seeds it is too
-    narrow. `used` of `possible` pairs (radius, batch size) enter: those where all four runs of
+    `ci95` holds the 2.5 and 97.5 % quantiles over resampled seeds. With few seeds it is too
+    narrow: with three it covers the truth in about 75 % of studies. `t95` is Student's interval,
+    estimate ± t·s/√K for K seeds, right at any K where the seeds' contrasts are normal. `used` of `possible` pairs (radius, batch size) enter: those where all four runs of
     every seed stayed finite.
     """
 
     estimate: float | None
     ci95: tuple[float, float] | None
+    t95: tuple[float, float] | None
     why: str | None
     method: str | None = None
     momenta: tuple[float, float] | None = None
@@ -61,23 +64,25 @@ def interaction(rows: Sequence[Row]) -> Interaction:
     others = [method for method in methods if method != "gd"]
     momenta = sorted({row.momentum for row in rows})
     if "gd" not in methods or not others:
-        return Interaction(None, None, "it compares gd with sam: run both")
+        return Interaction(None, None, None, "it compares gd with sam: run both")
     if len(momenta) < 2:
-        return Interaction(None, None, "it compares two momenta: run more than one")
+        return Interaction(None, None, None, "it compares two momenta: run more than one")
     method, ends = "sam" if "sam" in others else others[0], (momenta[0], momenta[-1])
     contrasts, possible = _contrasts(rows, method, ends)
     seeds = contrasts.shape[1]
     about = (method, ends, seeds, len(contrasts), possible)
     if not contrasts.size:
         why = "no radius and batch size has all its runs, unfinished or diverged ones left out"
-        return Interaction(None, None, why, *about)
+        return Interaction(None, None, None, why, *about)
     each = np.mean(contrasts, axis=0)
     estimate = float(np.mean(each))
     if seeds < 2:
-        return Interaction(estimate, None, "an interval needs two seeds or more", *about)
+        return Interaction(estimate, None, None, "an interval needs two seeds or more", *about)
     drawn = np.random.default_rng(0).integers(seeds, size=(DRAWS, seeds))
     low, high = np.quantile(np.mean(each[drawn], axis=1), [0.025, 0.975])
-    return Interaction(estimate, (float(low), float(high)), None, *about)
+    half = float(scipy.special.stdtrit(seeds - 1, 0.975) * np.std(each, ddof=1) / seeds**0.5)
+    student = estimate - half, estimate + half
+    return Interaction(estimate, (float(low), float(high)), student, None, *about)
 
 
 def _contrasts(

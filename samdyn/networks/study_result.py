@@ -91,10 +91,10 @@ class Study:
         name = str(found.method).upper()
         text = f"momentum {found.momenta[0]:g} → {found.momenta[1]:g} does more for {name} than "
         text += f"for SGD by {100 * found.estimate:+.2f} points"
-        if found.ci95 is None:
+        if found.ci95 is None or found.t95 is None:
             return f"{text} (no interval: {found.why})"
-        low, high = (100 * end for end in found.ci95)
-        text += f", 95 % interval {low:+.2f} to {high:+.2f} over {found.seeds} seeds"
+        ends = [f"{100 * low:+.2f} to {100 * high:+.2f}" for low, high in (found.ci95, found.t95)]
+        text += f"\n95 % interval over {found.seeds} seeds {ends[0]} (bootstrap), {ends[1]} (t)"
         if found.used < found.possible:
             text += f", from the {found.used} of {found.possible} (rho, batch size) without gaps"
         return text

@@ -2,14 +2,17 @@
 
 11.2 million parameters, no batch norm, one batch of 128 images of 32×32 (noise with random
 labels: the cost does not depend on them), float32. Each contestant runs in a process of its own,
-so that peak memory is its own. curvlinops gives products to SciPy's ARPACK, asked for both ends.
+so that peak memory is its own. curvlinops gives products to SciPy's ARPACK, asked for both ends, and
+takes the parameters of the first contestant: both look for the same two numbers.
 """
 
 import argparse
 import json
+import pathlib
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 BATCH, CLASSES, RTOL, SEED = 128, 10, 0.01, 0
@@ -27,13 +30,16 @@ def images(count: int):
     return x, random.integers(0, CLASSES, count)
 
 
-def ours(batch: int, part: int, krylov: int, limit: int) -> dict:
+def ours(batch: int, part: int, krylov: int, limit: int, weights: str | None) -> dict:
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     import samdyn
 
     net = samdyn.ResNet18((32, 32, 3), CLASSES, jax.random.key(SEED))
+    if weights:
+        np.savez(weights, *jax.tree.leaves(net))
     x, y = images(batch)
     batches = [
         (jnp.asarray(x[i : i + part]), jnp.asarray(y[i : i + part])) for i in range(0, batch, part)
@@ -72,7 +78,7 @@ def _report(look) -> None:
     )
 
 
-def peer(batch: int, part: int, krylov: int, limit: int) -> dict:
+def peer(batch: int, part: int, krylov: int, limit: int, weights: str) -> dict:
     import numpy as np
     import scipy.sparse.linalg
     import torch
@@ -80,9 +86,10 @@ def peer(batch: int, part: int, krylov: int, limit: int) -> dict:
 
     torch.manual_seed(SEED)
     torch.set_num_threads(2)
-    net, dim = torch_resnet18(torch), 0
-    params = {name: p for name, p in net.named_parameters() if p.requires_grad}
-    dim = sum(p.numel() for p in params.values())
+    net = torch_resnet18(torch)
+    params = list(net.parameters())
+    take_over(params, weights)
+    dim = sum(p.numel() for p in params)
     x, y = images(batch)
     data = [
         (torch.from_numpy(x[i : i + part]).permute(0, 3, 1, 2), torch.from_numpy(y[i : i + part]))
@@ -130,8 +137,6 @@ def torch_resnet18(torch):
             super().__init__()
             self.one = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=True)
             self.two = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=True)
-            with torch.no_grad():
-                self.two.weight /= 8**0.5
             same = stride == 1 and inputs == outputs
             self.short = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
 
@@ -145,6 +150,17 @@ def torch_resnet18(torch):
         previous = width
     blocks += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, CLASSES)]
     return nn.Sequential(*blocks)
+
+
+def take_over(params: list, weights: str) -> None:
+    """Our parameters: the same order, another order of axes."""
+    import numpy as np
+    import torch
+
+    axes = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+    with np.load(weights) as leaves, torch.no_grad():
+        for parameter, leaf in zip(params, leaves.values(), strict=True):
+            parameter.copy_(torch.from_numpy(leaf.transpose(axes[leaf.ndim])))
 
 
 def alone(who: str, arguments: list[str], python: str) -> dict:
@@ -161,18 +177,22 @@ def main() -> None:
     parser.add_argument("--krylov", type=int, default=24)
     parser.add_argument("--limit", type=int, default=58, help="products before the last check")
     parser.add_argument("--only", choices=("samdyn", "curvlinops"))
+    parser.add_argument("--weights", help="where the first leaves its parameters for the second")
     parser.add_argument("--without-peer", action="store_true")
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter with torch")
     args = parser.parse_args()
     settings = (args.batch, args.part, args.krylov, args.limit)
     if args.only:
-        print(json.dumps((ours if args.only == "samdyn" else peer)(*settings)))
+        contestant = ours if args.only == "samdyn" else peer
+        print(json.dumps(contestant(*settings, args.weights)))
         return
     names = ("--batch", "--part", "--krylov", "--limit")
     options = [text for pair in zip(names, map(str, settings), strict=True) for text in pair]
-    results = {"samdyn": alone("samdyn", options, sys.executable)}
-    if not args.without_peer:
-        results["curvlinops"] = alone("curvlinops", options, args.peer_python)
+    with tempfile.TemporaryDirectory() as folder:
+        options += ["--weights", str(pathlib.Path(folder) / "weights.npz")]
+        results = {"samdyn": alone("samdyn", options, sys.executable)}
+        if not args.without_peer:
+            results["curvlinops"] = alone("curvlinops", options, args.peer_python)
     for name, result in results.items():
         print(name)
         for key, value in result.items():
