@@ -6,7 +6,7 @@ writes figures/is_it_a_saddle.svg and prints its numbers; about 1 minute on two 
 network 64–32–10 with small weights learns long-tailed digits (30 to 1) with minibatches of 128,
 heavy ball 0.9, and SAM of a radius that is too large. Its loss stays at the entropy of the class
 frequencies. `diagnose` is asked after STUCK steps; then the run goes on twice from there: as it
-was, and with half of the radius that the sentence names. Seeds: data 0, start 0, minibatches 1.
+was, and with the radius that the sentence advises. Seeds: data 0, start 0, minibatches 1.
 """
 
 import json
@@ -92,7 +92,7 @@ def is_it_a_saddle(folder: pathlib.Path) -> dict[str, Any]:
     """figures/is_it_a_saddle.svg and its numbers."""
     stuck, memory, before = train(start(), None, RHO, 0, STUCK)
     found = diagnose(stuck, RHO)
-    advised = 0.5 * (found.rho_window[0] or RHO)
+    advised = found.rho_advised or 0.0
     _, _, kept = train(stuck, memory, RHO, STUCK, AFTER)
     _, _, released = train(stuck, memory, advised, STUCK, AFTER)
     figure, axes = new_figure(1, width=5.5)

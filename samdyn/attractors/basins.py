@@ -17,6 +17,7 @@ from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import AbstractPerturbation
 from ..dynamics.step_map import State, StepMap
 from ..errors import InvalidInput
+from ..interrupts import heed, heeded
 from .lockstep import advance
 from .point import as_box
 from .report import PointStability, stability
@@ -161,12 +162,14 @@ class _Run:
         """Run all open paths for `steps` steps; True if interrupted."""
         done, block = 0, FIRST_BLOCK
         try:
-            while done < steps and self.open.size:
-                count = min(block, steps - done)
-                self._block(count)
-                done, block = done + count, min(2 * block, LONGEST_BLOCK)
-                if progress is not None:
-                    progress(done / steps if self.open.size else 1.0)
+            with heeded():
+                while done < steps and self.open.size:
+                    count = min(block, steps - done)
+                    self._block(count)
+                    done, block = done + count, min(2 * block, LONGEST_BLOCK)
+                    if progress is not None:
+                        progress(done / steps if self.open.size else 1.0)
+                    heed()
         except KeyboardInterrupt:
             return True
         self._label_outside()

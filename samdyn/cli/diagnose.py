@@ -1,9 +1,9 @@
 """`samdyn diagnose`: is it a saddle that holds this training run?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import InvalidInput
+from ..errors import ComputationFailed, InvalidInput, brief
 from . import options, parse
 from .output import Progress, emit
 from .setup import method_of, start_jax
@@ -19,7 +19,9 @@ def add_to(commands) -> None:
         "Look at the parameters of a network: negative curvature, whether the method pulls it "
         "back, how fast it escapes, and what to change. FILE.py:NAME is a function without "
         'arguments that returns {"params": pytree, "loss": loss(params, batch), "batches": [batch, '
-        "…]}; the loss is the mean over the batches.",
+        "…]}; the loss is the mean over the batches. The file runs in the precision of --dtype and "
+        "may import its neighbours. Exit status 1: unresolved. What the numbers mean: "
+        "docs/networks.md.",
         "checkpoint.py:problem --method sam --rho 0.05 --lr 0.1 --momentum 0.9",
     )
     parser.add_argument("problem", metavar="FILE.py:NAME", help="or MODULE:NAME")
@@ -28,10 +30,24 @@ def add_to(commands) -> None:
     options.add_rho(parser)
     options.add_step(parser, required=True)
     parser.add_argument(
-        "--krylov", type=parse.count, metavar="m", help="vectors in memory, default 32"
+        "--krylov",
+        type=parse.count,
+        metavar="m",
+        help="vectors in memory, each as large as the parameters, default 32",
     )
     parser.add_argument(
-        "--rtol", type=parse.fraction, default=0.01, metavar="e", help="default 0.01"
+        "--rtol",
+        type=parse.fraction,
+        default=0.01,
+        metavar="e",
+        help="relative accuracy of the eigenvalues, default 0.01",
+    )
+    parser.add_argument(
+        "--max-products",
+        type=parse.count,
+        default=300,
+        metavar="n",
+        help="Hessian products at most for both ends, half as many steps; default 300",
     )
 
 
@@ -53,13 +69,14 @@ def run(args) -> int:
             args.momentum,
             krylov=args.krylov,
             rtol=args.rtol,
+            max_products=args.max_products,
             seed=args.seed,
             progress=lambda look: progress(look.products / look.limit),
         )
     finally:
         progress.close()
     emit(args, result.to_dict(), str(result))
-    return 1 if result.verdict == "unresolved" else 0
+    return 1 if result.verdict == "unresolved" or result.ends.interrupted else 0
 
 
 def _problem(args) -> tuple[Any, Any, list[Any]]:
@@ -69,15 +86,27 @@ def _problem(args) -> tuple[Any, Any, list[Any]]:
 
     if ":" not in args.problem:
         raise InvalidInput(f"{args.problem!r} is neither FILE.py:NAME nor MODULE:NAME.")
-    made = load_function(args.problem)()
+    made = _call(load_function(args.problem), args)
     needed = ("params", "loss", "batches")
-    missing = [name for name in needed if not isinstance(made, Mapping) or name not in made]
+    mapping = isinstance(made, Mapping)
+    missing = [name for name in needed if not mapping or name not in made]
     if missing:
+        what = f"{', '.join(missing)} missing" if mapping else f"it returned {type(made).__name__}"
         raise InvalidInput(
-            f"{args.problem} must return a mapping with {', '.join(needed)}; "
-            f"{', '.join(missing)} missing."
+            f"{args.problem} must return a mapping with {', '.join(needed)}; {what}."
         )
     if not callable(made["loss"]):
         raise InvalidInput(f'"loss" of {args.problem} must be a function loss(params, batch).')
     params = as_dtype(made["params"], args.dtype)
     return made["loss"], params, [as_dtype(batch, args.dtype) for batch in made["batches"]]
+
+
+def _call(function: Callable, args: Any) -> Any:
+    """What the user's function returns; an error in it is told in one line."""
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        told = brief(error, function)
+        hint = " The file runs in double precision; --dtype float32 runs it in single."
+        hint = hint if args.dtype == "float64" and "float" in told else ""
+        raise ComputationFailed(f"{args.problem} failed: {told}.{hint}") from error

@@ -3,10 +3,13 @@
 Exit status: 0 done, 1 failed or not conclusive, 2 wrong usage.
 """
 
+import contextlib
+import os
 import re
 import sys
 
 from ..errors import ComputationFailed, InvalidInput
+from ..interrupts import happened, heeded
 from . import (
     basins,
     diagnose,
@@ -39,6 +42,23 @@ def build_parser() -> OneLineParser:
     for module in COMMANDS:
         module.add_to(commands)
     return parser
+
+
+def console() -> None:
+    """What the command `samdyn` runs: `main`, and then the process ends."""
+    try:
+        with heeded():
+            status = main()
+    except KeyboardInterrupt:  # once more, while the first was being told
+        status = 130
+    if happened():
+        # A computation that was left may still run in XLA's threads; to tear the interpreter
+        # down under it can end in a segmentation fault. What is kept is on the disk already.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # the reader of a pipe was interrupted as well
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,4 +101,4 @@ def _attach_negatives(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -1,7 +1,9 @@
 """Options that several commands share."""
 
 import argparse
-from collections.abc import Callable
+import difflib
+import re
+from collections.abc import Callable, Sequence
 
 from . import parse
 
@@ -9,10 +11,36 @@ METHOD_HELP = "gd, sam, usam, asam, samgrad, sam-K or usam-K (K ascents)"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An error is one line on stderr and exit status 2."""
+    """An error is one line on stderr, by the command it concerns, and exit status 2."""
+
+    unknown: Sequence[str] = ()
+
+    def parse_known_args(self, args=None, namespace=None):
+        self.unknown = self._unknown(args or [])
+        parsed, extra = super().parse_known_args(args, namespace)
+        if extra:
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return parsed, extra
 
     def error(self, message: str):
+        if self.unknown:
+            message = f"there is no option {self.unknown[0]}{self._close(self.unknown[0])}"
+        elif found := re.search(r"invalid choice: '(.+?)'", message):
+            message += self._close(found[1])
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+    def _unknown(self, args: Sequence[str]) -> list[str]:
+        """Options that this parser does not have; those of a command are left to its own."""
+        if self._subparsers:
+            return []
+        names = [argument.split("=")[0] for argument in args if re.match(r"--\w", argument)]
+        return [name for name in names if name not in self._option_string_actions]
+
+    def _close(self, name: str) -> str:
+        choices = [str(c) for action in self._actions for c in action.choices or ()]
+        known = [*self._option_string_actions, *choices]
+        close = difflib.get_close_matches(name, known, 1)
+        return f" (did you mean {close[0]}?)" if close else ""
 
 
 def command(commands, run: Callable, name: str, summary: str, about: str, example: str):

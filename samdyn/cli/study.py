@@ -1,9 +1,12 @@
 """`samdyn study`: a grid of training runs, method × rho × momentum × batch size × seeds."""
 
 import argparse
+import os
 from collections.abc import Callable
+from sys import stderr
 from typing import Any
 
+from ..errors import InvalidInput
 from . import options, parse
 from .output import StatusLine, duration, emit
 from .setup import figure_target, start_jax
@@ -26,7 +29,13 @@ def add_to(commands) -> None:
         metavar="DATA",
         help="digits, digits-long-tailed, teacher-student, cifar10:FOLDER or cifar100:FOLDER",
     )
-    parser.add_argument("--method", type=_names, default=("gd", "sam"), metavar="M,…")
+    parser.add_argument(
+        "--method",
+        type=_names,
+        default=("gd", "sam"),
+        metavar="M,…",
+        help=f"{options.METHOD_HELP}; default gd,sam",
+    )
     _add_list(parser, "--rho", parse.radius, (0.02, 0.05, 0.1, 0.2), "R,…")
     _add_list(parser, "--momentum", parse.fraction, (0.0, 0.5, 0.9, 0.95), "γ,…")
     _add_list(parser, "--batch-size", parse.count, (16, 64, 256, 1024), "B,…")
@@ -47,11 +56,19 @@ def add_to(commands) -> None:
         metavar="NAME",
         help="mlp, small-resnet or resnet18; default mlp",
     )
-    parser.add_argument("--norm", choices=("none", "group"), default="none", help="default none")
-    parser.add_argument("--lanes", type=parse.count, metavar="L", help="runs side by side at most")
+    parser.add_argument(
+        "--norm", choices=("none", "group"), default="none", help="group: group norm; default none"
+    )
+    parser.add_argument(
+        "--lanes",
+        type=parse.count,
+        metavar="L",
+        help="runs that train side by side at most; default: what was fastest on a CPU",
+    )
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="default: what JAX finds")
     parser.add_argument("--out", metavar="DIR", help="store finished cells as they come")
     parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
     options.add_figure(parser)
 
 
@@ -61,7 +78,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _add_list(parser, name: str, each: Callable, default: tuple, metavar: str) -> None:
     def values(text: str) -> tuple:
-        return tuple(each(part) for part in text.split(","))
+        try:
+            return tuple(each(part) for part in text.split(","))
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}; a list is written {told}") from error
 
     told = ",".join(f"{value:g}" for value in default)
     parser.add_argument(name, type=values, default=default, metavar=metavar, help=f"default {told}")
@@ -70,10 +90,10 @@ def _add_list(parser, name: str, each: Callable, default: tuple, metavar: str) -
 def run(args) -> int:
     """Run the command; the exit status."""
     if args.resume and not args.out:
-        from ..errors import InvalidInput
-
         raise InvalidInput("--resume goes on with a results folder: give --out DIR.")
     figure_target(args)
+    if args.csv:
+        _check_csv(args.csv)
     args.dtype = "float32"
     start_jax(args)
     result = _study(args)
@@ -81,8 +101,20 @@ def run(args) -> int:
         from ..plot.save import save
 
         save(result.plot(), args.output)
+    if args.csv:
+        result.write_csv(args.csv)
     emit(args, result.to_dict(), str(result))
+    if result.interrupted and args.out:
+        print(f"samdyn study: the same command with --resume goes on in {args.out}.", file=stderr)
     return 1 if result.interrupted else 0
+
+
+def _check_csv(name: str) -> None:
+    """Fail early if the rows could not be written in the end."""
+    if not os.path.isdir(os.path.dirname(name) or "."):
+        raise InvalidInput(f"there is no folder for --csv {name}.")
+    if os.path.isdir(name):
+        raise InvalidInput(f"--csv {name} is a folder: give the name of a file.")
 
 
 def _study(args: argparse.Namespace) -> Any:

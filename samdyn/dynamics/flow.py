@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from .perturbation import AbstractPerturbation
+from .perturbation import AbstractPerturbation, require_perturbation
 
 
 class Flow(eqx.Module):
@@ -19,7 +19,7 @@ class Flow(eqx.Module):
     """
 
     loss: Callable
-    perturbation: AbstractPerturbation
+    perturbation: AbstractPerturbation = eqx.field(converter=require_perturbation)
 
     def __call__(self, t: Any, w: PyTree, args: Any = None) -> PyTree:
         del t, args

@@ -1,5 +1,6 @@
 """Perturbations by the names that the command line uses."""
 
+import difflib
 import re
 
 from ..errors import InvalidInput
@@ -30,5 +31,7 @@ def perturbation(name: str, rho: float) -> AbstractPerturbation:
     if multi and int(multi[2]) > 0:
         return MultiStep(_BY_NAME[multi[1]](rho), int(multi[2]))
     if name not in _BY_NAME:
-        raise InvalidInput(f"there is no method {name!r}. Accepted: {', '.join(METHODS)}.")
+        close = difflib.get_close_matches(name.lower(), _BY_NAME, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise InvalidInput(f"there is no method {name!r}.{hint} Accepted: {', '.join(METHODS)}.")
     return _BY_NAME[name](rho)

@@ -38,6 +38,14 @@ def _first_bad(values: np.ndarray) -> float:
     return float(values[bad].flat[0])
 
 
+def require_perturbation(given: Any) -> "AbstractPerturbation":
+    """`given`; `InvalidInput` unless it is a perturbation."""
+    if isinstance(given, AbstractPerturbation):
+        return given
+    what = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
+    raise InvalidInput(f"a perturbation such as samdyn.SAM(0.05) is needed, not {what:.60}.")
+
+
 class AbstractPerturbation(eqx.Module):
     """Says where the gradient is taken, w ↦ w^p, and which way the descent then goes.
 

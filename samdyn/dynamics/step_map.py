@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PyTree
 from ..errors import InvalidInput
 from . import tree
 from .momentum import AbstractMomentum, NoMomentum, as_momentum
-from .perturbation import GD, AbstractPerturbation
+from .perturbation import GD, AbstractPerturbation, require_perturbation
 
 
 class State(NamedTuple):
@@ -64,7 +64,7 @@ class StepMap(AbstractStepMap):
     """
 
     loss: Callable
-    perturbation: AbstractPerturbation
+    perturbation: AbstractPerturbation = eqx.field(converter=require_perturbation)
     learning_rate: jax.Array = eqx.field(converter=_positive)
     momentum: AbstractMomentum = eqx.field(converter=as_momentum, default=None)
 

@@ -21,19 +21,27 @@ def scaled(scale: Any, v: PyTree) -> PyTree:
 
 
 def squared_norm(v: PyTree) -> Float[Scalar, ""]:
-    """Σ v² over every leaf."""
-    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(v))  # pyright: ignore
+    """Σ v² over every leaf, in float32 for leaves of 16 bits."""
+    return sum(jnp.sum(_widened(leaf) ** 2) for leaf in jax.tree.leaves(v))  # pyright: ignore
 
 
 def unit(v: PyTree, eps: Any = 0.0) -> PyTree:
     """v/(‖v‖ + eps), and 0 at v = 0, with finite derivatives there as well.
 
-    Below ‖v‖ ≈ 1e-162 (float64) or 1e-23 (float32) the squares underflow and v counts as 0.
+    Below ‖v‖ ≈ 1e-162 (float64) or 1e-23 (fewer bits) the squares underflow and v counts as 0.
     """
     square = squared_norm(v)
     nonzero = square > 0
     norm = jnp.sqrt(jnp.where(nonzero, square, 1))
-    return scaled(jnp.where(nonzero, 1 / (norm + jnp.asarray(eps).astype(norm.dtype)), 0), v)
+    scale = jnp.where(nonzero, 1 / (norm + jnp.asarray(eps).astype(norm.dtype)), 0)
+    found = scaled(scale, jax.tree.map(_widened, v))
+    return jax.tree.map(lambda x, y: x.astype(jnp.result_type(y)), found, v)
+
+
+def _widened(leaf: Any) -> Any:
+    """Leaves of 16 bits in float32: in float16 a square leaves the range above 255, below 2e-4."""
+    few = jnp.result_type(leaf) in (jnp.float16, jnp.bfloat16)
+    return jnp.asarray(leaf, jnp.float32) if few else leaf
 
 
 def flatten(loss: Callable, w: PyTree) -> tuple[Callable, Float[Array, " dim"], Callable]:

@@ -16,6 +16,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from ..interrupts import heed, heeded
 from . import generator
 from .kernel import CENSORED, SLOTS, Queue, idle_lanes, layout_of, run_lanes
 from .statistics import CENSORED as IS_CENSORED
@@ -125,9 +126,11 @@ class Engine:
         for thread in threads:
             thread.start()
         try:
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.1)  # in slices, so that Ctrl-C arrives
+            with heeded():
+                for thread in threads:
+                    while thread.is_alive():
+                        thread.join(0.1)  # in slices, so that Ctrl-C arrives
+                        heed()
         except KeyboardInterrupt:
             stop.set()
             for thread in threads:

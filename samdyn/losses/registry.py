@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from ..errors import ComputationFailed, InvalidInput
+from ..errors import ComputationFailed, InvalidInput, brief
 from . import families, surfaces
 from .loss import Loss
 from .toy_net import toy_net
@@ -187,7 +187,10 @@ def get_loss(spec: str) -> Loss | Callable:
 
 
 def load_function(spec: str) -> Callable:
-    """The function that FILE.py:NAME or MODULE:NAME names."""
+    """The function that FILE.py:NAME or MODULE:NAME names.
+
+    A file may import its neighbours, as when Python runs it.
+    """
     where, name = spec.rsplit(":", 1)
     if not where.endswith(".py") and not re.fullmatch(r"\w+(\.\w+)*", where):
         raise InvalidInput(f"{spec!r} is neither FILE.py:NAME nor MODULE:NAME.")
@@ -207,10 +210,13 @@ def _load_file(where: str):
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
+    if (folder := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise ComputationFailed(f"{where} failed while it was read: {_brief(error)}.") from error
+        told = brief(error, str(path))
+        raise ComputationFailed(f"{where} failed while it was read: {told}.") from error
     return module
 
 
@@ -222,9 +228,4 @@ def _import_module(where: str):
     except ModuleNotFoundError as error:
         raise InvalidInput(f"there is no module {error.name}.") from error
     except (Exception, SystemExit) as error:
-        raise ComputationFailed(f"{where} failed on import: {_brief(error)}.") from error
-
-
-def _brief(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        raise ComputationFailed(f"{where} failed on import: {brief(error)}.") from error

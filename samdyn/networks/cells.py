@@ -12,6 +12,8 @@ from typing import Any
 from .. import __version__
 from ..errors import ComputationFailed, InvalidInput
 from ..escape.store import plain, refuse_other, write_whole
+from .grid import Cell
+from .interaction import Row
 
 FORMAT, VERSION, HEADER = "samdyn study", 1, "study.json"
 
@@ -53,13 +55,13 @@ class CellStore:
     def _file(self, index: int) -> str:
         return f"cell_{index:05d}.json"
 
-    def read(self, index: int) -> dict[str, Any] | None:
-        """Cell `index`, or None if it is not finished, or what is there is damaged."""
+    def read(self, cell: Cell) -> dict[str, Any] | None:
+        """The rows and curves of `cell`, or None if they are not there, damaged or of another."""
         try:
-            found = json.loads((self.directory / self._file(index)).read_text())
+            found = json.loads((self.directory / self._file(cell.index)).read_text())
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) and {"rows", "curves"} <= set(found) else None
+        return found if _is_of(cell, found) else None
 
     def write(self, index: int, cell: dict[str, Any]) -> None:
         """Store cell `index`; it is on the disk when this returns."""
@@ -68,6 +70,22 @@ class CellStore:
         except OSError as error:
             name = self.directory / self._file(index)
             raise ComputationFailed(f"{name} could not be written: {error.strerror}.") from error
+
+
+def _is_of(cell: Cell, found: Any) -> bool:
+    """Does `found` have the row and the curve of every lane of the cell, in their order?"""
+    if not isinstance(found, dict) or not {"rows", "curves"} <= set(found):
+        return False
+    rows, curves = found["rows"], found["curves"]
+    if not all(isinstance(part, list) and len(part) == len(cell.lanes) for part in (rows, curves)):
+        return False
+    shared = {name: getattr(cell, name) for name in ("method", "momentum", "batch_size", "lr")}
+    return all(isinstance(curve, list) for curve in curves) and all(
+        isinstance(row, dict)
+        and set(row) == set(Row._fields)
+        and row.items() >= {**shared, "rho": rho, "seed": seed}.items()
+        for row, (rho, seed) in zip(rows, cell.lanes, strict=True)
+    )
 
 
 def _header(file: pathlib.Path) -> dict[str, Any]:

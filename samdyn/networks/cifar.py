@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 from their "python version" files in a local folder.
 
-The files are pickles, and a pickle can run any program. The reader below admits the three names
-that an array of bytes needs, and nothing else.
+The files are pickles, and a pickle can run any program. The reader below admits the names that
+an array of bytes needs, as Python 2 wrote it or any later version rewrites it, and nothing else.
 """
 
 import os
@@ -92,9 +92,18 @@ def _empty_array(kind: type, shape: tuple, code: bytes) -> np.ndarray:
     return np.empty(0, np.int8)
 
 
+def _array_of_buffer(buffer: Any, dtype: Any, shape: tuple, order: str) -> np.ndarray:
+    """What NumPy calls _frombuffer: an array of the bytes that protocol 5 holds."""
+    if not isinstance(buffer, bytes | bytearray) or not isinstance(dtype, np.dtype):
+        raise pickle.UnpicklingError("unexpected contents of an array")
+    return np.frombuffer(buffer, dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
 _ADMITTED = {
     ("numpy.core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy.core.numeric", "_frombuffer"): _array_of_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _array_of_buffer,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _text_as_bytes,

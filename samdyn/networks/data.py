@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InvalidInput
 from .cifar import cifar10, cifar100
 from .dataset import Dataset, normalised, split
+from .grid import number
 
 CLASSES = 10
 
@@ -24,17 +25,15 @@ def digits(seed: int = 0, test_share: float = 0.2) -> Dataset:
     return normalised(train, test, CLASSES, "digits")
 
 
-def long_tailed_digits(
-    imbalance: float | int = 10, seed: int = 0, test_share: float = 0.2
-) -> Dataset:
+def long_tailed_digits(imbalance: Any = 10, seed: int = 0, test_share: float = 0.2) -> Dataset:
     """Digits whose training classes shrink geometrically: class c keeps m·imbalance^(−c/9).
 
     m is the size of the smallest class in the training part, so class 0 has `imbalance` ≥ 1 times
     as many examples as class 9, up to rounding. The test part is that of `digits`.
     Source: Cui, Jia, Lin, Song & Belongie, arXiv 1901.05555.
     """
-    if not (np.isfinite(imbalance) and imbalance >= 1):
-        raise InvalidInput(f"the imbalance must be a finite number ≥ 1, not {imbalance:g}.")
+    told = "the imbalance must be a finite number ≥ 1"
+    imbalance = number(imbalance, lambda value: value >= 1, told)
     (x, y), test = split(*_load_digits(), test_share, seed)
     largest = np.min(np.bincount(y, minlength=CLASSES))
     counts = largest * imbalance ** (-np.arange(CLASSES) / (CLASSES - 1))

@@ -1,10 +1,12 @@
 """Is it a saddle that holds this training run, and what would release it?
 
 `diagnose` looks at parameters as they are, near a critical point or not: the ends of the
-Hessian's spectrum, the size of full and minibatch gradients, and where the ascent of the method
-lands. From them it says in one sentence whether the method pulls negative curvature back.
+Hessian's spectrum, the size of full and minibatch gradients, and how the mean step of the method
+moves along both extreme directions. From them it says in one sentence whether the method pulls
+negative curvature back.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,18 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ..dynamics import tree
-from ..dynamics.perturbation import AbstractPerturbation
+from ..dynamics.perturbation import GD, AbstractPerturbation, require_perturbation
 from ..dynamics.step_map import StepMap
 from ..spectra.batches import BatchedLoss
-from ..spectra.ends import NEGATIVE, spectrum_ends
+from ..spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
 from ..spectra.hessian import HessianOperator, hessian
-from ..spectra.radius import spectral_radius, step_operator
+from ..spectra.radius import SpectralRadius, spectral_radius, step_operator
 from ..spectra.search import Progress, krylov_size
 from .diagnosis import Diagnosis
-from .rates import escape_rate, window
+from .minibatch import OnMinibatches, along
+from .rates import escape_rate, hover, reach, window
 
 HALLUCINATED = 0.01  # ‖g(w^p)‖ below this share of ‖g(w)‖
+ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
+NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, False, True)
 
 
 def diagnose(
@@ -46,50 +50,81 @@ def diagnose(
     """What holds `params`, for a method that steps on one batch at a time.
 
     `loss(params, batch)` is a scalar, the loss of interest its mean over `batches`; arithmetic is
-    in the dtype of `params`. Eigenvalues are found to `rtol` with `krylov` vectors in memory.
-    See `hessian` for what `check` refuses.
+    in the dtype of `params`. `learning_rate` > 0 and `momentum` in [0, 1) are those of the heavy
+    ball. Eigenvalues are found to `rtol`, in (0, 1), with `krylov` vectors in memory and
+    `max_products` Hessian products at most, the spectral radius with half as many of its own.
+    Ctrl-C ends the search and judges what is known; "unresolved" is then likely.
+
+    `InvalidInput` for settings out of range and for a loss that is no function of its parameters
+    alone (see `hessian`), `ComputationFailed` where it is not finite.
     """
+    require_perturbation(perturbation)
+    StepMap(len, perturbation, learning_rate, momentum or None)  # refuse before minutes are spent
     operator = hessian(loss, params, batches, check)
-    size = krylov_size(operator, krylov)
-    ends = spectrum_ends(operator, size, rtol, max_products, seed, progress)
-    step_map = StepMap(operator.mean, perturbation, learning_rate, momentum or None)
-    step = step_operator(step_map, step_map.init(operator.w))
-    radius = spectral_radius(
-        step,
-        min(size, step.dim),
-        rtol,
-        max_products=max_products // 2,
-        seed=seed,
-        progress=progress,
+    ends = spectrum_ends(
+        operator, krylov_size(operator, krylov), rtol, max_products, seed, progress
     )
-    reach, at_ascent = _ascents(operator.mean, perturbation, operator.w)
-    gradient_norm = float(jnp.linalg.norm(operator.gradient))
-    rho_eff = float(reach)
-    negative = ends.low.value if ends.curvature == NEGATIVE else None
-    batch_norm = operator.batch_gradient_norm
-    unit = batch_norm if perturbation.discontinuous else 1.0  # of ρ_eff in terms of ρ
-    low, high = window(negative, ends.high.value, learning_rate, momentum)
-    scale = lambda end: None if end is None else end * unit  # noqa: E731
+    radius, products = NO_RADIUS, 0
+    if not ends.interrupted and not _without_jacobian(operator, perturbation):
+        step_map = StepMap(
+            operator.mean, OnMinibatches(perturbation), learning_rate, momentum or None
+        )
+        step = step_operator(step_map, step_map.init(operator.w))
+        size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
+        radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
+        products = step.products
+    return _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum)._replace(
+        hvps=operator.products + products,
+        memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
+    )
+
+
+def _without_jacobian(operator: HessianOperator, perturbation: AbstractPerturbation) -> bool:
+    """A normalised ascent has no derivative where the gradient of a batch vanishes."""
+    return bool(
+        perturbation.discontinuous
+        and np.asarray(perturbation.radius) > 0
+        and operator.batch_gradient_norm == 0
+    )
+
+
+def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) -> Diagnosis:
+    """Everything that follows from the spectrum; the costs are left at 0."""
+    rho, negative = float(np.asarray(perturbation.radius)), None
+    if ends.curvature == NEGATIVE:
+        negative = ends.low.value
+    low_reach, high_reach = (_reach(operator, perturbation, end) for end in (ends.low, ends.high))
+    # a method without a radius is asked what SAM would do
+    plain = isinstance(perturbation, GD) or rho == 0
+    units = [1 / operator.batch_gradient_norm if operator.batch_gradient_norm > 0 else math.inf] * 2
+    if not plain:
+        units = [low_reach / rho, high_reach / rho]
+    if perturbation.discontinuous:
+        low_reach = min(low_reach, hover(ends.high.value, learning_rate, momentum))
+    gradient_norm = float(np.linalg.norm(np.asarray(operator.gradient, float)))
+    at_ascent = float(_at_ascent(operator.mean, perturbation, operator.w))
     return Diagnosis(
         dim=operator.dim,
         loss=operator.loss,
         gradient_norm=gradient_norm,
-        batch_gradient_norm=batch_norm,
-        perturbed_gradient_norm=float(at_ascent),
+        batch_gradient_norm=operator.batch_gradient_norm,
+        perturbed_gradient_norm=at_ascent,
+        batches=operator.mean.count,
         ends=ends,
-        rho=float(np.asarray(perturbation.radius)),
-        rho_eff=rho_eff,
-        rho_now=None if negative is None else batch_norm / -negative,
-        rho_window=(scale(low), scale(high)),
+        rho=rho,
+        normalised=perturbation.discontinuous,
+        rho_eff=low_reach,
+        rho_now=None if negative is None else operator.batch_gradient_norm / -negative,
+        rho_window=window(negative, ends.high.value, learning_rate, momentum, units),
         escape_rate=(
-            None if negative is None else escape_rate(negative, rho_eff, learning_rate, momentum)
+            None if negative is None else escape_rate(negative, low_reach, learning_rate, momentum)
         ),
         spectral_radius=radius,
-        hallucinated=_is_hallucinated(operator, gradient_norm, float(at_ascent)),
-        normalised=perturbation.discontinuous,
+        hallucinated=_is_hallucinated(operator, ends, gradient_norm, at_ascent),
         learning_rate=float(learning_rate),
-        hvps=operator.products + step.products,
-        memory_bytes=memory_bytes(operator, size),
+        momentum=float(momentum),
+        hvps=0,
+        memory_bytes=0,
     )
 
 
@@ -98,27 +133,38 @@ def memory_bytes(operator: HessianOperator, krylov: int) -> int:
     return (krylov + 7) * operator.dim * operator.dtype.itemsize + operator.memory_bytes
 
 
-@eqx.filter_jit
-def _ascents(mean: BatchedLoss, perturbation: AbstractPerturbation, w: jax.Array):
-    """(ρ_eff: root mean square over the batches of ‖w^p − w‖/‖g‖, ‖g(w^p)‖ of the full loss).
+def _reach(operator: HessianOperator, perturbation: AbstractPerturbation, end: Eigenvalue) -> float:
+    """ρ_eff along an eigenvector: how far the mean ascent goes for each unit of gradient there.
 
-    Where a gradient vanishes a normalised ascent goes infinitely far for its size.
+    Where the gradient has a part along the vector, it is asked whether the step points back; else
+    whether a displacement from here would grow.
     """
-    at_zero = jnp.where((perturbation.radius > 0) & perturbation.discontinuous, jnp.inf, 0.0)
+    if _without_jacobian(operator, perturbation):
+        return math.inf
+    if isinstance(perturbation, GD):
+        return 0.0
+    v = jnp.asarray(end.vector, operator.dtype)
+    with operator.precision():
+        seen = along(operator.mean, perturbation, operator.w, v)
+    tangent, descent, gradient = (float(part) for part in seen)
+    error = operator.error(abs(end.value))
+    here = reach(end.value, tangent, error)
+    if abs(gradient) <= ALONG * operator.batch_gradient_norm:
+        return here
+    return max(here, reach(end.value, end.value * descent / gradient, error))
 
-    def one(batch):
-        gradient = jax.grad(lambda v: mean.loss(v, batch))
-        moved = perturbation.perturb(gradient, w) - w
-        square = tree.squared_norm(gradient(w))
-        ratio = tree.squared_norm(moved) / jnp.where(square > 0, square, 1)
-        return jnp.where(square > 0, ratio, at_zero.astype(ratio.dtype))
 
-    reach = jnp.sqrt(jnp.mean(jax.lax.map(one, mean.stacked)))
+@eqx.filter_jit
+def _at_ascent(mean: BatchedLoss, perturbation: AbstractPerturbation, w: jax.Array) -> jax.Array:
+    """‖g(w^p)‖ of the full loss."""
     full = jax.grad(mean)
-    return reach, jnp.linalg.norm(full(perturbation.perturb(full, w)))
+    return jnp.linalg.norm(full(perturbation.perturb(full, w)))
 
 
-def _is_hallucinated(operator: HessianOperator, here: float, there: float) -> bool:
+def _is_hallucinated(
+    operator: HessianOperator, ends: SpectrumEnds, here: float, there: float
+) -> bool:
     """Whether the gradient vanishes at w^p, within rounding or a hundredth, and not at w."""
-    noise = operator.error(float(jnp.linalg.norm(operator.w)))
+    largest = max(abs(ends.low.value), abs(ends.high.value))
+    noise = operator.error(largest * float(jnp.linalg.norm(operator.w)))
     return here > 10 * noise and there < max(HALLUCINATED * here, noise)

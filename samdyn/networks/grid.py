@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import reprlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,48 +60,73 @@ def budget_of(epochs: Any, steps: Any) -> dict[str, int | None]:
 
 def axis(name: str, values: Any, check: Callable) -> tuple:
     """The values of one axis, each once, in the order given."""
-    values = [values] if isinstance(values, str | numbers.Number) else list(values)
+    try:
+        values = [values] if isinstance(values, str | numbers.Number) else list(values)
+    except TypeError:  # neither a value nor several: the check tells what is accepted
+        values = [values]
     if not values:
         raise InvalidInput(f"a study needs one {name} or more.")
     return tuple(dict.fromkeys(check(value) for value in values))
 
 
-def method(name: str) -> str:
+def method(name: Any) -> str:
     """The name, if a method has it."""
+    if not isinstance(name, str):
+        raise InvalidInput(f"a method is a name such as 'sam', not {_told(name)}.")
     perturbation(name, 0.0)
     return name
 
 
 def radius(value: Any) -> float:
     """A finite number ≥ 0."""
-    return _number(value, lambda x: x >= 0, "rho must be a finite number ≥ 0")
+    return number(value, lambda x: x >= 0, "rho must be a finite number ≥ 0")
 
 
 def fraction(value: Any) -> float:
     """A momentum, in [0, 1)."""
-    return _number(value, lambda x: 0 <= x < 1, "momentum must lie in [0, 1)")
+    return number(value, lambda x: 0 <= x < 1, "momentum must lie in [0, 1)")
 
 
 def rate(value: Any) -> float:
     """A finite number > 0."""
-    return _number(value, lambda x: x > 0, "the learning rate must be a finite number > 0")
+    return number(value, lambda x: x > 0, "the learning rate must be a finite number > 0")
 
 
-def _number(value: Any, accepts: Callable, told: str) -> float:
-    if not (math.isfinite(value) and accepts(value)):
-        raise InvalidInput(f"{told}, not {value:g}.")
-    return float(value)
+def number(value: Any, accepts: Callable, told: str) -> float:
+    """The value as a float; `InvalidInput`, told so, unless it is finite and accepted."""
+    found = _float(value)
+    if not (math.isfinite(found) and accepts(found)):
+        raise InvalidInput(f"{told}, not {_told(value)}.")
+    return found
+
+
+def _float(value: Any) -> float:
+    """The value, and nan for what is no number."""
+    if isinstance(value, str | bytes | bytearray | bool):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _told(value: Any) -> str:
+    """A value in a message: short, in one line, and text in quotes."""
+    return f"{value:g}" if isinstance(value, float) else reprlib.repr(value).replace("\n", " ")
 
 
 def whole(value: Any, name: str = "batch size") -> int:
     """A whole number ≥ 1."""
-    if isinstance(value, bool) or not (math.isfinite(value) and value >= 1 and value == int(value)):
-        raise InvalidInput(f"the {name} must be a whole number ≥ 1, not {value}.")
+    found = _float(value)
+    if not (math.isfinite(found) and found >= 1 and found == int(found)):
+        raise InvalidInput(f"the {name} must be a whole number ≥ 1, not {_told(value)}.")
     return int(value)
 
 
 def seed_of(value: Any) -> int:
-    """A whole number ≥ 0."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise InvalidInput(f"a seed must be a whole number ≥ 0, not {value}.")
+    """A whole number that a random key takes."""
+    whole_one = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole_one or not 0 <= value < 2**63:
+        told = "a seed must be a whole number ≥ 0 and below 2^63"
+        raise InvalidInput(f"{told}, not {_told(value)}.")
     return int(value)

@@ -38,8 +38,9 @@ class Interaction(NamedTuple):
 
     `ci95` holds the 2.5 and 97.5 % quantiles over resampled seeds. With few seeds it is too
     narrow: with three it covers the truth in about 75 % of studies. `t95` is Student's interval,
-    estimate ± t·s/√K for K seeds, right at any K where the seeds' contrasts are normal. `used` of `possible` pairs (radius, batch size) enter: those where all four runs of
-    every seed stayed finite.
+    estimate ± t·s/√K for K seeds, right at any K where the seeds' contrasts are normal. `used`
+    of `possible` pairs (radius, batch size) enter: those where all four runs of every seed stayed
+    finite.
     """
 
     estimate: float | None

@@ -16,9 +16,9 @@ from jaxtyping import PyTree
 
 from ..dynamics import tree
 from ..dynamics.perturbation import GD, AbstractPerturbation
-from ..errors import InvalidInput
+from ..errors import InvalidInput, brief
 from ..spectra.lanczos import ritz_ends
-from .sam_transform import SAMState, branch, require_floats
+from .sam_transform import SAMState, as_optimizer, branch, require_floats
 
 
 class Record(NamedTuple):
@@ -26,9 +26,10 @@ class Record(NamedTuple):
 
     With g and H the gradient and the Hessian of the monitor's loss at w: `gradient_norm` is ‖g‖.
     `lambda_min` and `lambda_max` are the outer Ritz values of H: an eigenvalue lies within each
-    one's residual. λ_min itself is never above its Ritz value, nor λ_max below. `rho_now` is
-    ‖g‖/|λ_min|, and infinite where `lambda_min` is not negative. `cosine` is that of g(w) with
-    g(w^p), and 0 where one of them vanishes.
+    one's residual. λ_min itself is never above its Ritz value, nor λ_max below, up to rounding,
+    which the residuals include. `rho_now` is ‖g‖/|lambda_min|, an upper bound of that of λ_min, and
+    infinite unless `lambda_min` is below 0 by more than rounding. `cosine` is that of g(w)
+    with g(w^p), and 0 where one of them vanishes.
     """
 
     gradient_norm: Any
@@ -55,7 +56,7 @@ class MonitorState(NamedTuple):
 
 
 def monitor(
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | optax.MultiSteps,
     loss: Callable,
     batch: Any = None,
     *,
@@ -73,27 +74,28 @@ def monitor(
 
     `loss` is `loss(w, batch)`, or `loss(w)` without a `batch`. A batch is any pytree, the same at
     every record, or a function of the step count that makes one, from which batches are drawn.
-    The parameters are any pytree of floating-point arrays. λ_min and λ_max come from `products`
+    The parameters are any pytree of float32 or float64 arrays. λ_min and λ_max come from `products`
     Hessian-vector products (Lanczos from a random vector of `seed`). `perturbation` says where w^p
     is, for the cosine of g(w) and g(w^p); without one w^p = w, and the cosine is 1. The newest
     `capacity` records are kept in the state; `readings` returns them, and `Record` explains them.
 
     It wraps instead of standing in an `optax.chain`, because only a wrapper sees the optimizer's
     state, which tells whether the parameters are w or w^p: between the calls of a transparent
-    `sam`, samdyn's or optax's, nothing is recorded or counted. Updates and extra arguments pass
+    `sam`, samdyn's or optax's, nothing is recorded or counted. Every other call counts as a step,
+    so also each one that `optax.MultiSteps` only accumulates. Updates and extra arguments pass
     through untouched. A step that records costs 2·`products` + 3 gradients of the monitor's loss
     and as many passes over the parameters, others nothing: give it a batch smaller than that of
     training (an eighth cost a small MLP 2 to 6 %). Under `vmap` every step pays.
 
-    Raises `InvalidInput` for `every`, `products` or `capacity` below 1, for parameters without
-    floats or absent, and for a loss that is not one real number.
+    Raises `InvalidInput` for `every`, `products` or `capacity` below 1, for parameters that are
+    absent or not floats of 32 or 64 bits, and for a loss that is not one real number.
 
     Source: Lanczos 1950, with all vectors kept orthogonal.
     """
     for name, value in {"every": every, "products": products, "capacity": capacity}.items():
         if value < 1:
             raise InvalidInput(f"the monitor's {name} must be 1 or more, not {value}.")
-    optimizer = optax.with_extra_args_support(optimizer)
+    inner = as_optimizer(optimizer, "the monitor")
     perturbation = perturbation or GD()
 
     def loss_at(step):
@@ -104,11 +106,11 @@ def monitor(
 
     def init(params):
         require_floats(params, "the monitor")
+        dtype = _precision(params)
         _check_loss(loss_at, params)
-        dtype = tree.flatten(loss, params)[1].dtype
         values = jnp.zeros((capacity, len(Record._fields)), dtype)
         at = jnp.full(capacity, -1, jnp.int32)
-        return MonitorState(optimizer.init(params), jnp.zeros((), jnp.int32), at, values)
+        return MonitorState(inner.init(params), jnp.zeros((), jnp.int32), at, values)
 
     def update(updates, state, params=None, **extra):
         if params is None:
@@ -123,9 +125,9 @@ def monitor(
             return state.at.at[index].set(state.step), state.values.at[index].set(jnp.stack(row))
 
         at, values = branch(due, write, lambda: (state.at, state.values))
-        updates, inner = optimizer.update(updates, state.inner, params, **extra)
+        updates, after = inner.update(updates, state.inner, params, **extra)
         step = jnp.where(counted, optax.safe_increment(state.step), state.step)
-        return updates, MonitorState(inner, step, at, values)
+        return updates, MonitorState(after, step, at, values)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -156,7 +158,9 @@ def _measure(loss, w, perturbation, products, key) -> Record:
     ends = ritz_ends(hessian, jax.random.normal(key, flat.shape, flat.dtype), products)
     wp = perturbation.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
     there = g if wp is w else gradient(tree.flatten(loss, wp)[1])
-    norm, negative = jnp.linalg.norm(g), ends.low < 0
+    # below 0 by rounding alone is no negative curvature; below it by more is, whatever the residual
+    rounding = 8 * jnp.finfo(flat.dtype).eps * jnp.maximum(jnp.abs(ends.low), jnp.abs(ends.high))
+    norm, negative = jnp.linalg.norm(g), -ends.low > rounding
     rho = jnp.where(negative, norm / jnp.where(negative, -ends.low, 1), jnp.inf)
     cosine = jnp.sum(tree.unit(g) * tree.unit(there))
     return Record(norm, *ends, rho, cosine)
@@ -175,8 +179,20 @@ def _between_steps(state: PyTree) -> jax.Array:
     return answer
 
 
+def _precision(params: PyTree) -> Any:
+    """The dtype of all parameters as one vector; `InvalidInput` for one without eigenvalues."""
+    dtype = jax.eval_shape(lambda w: tree.flatten(len, w)[1], params).dtype
+    if dtype.itemsize < 4:
+        raise InvalidInput(f"the monitor needs parameters in float32 or float64, not {dtype.name}.")
+    return dtype
+
+
 def _check_loss(loss_at: Callable, params: PyTree) -> None:
-    value = jax.eval_shape(lambda w, step: loss_at(step)(w), params, jnp.zeros((), jnp.int32))
+    try:
+        value = jax.eval_shape(lambda w, step: loss_at(step)(w), params, jnp.zeros((), jnp.int32))
+    except TypeError as error:
+        told = f"the monitor's loss failed: {brief(error)}"
+        raise InvalidInput(f"{told}; it is loss(w, batch), or loss(w) without a batch.") from error
     number = isinstance(value, jax.ShapeDtypeStruct)
     if not number or value.shape != () or not jnp.issubdtype(value.dtype, jnp.floating):
         what = f"{value.dtype} of shape {value.shape}" if number else type(value).__name__

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-from ..dynamics.perturbation import GD, AbstractPerturbation
+from ..dynamics.perturbation import GD, AbstractPerturbation, require_perturbation
 from ..errors import InvalidInput
 
 
@@ -34,7 +34,7 @@ class SAMState(NamedTuple):
 
 
 def sam(
-    base: optax.GradientTransformation,
+    base: optax.GradientTransformation | optax.MultiSteps,
     perturbation: AbstractPerturbation,
     rho: Any = None,
     *,
@@ -48,8 +48,10 @@ def sam(
     `base` is the optimizer; weight decay and clipping belong into it, so that they act on the
     gradient at w^p. `perturbation` says where w^p lies (SAM, USAM, ASAM, MultiStep, your own).
     `rho`, a number or a schedule of the number of finished steps, replaces its radius; a schedule
-    recompiles nothing. Radius 0 gives the updates of `base` to the last bit. The parameters are
-    any pytree of floating-point arrays; w^p = w where the gradient of SAM or ASAM vanishes.
+    recompiles nothing, and compiled code does not check that it stays ≥ 0. Radius 0 gives the
+    updates of `base` to the last bit. The parameters are any pytree of floating-point arrays;
+    w^p = w where the gradient of SAM or ASAM vanishes. Around `optax.MultiSteps` a step is a call,
+    and the gradients accumulated are those at the w^p of each call.
 
     **Opaque**, the default: `grads` is the gradient at w, and the one at w^p is asked from
     `grad_fn`, a function of w, or of w and a number as in `optax.contrib.sam` (always 0 here).
@@ -69,24 +71,24 @@ def sam(
 
     Source: Foret, Kleiner, Mobahi & Neyshabur, arXiv 2010.01412.
     """
-    check_parts(base, perturbation)
+    optimizer = check_parts(base, perturbation)
     if rho is not None and not callable(rho):
         perturbation, rho = perturbation.at_radius(rho), None
     _check_radius(perturbation.radius)
-    base = optax.with_extra_args_support(base)
     step = _transparent if transparent else _opaque
 
     def init(params):
         require_floats(params, "sam")
         # −0 is what leaves every number as it is when added, −0 included
         kept = jax.tree.map(lambda w: jnp.full_like(w, -0.0), params) if transparent else None
-        return SAMState(jnp.zeros((), jnp.int32), base.init(params), jnp.asarray(False), kept)
+        return SAMState(jnp.zeros((), jnp.int32), optimizer.init(params), jnp.asarray(False), kept)
 
     def update(updates, state, params=None, *, grad_fn=None, **extra):
         if params is None:
             raise InvalidInput("sam needs the parameters: call update(grads, state, params).")
         now = perturbation if rho is None else perturbation.at_radius(rho(state.count))
-        return step(base, now, updates, state, jax.tree.map(jnp.asarray, params), grad_fn, extra)
+        params = jax.tree.map(jnp.asarray, params)
+        return step(optimizer, now, updates, state, params, grad_fn, extra)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -168,17 +170,38 @@ def _of_parameters_alone(grad_fn: Callable) -> Callable:
     return (lambda w: grad_fn(w, 0)) if len(required) == 2 else grad_fn
 
 
-def check_parts(base: Any, perturbation: Any) -> None:
-    """`InvalidInput` unless `base` is an optimizer and one gradient at w^p makes the step."""
-    if not isinstance(base, optax.GradientTransformation):
-        raise InvalidInput(f"sam wraps an optax optimizer, not {type(base).__name__}.")
-    if not isinstance(perturbation, AbstractPerturbation):
-        kind = type(perturbation).__name__
-        raise InvalidInput(f"sam needs a perturbation such as samdyn.SAM(0.05), not {kind}.")
+def check_parts(base: Any, perturbation: Any) -> optax.GradientTransformationExtraArgs:
+    """`base` as an optimizer; `InvalidInput` unless one gradient at w^p makes its step."""
+    optimizer = as_optimizer(base, "sam")
+    require_perturbation(perturbation)
     own = type(perturbation).direction is not AbstractPerturbation.direction
     if own and not isinstance(perturbation, GD):
         kind = type(perturbation).__name__
         raise InvalidInput(f"sam descends the gradient at w^p, which {kind} does not.")
+    return optimizer
+
+
+def as_optimizer(given: Any, who: str) -> optax.GradientTransformationExtraArgs:
+    """`given`, an object with `init` and `update`, so that its update takes any extra argument.
+
+    `optax.with_extra_args_support` alone would discard those that `optax.MultiSteps` hands on.
+    """
+    alike = all(callable(getattr(given, name, None)) for name in ("init", "update"))
+    if isinstance(given, type) or not alike:
+        kind = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+        raise InvalidInput(f"{who} wraps an optax optimizer, not {kind}.")
+    init, update = given.init, given.update
+    if isinstance(given, optax.GradientTransformationExtraArgs) or _takes_keywords(update):
+        return optax.GradientTransformationExtraArgs(init, update)
+    return optax.with_extra_args_support(optax.GradientTransformation(init, update))
+
+
+def _takes_keywords(function: Callable) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a callable that does not tell
+        return False
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
 def _check_radius(radius: Any) -> None:
@@ -194,9 +217,21 @@ def branch(condition: Any, yes: Callable, no: Callable) -> Any:
 
 
 def require_floats(params: PyTree, who: str) -> None:
-    """`InvalidInput` unless `params` has leaves and all of them are floating-point."""
-    kinds = [jnp.result_type(leaf) for leaf in jax.tree.leaves(params)]
-    strangers = [kind.name for kind in kinds if not jnp.issubdtype(kind, jnp.floating)]
+    """`InvalidInput` unless `params` has leaves and all of them are floating-point arrays."""
+    kinds = [_kind(leaf) for leaf in jax.tree.leaves(params)]
+    strangers = [name for name, is_float in kinds if not is_float]
     if strangers or not kinds:
-        found = strangers[0] if strangers else "none"
-        raise InvalidInput(f"{who} needs parameters that are floating-point arrays, not {found}.")
+        raise InvalidInput(
+            f"{who} needs parameters that are floating-point arrays, not "
+            f"{strangers[0] if strangers else 'none'}: of a module take "
+            "eqx.filter(module, eqx.is_inexact_array)."
+        )
+
+
+def _kind(leaf: Any) -> tuple[str, bool]:
+    """(its dtype or type, whether that is floating-point)."""
+    try:
+        dtype = jnp.result_type(leaf)
+    except TypeError:
+        return type(leaf).__name__, False
+    return dtype.name, bool(jnp.issubdtype(dtype, jnp.floating))

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..dynamics.methods import perturbation
 from ..errors import InvalidInput
+from ..interrupts import heed, heeded
 from .cells import CellStore
 from .dataset import Dataset
 from .grid import Cell, axis, budget_of, cells_of, fraction, method, radius, rate, seed_of, whole
@@ -108,22 +109,25 @@ def study(
 
 
 def _collect(cells, run, store, config, clock) -> Study:
-    began, rows, curves, interrupted = time.monotonic(), [], [], False
+    began, rows, curves, interrupted, loaded = time.monotonic(), [], [], False, 0
     try:
-        for cell in cells:
-            found = store.read(cell.index) if store else None
-            if found is None:
-                clock.begin(cell)
-                found = run(cell, clock.within)
-                if store:
-                    store.write(cell.index, found)
-            clock.end(cell)
-            rows += [Row(**row) for row in found["rows"]]
-            curves += found["curves"]
+        with heeded():
+            for cell in cells:
+                found = store.read(cell) if store else None
+                loaded += len(found["rows"]) if found else 0
+                if found is None:
+                    clock.begin(cell)
+                    found = run(cell, clock.within)
+                    if store:
+                        store.write(cell.index, found)
+                clock.end(cell)
+                rows += [Row(**row) for row in found["rows"]]
+                curves += found["curves"]
+                heed()
     except KeyboardInterrupt:
         interrupted = True
     total = sum(len(cell.lanes) for cell in cells)
-    return Study(rows, curves, config, total, interrupted, time.monotonic() - began)
+    return Study(rows, curves, config, total, interrupted, time.monotonic() - began, loaded)
 
 
 def _run(dataset, make, width_of, cell: Cell, report) -> dict[str, Any]:

@@ -13,14 +13,15 @@ from ..errors import InvalidInput
 from .interaction import Interaction, Row, interaction
 
 LINES = 32  # of a printed table
+FEW = 10  # seeds, for an interval by resampling them
 
 
 class Study:
     """Training runs of a grid: `rows`, in the order of methods, batch sizes, momenta, rho, seeds.
 
     `curves` holds for each row the mean minibatch loss of every epoch, `config` the options,
-    `asked` the number of rows of the whole grid, `seconds` the time of this call. `interrupted`
-    is True if rows are missing.
+    `asked` the number of rows of the whole grid, `loaded` how many were found finished in the
+    folder of results, `seconds` the time of this call. `interrupted` is True if rows are missing.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class Study:
         asked: int,
         interrupted: bool,
         seconds: float,
+        loaded: int = 0,
     ):
         self.rows, self.curves, self.config = list(rows), list(curves), config
         self.asked, self.interrupted, self.seconds = asked, interrupted, seconds
+        self.loaded = loaded
 
     @property
     def interaction(self) -> Interaction:
@@ -51,14 +54,16 @@ class Study:
 
     def table(self, field: str = "test_accuracy") -> np.ndarray:
         """`field` as (series, batch sizes, momenta, seeds); nan where there is no number."""
+        return self._laid_out(field, None).astype(float)
+
+    def _laid_out(self, field: str, missing: Any) -> np.ndarray:
         names = ("batch_size", "momentum", "seed")
         places = [{value: i for i, value in enumerate(self.axis(name))} for name in names]
         series = {value: i for i, value in enumerate(self.series)}
-        found = np.full([len(series), *map(len, places)], np.nan)
+        found = np.full([len(series), *map(len, places)], missing, object)
         for row in self.rows:
-            value = getattr(row, field)
             at = [place[getattr(row, name)] for place, name in zip(places, names, strict=True)]
-            found[series[row.method, row.rho], *at] = math.nan if value is None else value
+            found[series[row.method, row.rho], *at] = getattr(row, field)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +82,9 @@ class Study:
 
     def _heading(self) -> str:
         diverged = sum(row.status != "ran" for row in self.rows)
-        text = f"{len(self.rows)} runs on {self.config['data']} in {self.seconds:.0f} s"
+        runs = f"{len(self.rows)} run{'s' * (len(self.rows) != 1)}"
+        text = f"{runs} on {self.config['data']} in {self.seconds:.0f} s"
+        text += f" ({self.loaded} of them were finished before)" if self.loaded else ""
         text += f", {diverged} diverged" if diverged else ""
         if self.interrupted:
             text = f"interrupted: {len(self.rows)} of {self.asked} runs; {text}"
@@ -86,17 +93,21 @@ class Study:
     def _contrast(self) -> str:
         found = self.interaction
         if found.estimate is None:
-            return f"interaction: none, {found.why}"
+            why = "some of its runs are not done yet" if self.interrupted else found.why
+            return f"interaction: none, {why}"
         assert found.momenta is not None
-        name = str(found.method).upper()
-        text = f"momentum {found.momenta[0]:g} → {found.momenta[1]:g} does more for {name} than "
-        text += f"for SGD by {100 * found.estimate:+.2f} points"
+        name, points = str(found.method).upper(), 100 * found.estimate
+        more = "more" if points >= 0 else "less"
+        text = f"momentum {found.momenta[0]:g} → {found.momenta[1]:g} does {more} for {name} than "
+        text += f"for SGD by {abs(points):.2f} points"
         if found.ci95 is None or found.t95 is None:
             return f"{text} (no interval: {found.why})"
-        ends = [f"{100 * low:+.2f} to {100 * high:+.2f}" for low, high in (found.ci95, found.t95)]
-        text += f"\n95 % interval over {found.seeds} seeds {ends[0]} (bootstrap), {ends[1]} (t)"
+        ends = [f"{100 * low:+.2f} to {100 * high:+.2f}" for low, high in (found.t95, found.ci95)]
+        text += f"\n{points:+.2f}, 95 % interval over {found.seeds} seeds {ends[0]} (Student's t)"
+        if found.seeds < FEW:
+            text += f"; resampling seeds gives {ends[1]}, too narrow with so few"
         if found.used < found.possible:
-            text += f", from the {found.used} of {found.possible} (rho, batch size) without gaps"
+            text += f"; from the {found.used} of {found.possible} (rho, batch size) without gaps"
         return text
 
     def write_csv(self, path: str | os.PathLike) -> None:
@@ -113,7 +124,10 @@ class Study:
             json.dump(content, stream, indent=1, ensure_ascii=False, allow_nan=False)
 
     def to_xarray(self) -> Any:
-        """An `xarray.Dataset` over series (with method and rho), batch_size, momentum and seed."""
+        """An `xarray.Dataset` over series (with method and rho), batch_size, momentum and seed.
+
+        `status` is empty where a run is missing, and tells those that diverged.
+        """
         try:
             import xarray  # pyright: ignore[reportMissingImports]
         except ImportError as error:
@@ -124,6 +138,7 @@ class Study:
         coordinates["method"] = ("series", [method for method, _ in self.series])
         coordinates["rho"] = ("series", [rho for _, rho in self.series])
         values = {field: (axes, self.table(field)) for field in fields}
+        values["status"] = axes, self._laid_out("status", "").astype(str)
         attributes = {"config": json.dumps(self.config, ensure_ascii=False)}
         return xarray.Dataset(values, coordinates, attributes)
 

@@ -23,6 +23,7 @@ from ..dynamics.perturbation import AbstractPerturbation
 from ..dynamics.step_map import State, StepMap
 from ..dynamics.tree import as_dtype
 from ..errors import InvalidInput
+from ..interrupts import heed, heeded
 from .dataset import Dataset
 
 SMOOTHING = 0.9  # of the running mean that decides when the plateau is left
@@ -148,7 +149,8 @@ def train(
     lanes = _lanes(perturbation, rho, learning_rate, momentum, seeds)
     params, static = _initial(make, seeds, dataset.train_x.dtype)
     problem = _problem(dataset, static, batch_size)
-    now, curve = _run(problem, lanes, _start(params, problem), steps, progress)
+    with heeded():
+        now, curve = _run(problem, lanes, _start(params, problem), steps, progress)
     return _finished(dataset, problem, now, curve)
 
 
@@ -220,6 +222,7 @@ def _run(problem, lanes, now, steps, report) -> tuple[Progress, np.ndarray]:
             span = jnp.asarray([begin // each, first, last], jnp.int32)
             now, losses = _advance(problem, lanes, now, span)
             total = total + np.asarray(losses, float)
+            heed()
             if report is not None:
                 report((begin + last) / steps)
         curve.append(total / batches)

@@ -22,20 +22,19 @@ def draw_study(result: "Study") -> Figure:
     """The mean over seeds, with bars from the worst to the best seed.
 
     Momentum γ stands at 1/(1 − γ) on a logarithmic scale: the total step of one gradient. Runs
-    that diverged are left out; where all seeds did, the line has a gap. Each panel has a scale of
-    its own: the effect of momentum is often smaller than that of the batch size.
+    that diverged are left out; where all seeds did, the line has a gap.
     """
     sizes = result.axis("batch_size")
     columns = max(1, min(COLUMNS, len(sizes)))
     rows = max(1, -(-len(sizes) // columns))
-    figure, axes = new_figure(columns, rows, width=WIDTH, height=HEIGHT, share=False)
+    figure, axes = new_figure(columns, rows, width=WIDTH, height=HEIGHT)
     values = 100 * result.table() if result.rows else np.zeros((0, 0, 0, 0))
     for index, size in enumerate(sizes):
         _panel(axes.flat[index], result, values[:, index], f"batch size {size}")
     for ax in axes.flat[len(sizes) :]:
         ax.set_visible(False)
     for ax in axes[:, 0]:
-        ax.set_ylabel("test accuracy (%)")
+        ax.set_ylabel("test accuracy (%)\nmean, worst and best seed")
     figure_legend(figure, list(axes.flat[: len(sizes)]))
     return figure
 

@@ -3,7 +3,7 @@
 Its gradient and its Hessian products accumulate over the batches, so that memory is that of one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -18,9 +18,17 @@ from ..errors import InvalidInput
 
 def stack(batches: Sequence[PyTree]) -> PyTree:
     """All batches in one pytree, with a new first axis."""
+    if isinstance(batches, Mapping | str) or not isinstance(batches, Iterable):
+        raise InvalidInput(f"batches is a list of batches, not {type(batches).__name__}.")
     batches = list(batches)
     if not batches:
         raise InvalidInput("batches is empty: give at least one.")
+    for leaf in jax.tree.leaves(batches) or [None]:
+        if not (isinstance(leaf, jax.Array) or np.asarray(leaf).dtype.kind in "fiubc"):
+            raise InvalidInput(
+                "a batch holds no array, or something else "
+                f"({type(leaf).__name__}): a loss without data takes [jnp.zeros(1)]."
+            )
     first = jax.tree.structure(batches[0])
     for number, batch in enumerate(batches):
         if jax.tree.structure(batch) != first:
@@ -29,7 +37,8 @@ def stack(batches: Sequence[PyTree]) -> PyTree:
             if np.shape(one) != np.shape(other):
                 raise InvalidInput(
                     f"batch {number} has an array of shape {np.shape(one)} where batch 0 has "
-                    f"{np.shape(other)}: make all equal, leaving out an incomplete last one."
+                    f"{np.shape(other)}: make all equal, leaving out an incomplete last one; "
+                    "a single batch is given as [batch]."
                 )
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *batches)
 

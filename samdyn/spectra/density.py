@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import InvalidInput
 from .krylov import Basis
 from .operator import Operator
 from .search import krylov_size
@@ -30,8 +31,20 @@ class SpectralDensity(NamedTuple):
         spread = np.std(each, ddof=1) / np.sqrt(each.size) if each.size > 1 else np.nan
         return float(np.mean(each)), float(spread)
 
+    def __str__(self) -> str:
+        mean, error = self.mean()
+        seen = self.nodes[self.weights > 0]
+        return (
+            f"spectral density of {len(self.nodes)} probes: nodes from {np.min(seen):.4g} to "
+            f"{np.max(seen):.4g}, mean eigenvalue {mean:.4g} ± {error:.1g}; "
+            f"{self.products} products"
+        )
+
     def on(self, grid: np.ndarray, width: float) -> np.ndarray:
         """The density (grid.size,), smoothed by a Gaussian of standard deviation `width`."""
+        if not width > 0:
+            raise InvalidInput(f"the width of a density must be > 0, not {width:g}.")
+        grid = np.asarray(grid, float)
         scaled = (grid[:, None, None] - self.nodes) / width
         kernel = np.exp(-(scaled**2) / 2) / (width * np.sqrt(2 * np.pi))
         return np.mean(np.sum(kernel * self.weights, axis=2), axis=1)
@@ -49,18 +62,23 @@ def spectral_density(
     `progress(done, total)` is called after each of them.
     """
     size = krylov_size(operator, krylov, default=64)
+    if not operator.symmetric:
+        raise InvalidInput("spectral_density needs a symmetric operator.")
+    if probes < 1:
+        raise InvalidInput(f"a density needs one probe or more, not {probes}.")
     before = operator.products
     nodes, weights = np.zeros((probes, size)), np.zeros((probes, size))
     with operator.precision():
         for probe in range(probes):
-            found, shares = _quadrature(operator, size, seed + probe)
-            nodes[probe, : found.size], weights[probe, : found.size] = found, shares
+            found, shares = _quadrature(operator, size, [seed, probe])
+            nodes[probe], weights[probe, : found.size] = found[0], shares  # padded by a real node
+            nodes[probe, : found.size] = found
             if progress:
                 progress(probe + 1, probes)
     return SpectralDensity(nodes, weights, operator.products - before)
 
 
-def _quadrature(operator: Operator, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _quadrature(operator: Operator, size: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of the operator as a random vector sees it, by at most `size` products."""
     basis = Basis(size, operator.dim, operator.dtype, seed)
     for _ in range(size):

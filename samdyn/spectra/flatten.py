@@ -29,6 +29,7 @@ class Unflatten(eqx.Module):
     treedef: Any = eqx.field(static=True)
     shapes: tuple[tuple[int, ...] | None, ...] = eqx.field(static=True)  # None: not in v
     settings: tuple[Any, ...] = eqx.field(static=True)  # leaves that are no arrays
+    kinds: tuple[type, ...] = eqx.field(static=True)  # of the settings: True is not 1
     arrays: tuple[Any, ...]  # leaves that are arrays, but not of floats
 
     def __call__(self, v: jax.Array) -> PyTree:
@@ -44,10 +45,15 @@ class Unflatten(eqx.Module):
 
 
 class FlatLoss(eqx.Module):
-    """(v, batch) ↦ loss(parameters of v, batch)."""
+    """(v, batch) ↦ loss(parameters of v, batch).
+
+    `fingerprint` tells what the loss did when it was traced last: a loss that reads a variable from
+    outside is another one when that has changed, although it is the same function.
+    """
 
     loss: Callable[[PyTree, PyTree], Any] = eqx.field(static=True)
     unflatten: Unflatten
+    fingerprint: str = eqx.field(static=True)
 
     def __call__(self, v: jax.Array, batch: PyTree) -> Any:
         return self.loss(self.unflatten(v), batch)
@@ -72,4 +78,4 @@ def flatten(params: PyTree) -> tuple[jax.Array, Unflatten]:
         for a, leaf in zip(is_array, leaves, strict=True)
     )
     v = jnp.concatenate([jnp.ravel(jnp.asarray(leaf)) for leaf in floats])
-    return v, Unflatten(treedef, shapes, settings, arrays)
+    return v, Unflatten(treedef, shapes, settings, tuple(map(type, settings)), arrays)

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .batches import BatchedLoss, stack
-from .contract import check_contract
+from .contract import check_contract, traced
 from .flatten import FlatLoss, flatten
+from .krylov import norm
 from .operator import Operator
 
 REUSE_BYTES = 2**28  # of a linearised gradient: more is computed anew in each product
@@ -25,30 +26,35 @@ KEPT = 16  # compiled functions
 class HessianOperator(Operator):
     """v ↦ H v at `params`, mean over `batches`; v and H v are flat (dim,).
 
-    `loss`, `gradient` and `batch_gradient_norm` (root mean square over the batches) come with it.
+    `loss`, `gradient` and `batch_gradient_norm` come with it. The last is the harmonic mean over
+    the batches, because normalised SAM divides by a batch's norm; it is 0 where one of them is.
     """
 
     def __init__(self, loss: Callable, params: PyTree, batches: Sequence[PyTree], check: bool):
         self.w, self.unflatten = flatten(params)
-        self.mean = BatchedLoss(FlatLoss(loss, self.unflatten), stack(batches))
+        stacked = stack(batches)
+        trace = traced(loss, params, jax.tree.map(lambda leaf: leaf[0], stacked))
+        self.mean = BatchedLoss(FlatLoss(loss, self.unflatten, trace), stacked)
         if check:
-            check_contract(loss, params, self.mean.first)
+            check_contract(loss, params, self.mean, self.w)
         product, memory = _product(self.mean, self.w)
         super().__init__(product, self.w.size, self.w.dtype, memory_bytes=memory, check=check)
-        values, squares, self.gradient = _first_order(self.mean, self.w)
+        values, norms, self.gradient = _first_order(self.mean, self.w)
         self.loss = float(np.mean(np.asarray(values, float)))
-        self.batch_gradient_norm = float(np.sqrt(np.mean(np.asarray(squares, float))))
+        norms = np.asarray(norms, float)
+        self.batch_gradient_norm = 0.0 if np.min(norms) == 0 else float(1 / np.mean(1 / norms))
 
 
 @eqx.filter_jit
 def _first_order(mean: BatchedLoss, w: jax.Array):
-    """(losses of the batches, squared gradient norms of the batches, mean gradient)."""
+    """(losses of the batches, gradient norms of the batches, mean gradient)."""
 
-    def one(batch):
+    def one(total, batch):
         value, gradient = jax.value_and_grad(mean.loss)(w, batch)
-        return value, jnp.sum(gradient**2)
+        return total + gradient, (value, norm(gradient))
 
-    return *jax.lax.map(one, mean.stacked), jax.grad(mean)(w)
+    total, (values, norms) = jax.lax.scan(one, jnp.zeros_like(w), mean.stacked)
+    return values, norms, total / mean.count
 
 
 def hessian(
@@ -61,7 +67,8 @@ def hessian(
 
     With `check` it is `InvalidInput` unless the loss is a scalar of these parameters and nothing
     else: the same value twice, linear and symmetric products, no batch norm in training mode, no
-    dropout. `batches` are pytrees of equal shapes.
+    dropout. `batches` are pytrees of equal shapes. Nothing is compiled again for parameters and
+    batches of equal shapes, unless the loss does something else when it is traced.
     """
     return HessianOperator(loss, params, batches, check)
 
@@ -100,11 +107,13 @@ def compiled(function: Callable, *arguments: Any) -> Any:
     """
     leaves, structure = jax.tree.flatten(arguments)
     key = (function, structure, tuple((x.shape, str(x.dtype)) for x in map(jnp.asarray, leaves)))
-    if key not in _compiled:
+    found = _compiled.pop(key, None)
+    if found is None:
         while len(_compiled) >= KEPT:
             _compiled.pop(next(iter(_compiled)))
-        _compiled[key] = jax.jit(function).lower(*arguments).compile()
-    return _compiled[key]
+        found = jax.jit(function).lower(*arguments).compile()
+    _compiled[key] = found  # last again
+    return found
 
 
 def _temporary(compiled: Any) -> int:

@@ -21,7 +21,7 @@ class Basis:
     `projection` (size + 1, size), float64: column j holds the coefficients of A v_j in the basis.
     """
 
-    def __init__(self, size: int, dim: int, dtype: Any, seed: int):
+    def __init__(self, size: int, dim: int, dtype: Any, seed: Any):
         self.size, self.dim = size, dim
         padded = dim + -dim % min(COLUMNS, dim)
         self._rows = jnp.zeros((size + 1, padded), dtype)
@@ -30,20 +30,24 @@ class Basis:
         self.count = 0  # columns of the projection that are known
         self._append_random(0)
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self._rows.dtype
+
     def __getitem__(self, j: int) -> jax.Array:
         return self._rows[j, : self.dim]
 
     def extend(self, after: jax.Array) -> None:
         """Take A v_j for the newest vector v_j, and make v_{j+1}."""
         j = self.count
-        self._rows, coefficients, norm, before = append(self._rows, j + 1, self._pad(after))
+        self._rows, coefficients, new, before = append(self._rows, j + 1, self._pad(after))
         self.projection[:, j] = np.asarray(coefficients, float)
         self.count = j + 1
-        if float(norm) > 8 * jnp.finfo(self._rows.dtype).eps * float(before):
-            self.projection[j + 1, j] = float(norm)
+        if float(new) > 8 * jnp.finfo(self._rows.dtype).eps * float(before):
+            self.projection[j + 1, j] = float(new)
             return
         self.projection[j + 1, j] = 0.0
-        self._rows = self._rows.at[j + 1].set(0)
+        self._rows = erase(self._rows, j + 1)
         if j + 1 < self.dim:
             self._append_random(j + 1)
 
@@ -70,6 +74,13 @@ class Basis:
         return jnp.pad(v, (0, self._rows.shape[1] - self.dim))
 
 
+def norm(v: jax.Array) -> jax.Array:
+    """‖v‖, also where the squares of single precision would overflow or vanish."""
+    largest = jnp.max(jnp.abs(v))
+    scale = jnp.where(largest > 0, largest, 1)
+    return scale * jnp.linalg.norm(v / scale)
+
+
 def orthogonalise(rows: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(v without its components along the rows, those components); rows of zeros have none."""
     first = rows @ v
@@ -82,9 +93,15 @@ def orthogonalise(rows: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
 def append(rows: jax.Array, j: Any, v: jax.Array):
     """(rows with row j the direction of v that is new, components of v, new norm, norm of v)."""
     left, components = orthogonalise(rows, v)
-    norm = jnp.linalg.norm(left)
-    unit = jnp.where(norm > 0, left / jnp.where(norm > 0, norm, 1), 0)
-    return rows.at[j].set(unit), components, norm, jnp.linalg.norm(v)
+    new = norm(left)
+    unit = jnp.where(new > 0, left / jnp.where(new > 0, new, 1), 0)
+    return rows.at[j].set(unit), components, new, norm(v)
+
+
+@partial(jax.jit, donate_argnums=0)
+def erase(rows: jax.Array, j: Any) -> jax.Array:
+    """The rows with row j zero, in place."""
+    return rows.at[j].set(0)
 
 
 @partial(jax.jit, donate_argnums=0)

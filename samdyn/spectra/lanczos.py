@@ -11,11 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .krylov import orthogonalise
+from .krylov import norm, orthogonalise
 
 
 class RitzEnds(NamedTuple):
-    """The lowest and the highest Ritz value, each with its residual ‖A x − θ x‖: scalars."""
+    """The lowest and the highest Ritz value, each with its residual ‖A x − θ x‖: scalars.
+
+    A residual includes 8 units of rounding of the larger value; it is nan where the value is.
+    """
 
     low: jax.Array
     low_residual: jax.Array
@@ -32,7 +35,7 @@ def tridiagonal(
     closes before, the diagonal goes on with its first entry, uncoupled: no new value outside.
     """
     steps = min(steps, start.size)
-    first = start / jnp.linalg.norm(start)
+    first = start / norm(start)
     rows = jnp.zeros((steps + 1, start.size), start.dtype).at[0].set(first)
     epsilon = np.asarray(8 * jnp.finfo(start.dtype).eps, start.dtype)
 
@@ -40,10 +43,10 @@ def tridiagonal(
         rows, alive = carry
         after = product(rows[j])
         left, components = orthogonalise(rows, after)
-        norm = jnp.linalg.norm(left)
-        goes_on = alive & (norm > epsilon * jnp.linalg.norm(after))
-        unit = jnp.where(goes_on, left / jnp.where(goes_on, norm, 1), 0)
-        off = jnp.where(goes_on, norm, 0)
+        new = norm(left)
+        goes_on = alive & (new > epsilon * norm(after))
+        unit = jnp.where(goes_on, left / jnp.where(goes_on, new, 1), 0)
+        off = jnp.where(goes_on, new, 0)
         return (rows.at[j + 1].set(unit), goes_on), (components[j], off, alive)
 
     (_, _), (diagonal, off, known) = jax.lax.scan(
@@ -57,5 +60,6 @@ def ritz_ends(product: Callable[[jax.Array], jax.Array], start: jax.Array, steps
     diagonal, off = tridiagonal(product, start, steps)
     matrix = jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1)
     values, vectors = jnp.linalg.eigh(matrix)
-    residuals = jnp.abs(off[-1] * vectors[-1])
+    scale = jnp.maximum(jnp.abs(values[0]), jnp.abs(values[-1]))  # nan where a product was
+    residuals = jnp.abs(off[-1] * vectors[-1]) + 8 * jnp.finfo(start.dtype).eps * scale
     return RitzEnds(values[0], residuals[0], values[-1], residuals[-1])

@@ -14,15 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..dynamics.step_map import AbstractStepMap, State, flat_step
+from ..errors import InvalidInput
 from .operator import Operator
 from .search import Found, Pairs, Progress, Target, krylov_size, search
 
 
 class SpectralRadius(NamedTuple):
-    """`value` = |λ| of the multiplier `multiplier` found largest; `residual` = ‖J x − λ x‖."""
+    """`value` = |λ| of the multiplier `multiplier` found largest; `residual` = ‖J x − λ x‖.
+
+    J is not symmetric, and its eigenvalues may lie farther from λ than the residual: by `error` =
+    (residual + rounding) / |yᵀx| to first order, x and y being the right and the left eigenvector
+    (of length 1) in the space that was searched. `converged`: `error` is within the tolerance.
+    """
 
     value: float
     residual: float
+    error: float
     multiplier: complex
     products: int
     converged: bool
@@ -30,7 +37,7 @@ class SpectralRadius(NamedTuple):
 
     def to_dict(self) -> dict:
         """As `--json` prints it."""
-        return {"value": self.value, "residual": self.residual}
+        return {"value": self.value, "residual": self.residual, "error": self.error}
 
 
 class Largest(Target):
@@ -44,7 +51,8 @@ class Largest(Target):
         top = [int(np.argmax(np.abs(values)))]
         weights = vectors[:, top]
         residuals = np.abs(last @ weights)
-        return Pairs(values[top], weights, residuals, residuals)
+        condition = _condition(vectors, top)
+        return Pairs(values[top], weights, residuals, residuals * condition, condition)
 
     def rotation(self, matrix, kept):
         values, vectors = np.linalg.eig(matrix)
@@ -58,21 +66,37 @@ class Largest(Target):
                 columns.append(np.imag(vectors[:, k]))
         return np.linalg.qr(np.stack(columns, axis=1))[0]
 
-    def enough(self, pairs, error):
-        far = self.rtol * np.abs(np.abs(pairs.values) - 1)
-        return bool(np.all(pairs.residuals <= np.maximum(far, error)))
+    def enough(self, pairs, before, error):
+        size = np.abs(pairs.values)
+        allowed = self.rtol * np.abs(size - 1) + 2 * error
+        steady = np.abs(size - np.abs(before)) <= allowed
+        return bool(np.all((pairs.errors + pairs.conditions * error <= allowed) & steady))
+
+
+def _condition(vectors: np.ndarray, top: list[int]) -> np.ndarray:
+    """1/|yᵀx| of the eigenvalues `top`, from all right eigenvectors as columns.
+
+    The rows of the inverse are the left eigenvectors, scaled to yᵀx = 1; without an inverse the
+    matrix is defective, and an eigenvalue may be anywhere near.
+    """
+    try:
+        left = np.linalg.inv(vectors)[top]
+    except np.linalg.LinAlgError:
+        return np.full(len(top), np.inf)
+    return np.maximum(1.0, np.linalg.norm(left, axis=1) * np.linalg.norm(vectors[:, top], axis=0))
 
 
 def step_operator(step_map: AbstractStepMap, state: State) -> Operator:
     """v ↦ J v, J the Jacobian of one step at `state`, on its floating-point numbers."""
     _, flat = flat_step(step_map, state)
+    product = lambda v: _tangent(step_map, state, v)  # noqa: E731
+    return Operator(product, flat.size, flat.dtype, symmetric=False)
 
-    @eqx.filter_jit
-    def product(step_map, state, v):
-        step, flat = flat_step(step_map, state)
-        return jax.jvp(step, (flat,), (v,))[1]
 
-    return Operator(lambda v: product(step_map, state, v), flat.size, flat.dtype, symmetric=False)
+@eqx.filter_jit
+def _tangent(step_map: AbstractStepMap, state: State, v: jax.Array) -> jax.Array:
+    step, flat = flat_step(step_map, state)
+    return jax.jvp(step, (flat,), (v,))[1]
 
 
 def spectral_radius(
@@ -85,9 +109,11 @@ def spectral_radius(
 ) -> SpectralRadius:
     """The largest modulus of an eigenvalue, by restarted Arnoldi with `krylov` vectors kept.
 
-    Stops when the residual is within `rtol` of the distance to 1, where stability is decided, or
-    at the arithmetic's error, after `max_products`, or on Ctrl-C.
+    Stops when the error is within `rtol` of the distance to 1, where stability is decided, or at
+    the arithmetic's, after `max_products`, or on Ctrl-C. `InvalidInput` for settings out of range.
     """
+    if not 0 < rtol < 1:
+        raise InvalidInput(f"rtol must be between 0 and 1, it is {rtol:g}.")
     before = operator.products
     size = krylov_size(operator, krylov)
     with operator.precision():
@@ -96,6 +122,7 @@ def spectral_radius(
     return SpectralRadius(
         abs(value),
         residual,
+        float(found.pairs.conditions[0]) * (residual + operator.error(abs(value))),
         value,
         operator.products - before,
         found.converged,

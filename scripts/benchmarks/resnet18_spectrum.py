@@ -2,8 +2,8 @@
 
 11.2 million parameters, no batch norm, one batch of 128 images of 32×32 (noise with random
 labels: the cost does not depend on them), float32. Each contestant runs in a process of its own,
-so that peak memory is its own. curvlinops gives products to SciPy's ARPACK, asked for both ends, and
-takes the parameters of the first contestant: both look for the same two numbers.
+so that peak memory is its own. curvlinops gives products to SciPy's ARPACK, asked for both ends,
+and takes the parameters of the first contestant: both look for the same two numbers.
 """
 
 import argparse

@@ -69,7 +69,9 @@ def test_the_result_keeps_its_contract(file, capsys):
     for name in ("lambda_min", "lambda_max", "spectral_radius"):
         assert {"value", "residual"} <= set(result[name])
     assert set(result["escape_rate"]) == {"sgd", "method", "slowdown"}
-    assert result["rho_window"][0] == pytest.approx(result["rho_now"])
+    norm, lowest = result["batch_gradient_norm"], result["lambda_min"]["value"]
+    assert result["rho_now"] == pytest.approx(-norm / lowest)
+    assert result["held"] == (answer["config"]["rho"] > result["rho_window"][0])
 
 
 def test_for_people_the_sentence_comes_first(file, capsys):

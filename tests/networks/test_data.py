@@ -114,6 +114,35 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
     assert list(samdyn.cifar100(tmp_path).train_y) == [3, 99]
 
 
+@pytest.mark.parametrize("numpy_module", [b"numpy.core.numeric", b"numpy._core.numeric"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_file_pickled_anew_by_a_later_python_is_read(order, numpy_module, tmp_path):
+    rows = np.random.default_rng(1).integers(256, size=(5, 3072), dtype=np.uint8)
+    content = {b"data": np.asarray(rows, order=order), b"fine_labels": [0, 99, 1, 2, 3]}
+    raw = pickle.dumps(content, protocol=5)
+    [written] = {name for name in (b"numpy.core.numeric", b"numpy._core.numeric") if name in raw}
+    short = lambda name: bytes([len(name)]) + name  # noqa: E731
+    frame = raw[:11]  # the length of the frame follows from that of the name
+    length = int.from_bytes(frame[3:], "little") + len(numpy_module) - len(written)
+    raw = frame[:3] + length.to_bytes(8, "little") + raw[11:]
+    (tmp_path / "train").write_bytes(raw.replace(short(written), short(numpy_module)))
+    write_cifar(tmp_path / "test", 2, b"fine_labels", np.random.default_rng(0))
+    data = samdyn.cifar100(tmp_path)
+    assert list(data.train_y) == [0, 99, 1, 2, 3]
+    images = rows.reshape(5, 3, 32, 32).transpose(0, 2, 3, 1)
+    expected = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
+    np.testing.assert_allclose(data.train_x, expected, rtol=0, atol=1e-5)
+
+
+class NotBytes:
+    """What a forged file may give the function that makes arrays."""
+
+    def __reduce__(self):
+        from numpy._core import numeric
+
+        return numeric._frombuffer, (np.zeros(3072, np.uint8), np.dtype("u1"), (1, 3072), "C")
+
+
 class Malicious:
     def __reduce__(self):
         return print, ("this must not be printed",)
@@ -122,6 +151,7 @@ class Malicious:
 ROWS = np.zeros((2, 3072), np.uint8)
 DAMAGED = {
     "code": (Malicious(), "not a CIFAR file"),
+    "an array of an array": ({b"data": NotBytes(), b"fine_labels": [1]}, "not a CIFAR file"),
     "no mapping": ([1, 2], "not a CIFAR file"),
     "no data": ({b"fine_labels": [1, 2]}, "b'data'"),
     "wrong shape": ({b"data": ROWS[:, 1:], b"fine_labels": [1, 2]}, "b'data'"),
@@ -169,6 +199,8 @@ def test_data_that_is_not_there_is_told_in_one_line(name, expected):
 def test_wrong_options_of_data_are_told():
     with pytest.raises(samdyn.InvalidInput, match="imbalance"):
         samdyn.long_tailed_digits(imbalance=0.5)
+    with pytest.raises(samdyn.InvalidInput, match="imbalance must be a finite number ≥ 1, not 'x'"):
+        samdyn.long_tailed_digits("x")
     with pytest.raises(samdyn.InvalidInput, match="share of test examples"):
         samdyn.digits(test_share=1.0)
     with pytest.raises(samdyn.InvalidInput, match="classes ≥ 2, not 1"):

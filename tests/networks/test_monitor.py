@@ -14,7 +14,7 @@ from samdyn.dynamics.perturbation import ASAM, SAM, USAM
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.networks.monitor import MonitorState, monitor, readings
-from samdyn.networks.sam_transform import sam
+from samdyn.networks.sam_transform import as_optimizer, sam
 
 RATE, RHO = 0.05, 0.3
 CURVATURES = np.array([3.0, -1.0, 0.5])
@@ -316,6 +316,54 @@ def test_jit_eager_and_vmap_make_one_record():
                 np.testing.assert_allclose(other[key], values, rtol=0, atol=1e-13, err_msg=key)
 
 
+def test_multi_steps_keeps_its_extra_arguments_and_every_bit_and_each_call_counts():
+    accumulating = optax.MultiSteps(sam(optax.sgd(0.05, 0.9), SAM(0.1)), 4)
+    for optimizer in (accumulating, accumulating.gradient_transformation()):
+        watched = monitor(optimizer, net, examples(), every=3, products=2)
+        with jax.numpy_dtype_promotion("standard"):  # which MultiSteps needs
+            alone, alone_state = train(quiet, accumulating, weights(), 10)
+            path, state = train(quiet, watched, weights(), 10)
+        for one, two in zip(alone, path, strict=True):
+            assert_same_bits(one, two)
+        assert_same_bits(alone_state, state.inner)
+        assert int(state.inner.gradient_step) == 2
+        np.testing.assert_array_equal(readings(state)["step"], [0, 3, 6, 9])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rounding_around_a_null_space_is_no_negative_curvature(seed):
+    """Rank 3 in 20 dimensions: in float32 the computed lower end is as often below 0 as above."""
+    rows = jax.random.normal(jax.random.key(0), (3, 20), jnp.float32)
+    bowl = lambda w: jnp.sum((rows @ w) ** 2) / 2  # noqa: E731
+    watched = monitor(PLAIN, bowl, every=1, seed=seed)
+    _, state = train(bowl, watched, jax.random.normal(jax.random.key(1), (20,), jnp.float32), 3)
+    found = readings(state)
+    assert np.all(np.abs(found["lambda_min"]) <= found["lambda_min_residual"])
+    np.testing.assert_array_equal(found["rho_now"], np.inf)
+
+
+def test_a_record_is_what_the_thorough_tools_find():
+    """With as many products as parameters both know the ends to rounding."""
+    w, batch = weights(), examples()
+    watched = monitor(PLAIN, net, batch, every=1, products=17)
+    _, state = train(quiet, watched, w, 1)
+    found = {key: values[0] for key, values in readings(state).items()}
+    operator = samdyn.hessian(net, w, [batch])
+    ends = samdyn.spectrum_ends(operator, krylov=17, rtol=1e-10)
+    flat, _ = jax.flatten_util.ravel_pytree(jax.grad(net)(w, batch))
+    assert flat.size == 17
+    norm = np.linalg.norm(flat)
+    by_hand = {
+        "lambda_min": ends.low.value,
+        "lambda_max": ends.high.value,
+        "gradient_norm": norm,
+        "rho_now": -norm / ends.low.value,
+    }
+    assert ends.low.value < -0.1
+    for key, value in by_hand.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-12, atol=0, err_msg=key)
+
+
 def test_extra_arguments_pass_through():
     def update(updates, state, params=None, *, value):
         return jax.tree.map(lambda u: -value * u, updates), state
@@ -346,6 +394,11 @@ def test_wrong_input_is_told_in_one_sentence():
             monitor(PLAIN, QUADRATIC, **{name: 0})
     with pytest.raises(InvalidInput, match="floating-point arrays, not int64"):
         monitor(PLAIN, QUADRATIC).init(jnp.arange(3))
+    for few in (jnp.float16, jnp.bfloat16):
+        with pytest.raises(InvalidInput, match=f"in float32 or float64, not {few.dtype.name}"):
+            monitor(PLAIN, quiet).init(weights(few))
+    with pytest.raises(InvalidInput, match="monitor wraps an optax optimizer, not function"):
+        as_optimizer(optax.sgd, "the monitor")
     with pytest.raises(InvalidInput, match=r"but returns float64 of shape \(3,\)"):
         monitor(PLAIN, lambda w: w**2).init(w)
     with pytest.raises(InvalidInput, match="but returns tuple"):

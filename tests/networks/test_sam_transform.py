@@ -456,6 +456,60 @@ def test_other_extra_arguments_reach_the_optimizer(transparent):
     np.testing.assert_array_equal(updates, -0.25 * CURVATURES * START)
 
 
+def test_around_and_inside_multi_steps_a_step_is_the_mean_of_gradients_at_each_perturbed_point():
+    """Opposite to one another: around, each call perturbs; inside, only the accumulated mean."""
+    w = jnp.asarray(START)
+    losses = [quadratic(curvatures, None) for curvatures in ((3.0, -1.0), (1.0, 2.0))]
+    curvatures = np.array([[3.0, -1.0], [1.0, 2.0]])
+    mean = quadratic(tuple(np.mean(curvatures, 0)), None)
+
+    def end(optimizer, functions):
+        state, now = optimizer.init(w), w
+        for loss, ask in zip(losses, functions, strict=True):
+            with jax.numpy_dtype_promotion("standard"):  # which MultiSteps needs
+                updates, state = optimizer.update(jax.grad(loss)(now), state, now, grad_fn=ask)
+            now = optax.apply_updates(now, updates)
+        return now
+
+    sgd = optax.sgd(RATE)
+    around = end(
+        sam(optax.MultiSteps(sgd, 2, accumulator_dtype=float), USAM(RHO)),
+        [jax.grad(loss) for loss in losses],
+    )
+    inside = end(
+        optax.MultiSteps(sam(sgd, USAM(RHO)), 2, accumulator_dtype=float), [jax.grad(mean)] * 2
+    )
+    rule = lambda h: h * (1 + RHO * h) * START  # noqa: E731
+    by_hand = START - RATE * np.mean([rule(h) for h in curvatures], 0)
+    np.testing.assert_allclose(around, by_hand, rtol=0, atol=4e-16)
+    by_hand = START - RATE * rule(np.mean(curvatures, 0))
+    np.testing.assert_allclose(inside, by_hand, rtol=0, atol=4e-16)
+
+
+@both_modes
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("slope", [1e-4, 300.0])
+@pytest.mark.parametrize("perturbation", [SAM(0.125), ASAM(0.125, 0.0)])
+def test_gradients_in_16_bits_are_perturbed_where_their_squares_leave_the_range(
+    perturbation, slope, dtype, transparent
+):
+    """At w = (1, 1, 1, 1) both normalised variants go 0.125/2 along each coordinate."""
+    slope = jnp.asarray(slope, dtype)
+    gradient = lambda w: slope * w  # noqa: E731
+    optimizer = sam(optax.sgd(1.0), perturbation, transparent=transparent)
+    w = {"a": jnp.ones(3, dtype), "b": jnp.ones((), dtype)}
+    state = optimizer.init(w)
+    ask = lambda v: jax.tree.map(gradient, v)  # noqa: E731
+    updates, state = optimizer.update(ask(w), state, w, grad_fn=ask)
+    expected = -slope.astype(float) * 1.0625
+    if transparent:
+        expected = jnp.asarray(0.0625)
+    for leaf in jax.tree.leaves(updates):
+        assert leaf.dtype == dtype
+        rounding = 2 * float(jnp.finfo(dtype).eps)
+        np.testing.assert_allclose(leaf.astype(float), expected, rtol=rounding, atol=0)
+
+
 def test_a_gradient_function_may_take_a_number_and_keeps_its_own_defaults():
     w = jnp.asarray(START)
     optimizer = sam(optax.sgd(RATE), USAM(RHO))
@@ -505,7 +559,9 @@ def test_wrong_input_is_told_in_one_sentence():
         sam(base, SAM(0.1)).update(w, sam(base, SAM(0.1)).init(w), w)
     with pytest.raises(InvalidInput, match="wraps an optax optimizer, not float"):
         check_parts(0.1, SAM(0.1))
-    with pytest.raises(InvalidInput, match="needs a perturbation such as"):
+    with pytest.raises(InvalidInput, match="wraps an optax optimizer, not the class MultiSteps"):
+        check_parts(optax.MultiSteps, SAM(0.1))
+    with pytest.raises(InvalidInput, match=r"a perturbation such as .* is needed, not 0\.05"):
         check_parts(base, 0.05)
     with pytest.raises(InvalidInput, match="which PerturbedLossGradient does not"):
         sam(base, PerturbedLossGradient(USAM(0.1)))

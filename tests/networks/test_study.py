@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import samdyn
+from samdyn.networks.cells import CellStore
+from samdyn.networks.grid import Cell
 from samdyn.networks.interaction import Row, interaction
 
 DATA = samdyn.teacher_student(examples=60, test_examples=40, dim=5, classes=3)
@@ -58,9 +60,14 @@ def test_the_effective_rule_keeps_the_total_step(result):
 
 
 def test_a_budget_of_steps_is_the_same_for_every_batch_size():
-    one = small(epochs=None, steps=6, methods="gd", momentum=0, seeds=1)
-    same = small(epochs=2, methods="gd", momentum=0, seeds=1)
-    assert [row._replace() for row in one.rows] == same.rows
+    """An epoch of 60 examples has 8 steps of 7 examples, or 2 of 25; the rest is left out."""
+    options = {"methods": "gd", "momentum": 0, "seeds": 1}
+    found = small(**options, batch_size=(7, 25), epochs=None, steps=16)
+    assert [len(curve) for curve in found.curves] == [2, 8]
+    for index, (size, epochs) in enumerate([(7, 2), (25, 8)]):
+        same = small(**options, batch_size=size, epochs=epochs)
+        assert found.rows[index : index + 1] == same.rows
+        assert found.curves[index : index + 1] == same.curves
 
 
 def test_every_row_is_told_as_the_contract_says(result):
@@ -105,17 +112,24 @@ def test_the_interaction_is_the_difference_of_differences():
     # Resampling K seeds divides by K, not K − 1, and knows no t: at K = 40 that costs 1 to 2 %.
     [(40, "ci95", 0.93), (3, "t95", 0.95), (40, "t95", 0.95)],
 )
-def test_the_interval_of_the_interaction_covers_as_often_as_it_says(seeds, interval, share):
+def test_the_interval_of_the_interaction_covers_as_often_as_it_says(
+    seeds, interval, share, monkeypatch
+):
+    draws = {"ci95": 1000, "t95": 1}  # enough for quantiles; Student's interval needs none
+    monkeypatch.setattr("samdyn.networks.interaction.DRAWS", draws[interval])
     generator = np.random.default_rng(0)
-    covered, count = 0, 100
+    covered, count = 0, 1000
     for _ in range(count):
         noise = generator.normal(size=(seeds, 2, 2))
-        rows = made_up(
-            lambda m, g, seed, z=noise: z[seed, int(m == "sam"), int(g == 0.9)], range(seeds)
-        )
+        rows = [
+            Row(method, 0.0, g, 8, 0.1, seed, 0.0, 1.0, noise[seed, i, j], 1, "ran")
+            for i, method in enumerate(("gd", "sam"))
+            for j, g in enumerate((0.0, 0.9))
+            for seed in range(seeds)
+        ]
         low, high = getattr(interaction(rows), interval)
         covered += low <= 0 <= high
-    assert abs(covered - share * count) < 3.5 * math.sqrt(count * share * (1 - share))
+    assert abs(covered - share * count) < 3.5 * math.sqrt(count * share * (1 - share))  # 24 or 28
 
 
 def test_what_diverged_stays_out_of_the_interaction():
@@ -180,6 +194,18 @@ def test_rows_can_be_kept_as_csv_json_and_labelled_arrays(result, tmp_path):
     np.testing.assert_array_equal(one.values, picked)
 
 
+def test_labelled_arrays_tell_a_diverged_run_from_a_missing_one(result):
+    rows = result.rows[:-1]  # its (sam, 0.2, momentum 0.9, seed 1) is missing
+    rows[0] = rows[0]._replace(test_accuracy=None, status="diverged")
+    part = samdyn.Study(rows, result.curves[:-1], result.config, len(result.rows), True, 0.0)
+    array = part.to_xarray()
+    assert np.isnan(array.test_accuracy.values).sum() == 1 + 1 + 0
+    status = array.status.sel(batch_size=20)
+    assert status.dims == ("series", "momentum", "seed")
+    assert status.sel(momentum=0.0, seed=0).values.tolist() == ["diverged", "ran", "ran"]
+    assert status.sel(momentum=0.9, seed=1).values.tolist() == ["ran", "ran", ""]
+
+
 def test_progress_ends_with_everything_done():
     seen = []
     small(epochs=1, progress=seen.append)
@@ -221,6 +247,81 @@ def test_a_damaged_cell_is_computed_again(result, tmp_path):
     file = tmp_path / "cell_00001.json"
     file.write_text(file.read_text()[:100])
     assert small(out=tmp_path, resume=True).rows == result.rows
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda cell: {"rows": [], "curves": []},
+        lambda cell: cell | {"rows": [without(row, "status") for row in cell["rows"]]},
+    ],
+    ids=["no rows", "no status"],
+)
+def test_a_cell_that_is_not_whole_is_computed_again(result, tmp_path, damage):
+    small(out=tmp_path)
+    file = tmp_path / "cell_00001.json"
+    file.write_text(json.dumps(damage(json.loads(file.read_text()))))
+    again = small(out=tmp_path, resume=True)
+    assert again.rows == result.rows
+    assert again.curves == result.curves
+    assert again.loaded == len(result.rows) - 2
+
+
+CELL = Cell(3, "sam", 20, 0.9, 0.1, 6, (0.05, 0.2), (0, 1))
+
+
+def stored():
+    rows = [
+        Row("sam", rho, 0.9, 20, 0.1, seed, None, None, None, None, "diverged")._asdict()
+        for rho, seed in CELL.lanes
+    ]
+    return {"rows": rows, "curves": [[0.5, None]] * 4}
+
+
+def without(row, name):
+    return {key: value for key, value in row.items() if key != name}
+
+
+def first_row(**fields):
+    cell = stored()
+    cell["rows"][0] |= fields
+    return cell
+
+
+OTHER = {
+    "no curves": {"rows": stored()["rows"]},
+    "a row fewer": stored() | {"rows": stored()["rows"][:3]},
+    "a row more": stored() | {"rows": stored()["rows"] * 2},
+    "rows in another order": stored() | {"rows": stored()["rows"][::-1]},
+    "a row that is none": stored() | {"rows": [*stored()["rows"][:3], 4]},
+    "rows that are none": stored() | {"rows": "four"},
+    "a curve fewer": stored() | {"curves": [[0.5, None]] * 3},
+    "a curve that is none": stored() | {"curves": [0.5] * 4},
+    "a field fewer": stored() | {"rows": [without(row, "lr") for row in stored()["rows"]]},
+    "a field more": first_row(more=1),
+    "another method": first_row(method="gd"),
+    "another radius": first_row(rho=0.1),
+    "another momentum": first_row(momentum=0.0),
+    "another batch size": first_row(batch_size=10),
+    "another rate": first_row(lr=0.2),
+    "another seed": first_row(seed=2),
+}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_a_stored_cell_counts_only_if_it_is_that_of_every_lane(case, tmp_path):
+    store = CellStore(tmp_path, {}, False)
+    assert store.read(CELL) is None
+    store.write(CELL.index, stored())
+    assert store.read(CELL) == stored()
+    store.write(CELL.index, OTHER[case])
+    assert store.read(CELL) is None
+
+
+def test_a_stored_cell_that_is_no_mapping_does_not_count(tmp_path):
+    store = CellStore(tmp_path, {}, False)
+    (tmp_path / "cell_00003.json").write_text(json.dumps([stored()]))
+    assert store.read(CELL) is None
 
 
 def test_a_folder_of_other_options_is_refused(tmp_path):
@@ -281,6 +382,15 @@ WRONG = {
     "a negative seed": ({"seeds": [-1]}, "seed must be a whole number ≥ 0"),
     "a negative radius": ({"rho": (0.1, -1)}, "rho must be a finite number ≥ 0, not -1"),
     "no number": ({"rho": math.nan}, "rho must be a finite number"),
+    "a radius in quotes": ({"rho": "0.1"}, "rho must be a finite number ≥ 0, not '0.1'"),
+    "a radius beyond floats": ({"rho": 10**400}, "rho must be a finite number ≥ 0, not 1"),
+    "a momentum of nothing": ({"momentum": None}, r"momentum must lie in \[0, 1\), not None"),
+    "a word for the rate": ({"learning_rate": "a"}, "learning rate must be .* > 0, not 'a'"),
+    "a number for a method": ({"methods": 5}, "a method is a name such as 'sam', not 5"),
+    "a word for the batch": ({"batch_size": "a"}, "batch size must be a whole .* not 'a'"),
+    "a word for the steps": ({"epochs": None, "steps": "a"}, "number of steps must .* not 'a'"),
+    "a seed beyond the keys": ({"seeds": [2**63]}, "≥ 0 and below 2.63, not 9223372036854775808"),
+    "seeds in quotes": ({"seeds": "3"}, "a seed must be a whole number .*, not '3'"),
     "no learning rate": ({"learning_rate": 0}, "learning rate"),
     "unknown rule": ({"lr_rule": "linear"}, "'fixed' or 'effective'"),
     "unknown method": ({"methods": "adam"}, "Accepted: gd"),
