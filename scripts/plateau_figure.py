@@ -131,23 +131,23 @@ def predictions(made: Setup, batch: int) -> list[samdyn.Diagnosis]:
     return [diagnosed(samdyn.SAM(rho), LEARNING_RATE) for rho in RHO]
 
 
+def exponents(steps: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """(p, q) of steps (batches, radii) ∝ ρ^p B^q over the cells `held`, by least squares."""
+    batch, rho = np.nonzero(held)
+    design = [np.ones(rho.size), np.log(RHO[rho]), np.log(np.asarray(BATCHES)[batch])]
+    logarithms = np.log(steps[batch, rho])
+    return np.linalg.lstsq(np.stack(design, axis=1), logarithms, rcond=None)[0][1:]
+
+
 def fit(left: np.ndarray, held: np.ndarray) -> dict[str, Any]:
     """Exponents of steps ∝ ρ^p B^q over the cells `held`, with bootstrap intervals over seeds."""
     random = np.random.default_rng(2)
-    batch, rho = np.nonzero(held)
-    design = np.stack(
-        [np.ones(rho.size), np.log(RHO[rho]), np.log(np.asarray(BATCHES)[batch])], axis=1
-    )
-
-    def exponents(runs: np.ndarray) -> np.ndarray:
-        middle = np.log(np.median(left[:, :, runs], axis=2)[batch, rho])
-        return np.linalg.lstsq(design, middle, rcond=None)[0][1:]
-
-    drawn = [exponents(random.integers(0, SEEDS, SEEDS)) for _ in range(RESAMPLES)]
+    middle = lambda runs: np.median(left[:, :, runs], axis=2)  # noqa: E731
+    drawn = [exponents(middle(random.integers(0, SEEDS, SEEDS)), held) for _ in range(RESAMPLES)]
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    found = exponents(np.arange(SEEDS))
+    found = exponents(middle(np.arange(SEEDS)), held)
     return {
-        "cells": int(rho.size),
+        "cells": int(held.sum()),
         "rho": {"exponent": found[0], "ci95": [low[0], high[0]]},
         "batch": {"exponent": found[1], "ci95": [low[1], high[1]]},
     }
@@ -179,6 +179,7 @@ def plateau(folder: pathlib.Path) -> dict[str, Any]:
         "still_there": np.mean(np.isinf(left), axis=2).tolist(),
         "predicted_slowdown": np.round(slow, 3).tolist(),
         "fit": fit(left, held) if held.sum() > 3 else None,
+        "exponents of the prediction": exponents(slow, held).tolist() if held.sum() > 3 else None,
     }  # fmt: skip
 
 

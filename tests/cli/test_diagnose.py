@@ -37,6 +37,18 @@ def whole():
 def no_batches():
     return {"params": {}, "loss": loss}
 
+def of_a_path(path):
+    return problem()
+
+def pair():
+    return 1, 2
+
+def raises():
+    raise KeyError("weights")
+
+def one_batch():
+    return {**problem(), "batches": data()[0]}
+
 def flat():
     return {**problem(), "loss": lambda p, b: 0.0 * jnp.sum(p["in"])}
 """
@@ -93,6 +105,11 @@ def test_a_loss_without_curvature_is_not_conclusive(file, capsys):
         ("whole", (), "no floating-point array"),
         ("no_batches", (), "batches missing"),
         ("missing", (), "no function named 'missing'"),
+        ("pair", (), "it returned tuple"),
+        ("one_batch", (), "a single batch is given as [batch]"),
+        ("problem", ("--max-products", "0"), "--max-products"),
+        ("problem", ("--momentun", "0.9"), "did you mean --momentum?"),
+        ("problem", ("--method", "SAMM"), "Did you mean sam?"),
         ("problem", ("--krylov", "10"), "at most the dimension 9"),
         ("problem", ("--rtol", "2"), "--rtol"),
         ("problem", ("--method", "sma"), "no method 'sma'"),
@@ -108,6 +125,31 @@ def test_wrong_input_is_one_line(file, capsys, name, more, words):
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert words in captured.err
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("of_a_path", "missing 1 required"), ("raises", "KeyError: 'weights' (line")],
+)
+def test_an_error_of_the_problem_is_one_line(file, capsys, name, words):
+    assert main(["diagnose", f"{file}:{name}", *STEP]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+
+
+def test_the_file_may_import_its_neighbours(tmp_path, capsys):
+    (tmp_path / "samdyn_test_neighbour.py").write_text(PROBLEM)
+    (tmp_path / "checkpoint.py").write_text("from samdyn_test_neighbour import problem\n")
+    assert main(["diagnose", f"{tmp_path / 'checkpoint.py'}:problem", *STEP]) == 0
+    assert "saddle" in capsys.readouterr().out
+
+
+def test_a_single_precision_template_hint(tmp_path, capsys):
+    path = tmp_path / "single.py"
+    path.write_text("def problem():\n    raise TypeError('float64 in like, float32 on disk')\n")
+    assert main(["diagnose", f"{path}:problem", *STEP]) == 1
+    assert "--dtype float32" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_one_line(capsys):

@@ -39,6 +39,13 @@ def test_text_figure_and_results_folder(capsys, tmp_path):
     assert capsys.readouterr().out.splitlines()[1:] == first.splitlines()[1:]
 
 
+def test_the_rows_as_csv(capsys, tmp_path):
+    assert main([*STUDY, "--csv", str(tmp_path / "rows.csv")]) == 0
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert lines[0].startswith("method,rho,momentum")
+    assert len(lines) == 1 + 2 * 2 * (1 + 2)
+
+
 def test_data_alone_is_a_whole_command():
     args = build_parser().parse_args(["study", "digits"])
     assert args.method == ("gd", "sam")
@@ -67,6 +74,8 @@ WRONG = {
     "unknown model": (replaced("--model", "vit"), "Accepted: mlp"),
     "a residual net of vectors": (replaced("--model", "small-resnet"), "use the MLP"),
     "resume without folder": ([*STUDY, "--resume"], "--out DIR"),
+    "csv into no folder": ([*STUDY, "--csv", "nowhere/rows.csv"], "no folder for --csv"),
+    "the range of a sweep": (replaced("--rho", "0:0.1:5"), "a list is written"),
     "figure without format": ([*STUDY, "-o", "figure"], ".svg"),
 }
 

@@ -92,6 +92,8 @@ def test_the_study_of_momentum_makes_its_contrasts_under_every_rule(tmp_path):
         gains = one["gain from momentum, SAM, by batch"], one["gain from momentum, SGD, by batch"]
         contrast = gains[0]["256"] - gains[1]["256"]
         assert one["interaction"]["estimate"] == pytest.approx(contrast, abs=1e-12)
+        parts = one["interaction by rho"]["0.1"], one["interaction by batch"]["256"]
+        assert [part["estimate"] for part in parts] == pytest.approx([contrast] * 2, abs=1e-12)
     again = module.momentum_study(tmp_path, tmp_path / "runs")  # from what is stored
     for one, other in zip(numbers.values(), again.values(), strict=True):
         assert {**one, "seconds": 0} == {**other, "seconds": 0}
