@@ -12,9 +12,10 @@ is negative curvature in proportion to each share: a spectrum of negative eigenv
 λ_min. Runs start on that point. A run has left when the full loss has fallen by a fifth of what
 there is to gain.
 
-Prediction: with ρ_eff = ρ/‖g_B‖ the fastest direction grows at |λ_min|(1 − ρ_eff|λ_min|) while
-ρ_eff|λ_min| ≤ ½ and at 1/(4ρ_eff) beyond, where ‖g_B‖ ∝ B^(−½): steps ∝ ρ√B there.
-Found: ρ^1.5 B^0.45, the rate within a factor of two; see docs/networks.md.
+Prediction: the fastest direction grows at |λ_min|(1 − ρ_eff|λ_min|) while ρ_eff|λ_min| ≤ ½ and at
+1/(4ρ_eff) beyond. With ρ_eff = ρ/‖g_B‖ and ‖g_B‖ ∝ B^(−½) that is steps ∝ ρ√B. Found:
+ρ^1.5 B^0.45; with ρ_eff from the mean minibatch step, as `diagnose` has it, ρ^1.4 B^0.58 is told, and
+the rate within a factor of two; see docs/networks.md.
 """
 
 import functools
