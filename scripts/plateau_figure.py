@@ -14,8 +14,8 @@ there is to gain.
 
 Prediction: the fastest direction grows at |λ_min|(1 − ρ_eff|λ_min|) while ρ_eff|λ_min| ≤ ½ and at
 1/(4ρ_eff) beyond. With ρ_eff = ρ/‖g_B‖ and ‖g_B‖ ∝ B^(−½) that is steps ∝ ρ√B. Found:
-ρ^1.5 B^0.45; with ρ_eff from the mean minibatch step, as `diagnose` has it, ρ^1.4 B^0.58 is told, and
-the rate within a factor of two; see docs/networks.md.
+ρ^1.5 B^0.45; with ρ_eff from the mean minibatch step, as `diagnose` has it, ρ^1.4 B^0.58 is told,
+and the rate within a factor of two; see docs/networks.md.
 """
 
 import functools
