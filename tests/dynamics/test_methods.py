@@ -39,10 +39,19 @@ def test_a_number_behind_the_name_is_the_number_of_ascents(name, base, steps):
 def test_an_unknown_name_lists_what_is_accepted(name):
     with pytest.raises(InvalidInput) as caught:
         perturbation(name, 0.1)
-    assert str(caught.value) == (
-        f"there is no method {name!r}. Accepted: gd, sam, usam, asam, samgrad, sam-K, usam-K."
-    )
+    assert str(caught.value).startswith(f"there is no method {name!r}. ")
+    assert str(caught.value).endswith("Accepted: gd, sam, usam, asam, samgrad, sam-K, usam-K.")
     assert all(method in str(caught.value) for method in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("SAM", "sam"), ("usan", "usam"), ("adam", "asam"), ("newton", None)]
+)
+def test_a_name_that_is_nearly_one_is_asked_about(name, meant):
+    with pytest.raises(InvalidInput) as caught:
+        perturbation(name, 0.1)
+    assert ("Did you mean" in str(caught.value)) == (meant is not None)
+    assert meant is None or f"Did you mean {meant}?" in str(caught.value)
 
 
 def test_a_bad_radius_is_refused_for_every_method_that_has_one():
