@@ -12,14 +12,17 @@ from .loss import Loss
 
 
 def rosenbrock(w: Float[Array, " dim"]) -> Float[Array, ""]:
+    """Σ 100(wᵢ₊₁ − wᵢ²)² + (1 − wᵢ)² of w (dim,), dim ≥ 2: a scalar (Rosenbrock 1960)."""
     return jnp.sum(100 * (w[1:] - w[:-1] ** 2) ** 2 + (1 - w[:-1]) ** 2)
 
 
 def styblinski_tang(w: Float[Array, " dim"]) -> Float[Array, ""]:
+    """½ Σ wᵢ⁴ − 16wᵢ² + 5wᵢ of w (dim,): a scalar (Styblinski & Tang 1990)."""
     return jnp.sum(w**4 - 16 * w**2 + 5 * w) / 2
 
 
 def double_well_product(w: Float[Array, " dim"]) -> Float[Array, ""]:
+    """Σ (wᵢ² − 1)²/4 of w (dim,): a scalar, a double well along every axis."""
     return jnp.sum((w**2 - 1) ** 2) / 4
 
 

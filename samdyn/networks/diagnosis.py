@@ -16,9 +16,9 @@ class Diagnosis(NamedTuple):
 
     `rho_eff` is how far the mean ascent goes along the steepest negative direction for each unit
     of gradient there; a normalised method that overshoots along the top direction alternates
-    there, which bounds it. `rho_now` is the
-    radius of normalised SAM above which that direction is pulled back, `rho_window` the same for
-    the given method (for plain steps: SAM), and up to which radius the top direction is stable.
+    there, which bounds it. `rho_now` is the radius of normalised SAM above which that direction
+    is pulled back, `rho_window` the same for the given method (for plain steps: SAM), and up to
+    which radius the top direction is stable.
     `escape_rate` is per unit of η·steps. `spectral_radius` is that of the mean step over the
     minibatches; nan where it has no Jacobian. `hvps` counts Hessian products and products with
     the step's Jacobian (which take two under SAM).

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -29,9 +30,22 @@ def traced(loss: Callable, params: PyTree, batch: PyTree) -> str:
         raise InvalidInput(f"loss(params, batch) failed: {brief(error, loss)}.") from error
     _refuse_shape(shape)
     digest = hashlib.sha256(re.sub("0x[0-9a-f]+", "", str(jaxpr)).encode())
-    for constant in jaxpr.consts:
+    for constant in _constants(jaxpr):
         digest.update(np.asarray(constant).tobytes() if _is_plain(constant) else b"")
     return digest.hexdigest()
+
+
+def _constants(closed: Any) -> Iterator[Any]:
+    """Arrays held by a closed jaxpr and those inside it; its text tells their shapes only."""
+    yield from closed.consts
+    for equation in closed.jaxpr.eqns:
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_closed):
+            if _is_closed(inner):
+                yield from _constants(inner)
+
+
+def _is_closed(value: Any) -> bool:
+    return hasattr(value, "consts") and hasattr(value, "jaxpr")
 
 
 def _is_plain(constant: object) -> bool:
@@ -40,11 +54,8 @@ def _is_plain(constant: object) -> bool:
 
 def _refuse_shape(value: object) -> None:
     if not isinstance(value, jax.ShapeDtypeStruct) or value.shape != ():
-        what = (
-            f"an array of shape {value.shape}"
-            if isinstance(value, jax.ShapeDtypeStruct)
-            else (f"a {type(value).__name__}")
-        )
+        shape = getattr(value, "shape", None)
+        what = f"a {type(value).__name__}" if shape is None else f"an array of shape {shape}"
         raise InvalidInput(
             f"the loss must be a scalar array, it is {what}: take the mean of the batch."
         )

@@ -206,6 +206,17 @@ def test_a_loss_whose_closure_has_changed_is_another_loss():
     assert after.loss - before.loss == pytest.approx(6 * 0.09)
 
 
+def test_an_array_inside_a_compiled_part_of_the_loss_counts():
+    scaled = lambda a: jax.jit(lambda w: jnp.sum(a * w**2))  # noqa: E731
+    part = scaled(jnp.ones(3))
+    loss = lambda w, batch: part(w) + 0 * jnp.sum(batch)  # noqa: E731
+    before = samdyn.hessian(loss, jnp.ones(3), [jnp.zeros(1)])(jnp.ones(3))
+    part = scaled(jnp.full(3, 2.0))
+    after = samdyn.hessian(loss, jnp.ones(3), [jnp.zeros(1)])(jnp.ones(3))
+    np.testing.assert_allclose(before, 2.0)
+    np.testing.assert_allclose(after, 4.0)
+
+
 def test_the_same_loss_compiles_nothing_again(caplog):
     loss = lambda params, batch: jnp.mean(net(params, batch) ** 2)  # noqa: E731
     params = {"in": 0.3 * jnp.ones((2, 3)), "out": jnp.ones((3, 1))}
