@@ -1,8 +1,9 @@
 """Does momentum help SAM more than SGD? The study of arXiv 2301.06308 at the scale of digits.
 
-    python scripts/momentum_study.py [--out FOLDER]
+    python scripts/momentum_study.py [--redraw] [--out FOLDER]
 
-writes figures/momentum_study.svg and prints its numbers. A small residual net without
+writes figures/momentum_study.svg and .csv, a line for each run, and prints the numbers; with
+--redraw it trains nothing and takes the runs from the CSV. A small residual net without
 normalisation or augmentation on 8×8 digits, SGD and SAM, under four rules of fairness: the step η
 fixed, or η/(1 − γ) fixed; equal epochs, or equal steps. With --out what is finished is kept there,
 and the same command goes on after an interruption. Seeds 0, 1, 2 are those of `study`.
@@ -14,6 +15,8 @@ core; two can run side by side: `--rules fixed` and `--rules effective` into one
 """
 
 import argparse
+import ast
+import csv
 import json
 import pathlib
 from collections.abc import Sequence
@@ -22,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import samdyn
-from samdyn.networks.interaction import interaction
+from samdyn.networks.interaction import Row
 from samdyn.plot.style import CYCLE, figure_legend, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
@@ -31,6 +34,9 @@ RHO, MOMENTUM, BATCHES = (0.05, 0.1, 0.2, 0.5), (0.0, 0.5, 0.9, 0.95), (16, 128,
 BUDGETS = {"equal epochs": {"epochs": 30}, "equal steps": {"steps": 200}}
 # The step η of each rule, or its η/(1 − γ): the largest at which SGD trains at every momentum.
 RULES = {"fixed": 0.02, "effective": 0.1}
+TEXT = ("rule", "budget", "method", "status")  # columns of the CSV that are no numbers
+
+Grids = dict[tuple[str, str], samdyn.Study]
 
 
 def run(rule: str, budget: str, out: pathlib.Path | None) -> samdyn.Study:
@@ -54,61 +60,86 @@ def run(rule: str, budget: str, out: pathlib.Path | None) -> samdyn.Study:
 
 def accuracy(found: samdyn.Study, **wanted: Any) -> float:
     """Mean test accuracy of the runs with these settings; a diverged run counts as chance."""
-    rows = [r for r in found.rows if all(getattr(r, k) == v for k, v in wanted.items())]
+    rows = found.select(**wanted).rows
     return float(np.mean([0.1 if r.test_accuracy is None else r.test_accuracy for r in rows]))
 
 
-def contrast(found: samdyn.Study, **wanted: Any) -> dict[str, Any]:
-    """The interaction of the rows with these settings; SGD, which has no radius, enters always."""
-    rows = [
-        r
-        for r in found.rows
-        if all(getattr(r, k) == v or (k == "rho" and r.method == "gd") for k, v in wanted.items())
-    ]
-    one = interaction(rows)
+def contrast(found: samdyn.Study) -> dict[str, Any]:
+    """Estimate and interval of the interaction of these runs."""
+    one = found.interaction
     return {"estimate": one.estimate, "t95": one.t95}
 
 
 def claims(found: samdyn.Study) -> dict[str, Any]:
     """What the paper says, as numbers: gains are differences of mean test accuracies."""
     largest, smallest = max(MOMENTUM), min(MOMENTUM)
-    gain = lambda **wanted: (  # noqa: E731
-        accuracy(found, momentum=largest, **wanted) - accuracy(found, momentum=smallest, **wanted)
-    )
+    by_batch = lambda value: {str(b): value(b) for b in BATCHES}  # noqa: E731
+
+    def gain(method: str, batch: int) -> float:
+        high, low = (
+            accuracy(found, method=method, momentum=m, batch_size=batch)
+            for m in (largest, smallest)
+        )
+        return high - low
+
+    def plain(method: str, batch: int) -> float:
+        return accuracy(found, method=method, momentum=smallest, batch_size=batch)
+
+    def large_batch(rho: float) -> float:
+        wanted = {"method": "sam", "momentum": smallest, "batch_size": max(BATCHES), "rho": rho}
+        return accuracy(found, **wanted)
+
     best = {
         f"rho {r:g}": max(MOMENTUM, key=lambda m: accuracy(found, method="sam", rho=r, momentum=m))
         for r in RHO
     }
     return {
+        "runs": len(found.rows),
         "interaction": found.interaction.to_dict(),
-        "interaction by rho": {str(r): contrast(found, rho=r) for r in RHO},
-        "interaction by batch": {str(b): contrast(found, batch_size=b) for b in BATCHES},
-        "SAM without momentum, by batch": {
-            str(b): accuracy(found, method="sam", momentum=smallest, batch_size=b) for b in BATCHES
-        },
-        "SGD without momentum, by batch": {
-            str(b): accuracy(found, method="gd", momentum=smallest, batch_size=b) for b in BATCHES
-        },
-        "gain from momentum, SAM, by batch": {
-            str(b): gain(method="sam", batch_size=b) for b in BATCHES
-        },
-        "gain from momentum, SGD, by batch": {
-            str(b): gain(method="gd", batch_size=b) for b in BATCHES
-        },
+        "interaction by rho": {str(r): contrast(found.select(rho=r)) for r in RHO},
+        "interaction by batch": by_batch(lambda b: contrast(found.select(batch_size=b))),
+        "SAM without momentum, by batch": by_batch(lambda b: plain("sam", b)),
+        "SGD without momentum, by batch": by_batch(lambda b: plain("gd", b)),
+        "SAM without momentum, largest batch, by rho": {str(r): large_batch(r) for r in RHO},
+        "gain from momentum, SAM, by batch": by_batch(lambda b: gain("sam", b)),
+        "gain from momentum, SGD, by batch": by_batch(lambda b: gain("gd", b)),
         "best momentum": best,
-        "seconds": found.seconds,
     }
 
 
-def grids(rules: Sequence[str], out: pathlib.Path | None) -> dict[tuple[str, str], samdyn.Study]:
+def grids(rules: Sequence[str], out: pathlib.Path | None) -> Grids:
     """A study for every rule and budget."""
     return {(rule, budget): run(rule, budget, out) for rule in rules for budget in BUDGETS}
 
 
+def write_runs(found: Grids, path: pathlib.Path) -> None:
+    """Every run as a line: rule, budget, and the fields of a row of `study`."""
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["rule", "budget", *Row._fields])
+        for names, one in found.items():
+            writer.writerows([*names, *row] for row in one.rows)
+
+
+def read_runs(path: pathlib.Path) -> Grids:
+    """The studies that `write_runs` wrote, without their curves and options."""
+    rows: dict[tuple[str, str], list[Row]] = {}
+    with path.open(newline="") as stream:
+        for line in csv.DictReader(stream):
+            values = {k: v if k in TEXT else ast.literal_eval(v or "None") for k, v in line.items()}
+            names = values.pop("rule"), values.pop("budget")
+            rows.setdefault(names, []).append(Row(**values))
+    return {
+        names: samdyn.Study(some, [[]] * len(some), {}, len(some), False, 0.0)
+        for names, some in rows.items()
+    }
+
+
 @styled
-def momentum_study(folder: pathlib.Path, out: pathlib.Path | None = None) -> dict[str, Any]:
-    """figures/momentum_study.svg and its numbers."""
-    found = grids(tuple(RULES), out)
+def momentum_study(folder: pathlib.Path, found: Grids | None = None) -> dict[str, Any]:
+    """figures/momentum_study.svg and its numbers, from the runs of the CSV or those given."""
+    if found is None:
+        found = read_runs(folder / "momentum_study.csv")
     figure, axes = new_figure(len(BATCHES), len(found), height=1.9)
     for row, ((rule, budget), one) in zip(axes, found.items(), strict=True):
         draw(row, one, f"{'η' if rule == 'fixed' else 'η/(1−γ)'} fixed, {budget}")
@@ -138,12 +169,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, help="folder of finished runs")
     parser.add_argument("--rules", nargs="+", choices=RULES, help="only run these, into --out")
+    parser.add_argument("--redraw", action="store_true", help="from the CSV, without training")
     args = parser.parse_args()
-    if args.rules:
-        grids(args.rules, args.out)
-        return
-    numbers = momentum_study(FOLDER, args.out)
-    print(json.dumps(numbers, indent=2, ensure_ascii=False))
+    if not args.redraw:
+        found = grids(args.rules or tuple(RULES), args.out)
+        if args.rules:
+            return
+        write_runs(found, FOLDER / "momentum_study.csv")
+    print(json.dumps(momentum_study(FOLDER), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What `study` returns: a row for every run, one contrast, and ways to print and keep them."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -51,6 +52,24 @@ class Study:
     def axis(self, name: str) -> list[Any]:
         """The values of "momentum", "batch_size" or "seed" that were run, as given."""
         return list(dict.fromkeys(getattr(row, name) for row in self.rows))
+
+    def select(self, **wanted: Any) -> "Study":
+        """The runs whose fields have these values; gd, which has no radius, counts at every rho.
+
+        `InvalidInput` for a name that is no field of a row.
+        """
+        for name in wanted:
+            if name not in Row._fields:
+                raise InvalidInput(f"a row has no {name!r}; it has {', '.join(Row._fields)}.")
+
+        def is_wanted(row: Row) -> bool:
+            free = {"rho"} if row.method == "gd" else set()
+            return all(getattr(row, name) == wanted[name] for name in wanted.keys() - free)
+
+        kept = [is_wanted(row) for row in self.rows]
+        rows = list(itertools.compress(self.rows, kept))
+        curves = list(itertools.compress(self.curves, kept))
+        return Study(rows, curves, self.config, len(rows), self.interrupted, self.seconds)
 
     def table(self, field: str = "test_accuracy") -> np.ndarray:
         """`field` as (series, batch sizes, momenta, seeds); nan where there is no number."""

@@ -39,15 +39,29 @@ def cross_entropy(logits: Float[Array, "n classes"], y: Int[Array, " n"]) -> Flo
 
 
 class BatchLoss(eqx.Module):
-    """The mean cross-entropy of a network over (x, y), as a function of its parameters."""
+    """The mean cross-entropy of a network over (x, y), as a function of its parameters.
+
+    With `piece` a larger batch goes through the network that many examples at a time, forth and
+    back, so that what is between stays in the cache or at least in memory. That costs a second
+    way forth, and changes rounding.
+    """
 
     static: PyTree
     x: Float[Array, "n ..."]
     y: Int[Array, " n"]
+    piece: int | None = eqx.field(static=True, default=None)
 
     def __call__(self, params: PyTree) -> Float[Array, ""]:
         network = eqx.combine(params, self.static)
-        return cross_entropy(jax.vmap(network)(self.x), self.y)
+        if self.piece is None or len(self.y) <= self.piece:
+            return cross_entropy(jax.vmap(network)(self.x), self.y)
+
+        @jax.checkpoint
+        def one(example):
+            x, y = example
+            return cross_entropy(network(x)[None], y[None])
+
+        return jnp.mean(jax.lax.map(one, (self.x, self.y), batch_size=self.piece))
 
 
 class Lane(eqx.Module):
@@ -76,6 +90,7 @@ class Problem(eqx.Module):
     y: Int[Array, " n"]
     threshold: Float[Array, ""]
     batch_size: int = eqx.field(static=True)
+    piece: int | None = eqx.field(static=True)
 
     def advance(
         self, lane: Lane, progress: Progress, epoch: Array, first: Array, last: Array
@@ -86,7 +101,7 @@ class Problem(eqx.Module):
         def step(index, carry):
             progress, total = carry
             chosen = jax.lax.dynamic_slice(order, (index * self.batch_size,), (self.batch_size,))
-            loss = BatchLoss(self.static, self.x[chosen], self.y[chosen])
+            loss = BatchLoss(self.static, self.x[chosen], self.y[chosen], self.piece)
             value = loss(progress.state.w)  # the compiler shares this with the first gradient
             move = StepMap(loss, lane.perturbation, lane.learning_rate, HeavyBall(lane.momentum))
             return self._noted(progress, move(progress.state), value), total + value
@@ -135,6 +150,7 @@ def train(
     batch_size: int,
     steps: int,
     seeds: Sequence[int] = (0,),
+    piece: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Training:
     """Train `make(key)` on `dataset`, one lane for each of `seeds`.
@@ -142,13 +158,14 @@ def train(
     `rho` (L,) gives each lane a radius of its own; without it all have that of `perturbation`.
     `learning_rate` and `momentum` are numbers or (L,). A seed determines the first parameters and
     the order of the examples, whatever else differs, so runs of equal seed can be compared in
-    pairs. Parameters take the dtype of the data. `progress` is called with the fraction done.
+    pairs. Parameters take the dtype of the data. A minibatch of more than `piece` examples is
+    differentiated in pieces (see `BatchLoss`). `progress` is called with the fraction done.
     `InvalidInput` for a batch larger than the data, a momentum outside [0, 1) or no lanes.
     """
     check_batch_size(batch_size, len(dataset.train_y))
     lanes = _lanes(perturbation, rho, learning_rate, momentum, seeds)
     params, static = _initial(make, seeds, dataset.train_x.dtype)
-    problem = _problem(dataset, static, batch_size)
+    problem = _problem(dataset, static, batch_size, piece)
     with heeded():
         now, curve = _run(problem, lanes, _start(params, problem), steps, progress)
     return _finished(dataset, problem, now, curve)
@@ -193,9 +210,10 @@ def _initial(make: Callable, seeds: Sequence[int], dtype: Any) -> tuple[PyTree, 
     return params, parts[seeds[0]][1]
 
 
-def _problem(dataset: Dataset, static: PyTree, batch_size: int) -> Problem:
+def _problem(dataset: Dataset, static: PyTree, batch_size: int, piece: int | None) -> Problem:
     x, y = jnp.asarray(dataset.train_x), jnp.asarray(dataset.train_y)
-    return Problem(static, x, y, jnp.asarray(BELOW * dataset.plateau, x.dtype), batch_size)
+    threshold = jnp.asarray(BELOW * dataset.plateau, x.dtype)
+    return Problem(static, x, y, threshold, batch_size, piece)
 
 
 def _start(params: PyTree, problem: Problem) -> Progress:

@@ -50,6 +50,25 @@ def test_a_radius_is_a_row_of_sam_and_gd_has_one(result):
     assert all(len(curve) == 2 for curve in result.curves)
 
 
+def test_a_selection_has_the_rows_asked_for_with_their_curves_and_gd_at_every_radius(result):
+    part = result.select(rho=0.2, momentum=0.9)
+    assert [(row.method, row.rho, row.seed) for row in part.rows] == [
+        ("gd", 0.0, 0),
+        ("gd", 0.0, 1),
+        ("sam", 0.2, 0),
+        ("sam", 0.2, 1),
+    ]
+    assert part.curves == [result.curves[result.rows.index(row)] for row in part.rows]
+    assert result.select().rows == result.rows
+    with pytest.raises(samdyn.InvalidInput, match="a row has no 'radius'; it has method, rho"):
+        result.select(radius=0.2)
+
+
+def test_selected_interactions_average_to_that_of_all(result):
+    parts = [result.select(rho=rho).interaction.estimate for rho in (0.05, 0.2)]
+    assert np.mean(parts) == pytest.approx(result.interaction.estimate, abs=1e-12)
+
+
 def test_the_effective_rule_keeps_the_total_step(result):
     assert {row.lr for row in result.rows} == {0.1}
     rows = small(lr_rule="effective", epochs=1).rows

@@ -85,6 +85,22 @@ def test_epochs_differ_in_their_order():
     assert len(np.unique(np.round(done.curve[0], 6))) == 4
 
 
+@pytest.mark.parametrize("piece", [1, 7, 10, 19])
+def test_a_minibatch_in_pieces_gives_the_step_of_the_whole(piece):
+    """Also where the last piece is smaller; float64, because training amplifies rounding."""
+    data = in_double_precision(DATA)
+    whole, pieces = run(data=data), run(data=data, piece=piece)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(pieces.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(whole.curve, pieces.curve, rtol=1e-12)
+
+
+def test_a_piece_as_large_as_the_minibatch_changes_no_bit():
+    whole, piece = run(), run(piece=20)
+    for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(piece.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_lanes_side_by_side_are_the_lanes_alone_to_rounding():
     radii, seeds = [0.0, 0.05, 0.2, 0.05], [0, 0, 1, 2]
     together = run(rho=radii, seeds=seeds)
