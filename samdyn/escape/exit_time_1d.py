@@ -56,7 +56,14 @@ class _Field(NamedTuple):
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(ψ', log s²) at x."""
         with np.errstate(all="ignore"):
-            b, s = (np.asarray(f(x), float) + np.zeros_like(x) for f in self)
+            values = [np.asarray(f(x)) for f in self]
+        for name, value in zip(self._fields, values, strict=True):
+            if value.ndim and value.dtype.kind == "f" and value.dtype.itemsize < 8:
+                raise InvalidInput(
+                    f"the {name} returns {value.dtype}, too coarse for the quadrature: let it "
+                    "compute in float64 (JAX does after jax.config.update('jax_enable_x64', True))."
+                )
+        b, s = (np.asarray(value, float) + np.zeros_like(x) for value in values)
         for name, bad in (("drift", ~np.isfinite(b)), ("diffusion", ~np.isfinite(s))):
             if bad.any():
                 raise InvalidInput(f"the {name} must be finite, also at x = {x[bad].flat[0]:g}.")

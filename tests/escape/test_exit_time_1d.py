@@ -137,6 +137,8 @@ def test_the_saddle_time_of_a_tiny_noise():
         ((constant(-1), constant(1), 0, -INF, 1), "infinite"),
         ((lambda x: x, lambda x: x, 0.5, 0, 1), "the noise 0"),
         ((lambda x: 1 / (x * 0), constant(1), 0.5, 0, 1), "drift must be finite"),
+        ((lambda x: double_well(np.float32(x)), constant(1), 0, -1, 1), "drift returns float32"),
+        ((double_well, lambda x: np.float32(1 + x**2), 0, -1, 1), "diffusion returns float32"),
     ],
 )
 def test_what_cannot_be_answered_is_told(arguments, words):
