@@ -10,7 +10,7 @@ and the same command goes on after an interruption. Seeds 0, 1, 2 are those of `
 
 The interaction is (SAM with the largest momentum − SAM with the smallest) − (the same for SGD) in
 test accuracy, with Student's interval over the seeds: of the whole grid, and of its parts with one
-radius or one batch size. About 25 minutes a grid of equal epochs and 70 of equal steps, on one
+radius or one batch size. About 25 minutes a grid of equal epochs and 45 of equal steps, on one
 core; two can run side by side: `--rules fixed` and `--rules effective` into one --out, then all.
 """
 

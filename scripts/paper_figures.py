@@ -15,6 +15,7 @@ import edge_figure
 import escape_rho_figure
 import is_it_a_saddle
 import jax
+import momentum_study
 import our_figures
 import plateau_figure
 import public_code_figures
@@ -45,6 +46,7 @@ FIGURES = {
     "sam_edge": edge_figure.sam_edge,
     "plateau": plateau_figure.plateau,
     "is_it_a_saddle": is_it_a_saddle.is_it_a_saddle,
+    "momentum_study": momentum_study.momentum_study,  # from the runs kept as CSV
 }
 
 

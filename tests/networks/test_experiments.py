@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
 
 
 def load(name, **settings):
@@ -102,3 +103,27 @@ def test_the_study_of_momentum_makes_its_contrasts_under_every_rule(tmp_path):
     for names, one in module.read_runs(tmp_path / "momentum_study.csv").items():
         assert one.rows == found[names].rows
     assert (tmp_path / "momentum_study.svg").stat().st_size > 1000
+
+
+def test_the_runs_of_the_momentum_study_are_whole_and_its_table_is_theirs():
+    """figures/momentum_study.csv against docs/networks.md."""
+    module = load("momentum_study")
+    told = (ROOT / "docs" / "networks.md").read_text()
+    for (rule, budget), found in module.read_runs(ROOT / "figures" / "momentum_study.csv").items():
+        keys = {(r.method, r.rho, r.momentum, r.batch_size, r.seed) for r in found.rows}
+        cells = (len(module.RHO) + 1) * len(module.BATCHES) * len(module.MOMENTUM)
+        assert len(keys) == len(found.rows) == cells * module.SEEDS
+        numbers = module.claims(found)
+        whole = numbers["interaction"]
+        cells = [
+            f"{'η' if rule == 'fixed' else 'η/(1−γ)'} fixed, {budget}",
+            f"{points(whole['estimate'])} [{points(whole['t95'][0])}, {points(whole['t95'][1])}]",
+        ]
+        for part in numbers["interaction by rho"].values():
+            half = (part["t95"][1] - part["t95"][0]) / 2
+            cells.append(f"{points(part['estimate'])} ± {100 * half:.0f}")
+        assert f"| {' | '.join(cells)} |" in told
+
+
+def points(share):
+    return f"{100 * share:+.0f}".replace("-", "−")
