@@ -2,6 +2,7 @@
 
 import jax
 import jaxtyping
+import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -10,3 +11,10 @@ jax.config.update("jax_num_cpu_devices", 2)
 
 # Before samdyn is imported: its annotations become run-time checks.
 jaxtyping.install_import_hook("samdyn", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _double_precision():
+    """A command with --dtype float32 that runs in this process must not decide for later tests."""
+    yield
+    jax.config.update("jax_enable_x64", True)

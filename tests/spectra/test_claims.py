@@ -91,7 +91,7 @@ def test_converged_means_the_tolerance_asked_for():
     ]
     for values in spectra:
         for rtol in (0.1, 0.01):
-            for seed in SEEDS:
+            for seed in SEEDS[::2]:
                 ends = samdyn.spectrum_ends(diagonal(values), rtol=rtol, seed=seed)
                 if ends.converged:
                     assert abs(ends.high.value - values.max()) <= rtol * values.max()
