@@ -11,7 +11,7 @@ demo: $(READY)
 	$(VENV)/bin/samdyn portrait beale --box="-1.5,3.7;-0.5,2.7" --method gd --method sam --rho 0.5 --start 1,2 -o figures/demo.svg
 
 test: $(READY) lint
-	$(RUN) -m pytest -n 2 --dist loadfile  # what a file compiles, it compiles once
+	$(RUN) -m pytest -n 2
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

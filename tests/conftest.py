@@ -1,5 +1,8 @@
 """Every test runs in float64, with shapes and dtypes of samdyn checked at each call."""
 
+import gc
+import pathlib
+
 import jax
 import jaxtyping
 import pytest
@@ -18,3 +21,17 @@ def _double_precision():
     """A command with --dtype float32 that runs in this process must not decide for later tests."""
     yield
     jax.config.update("jax_enable_x64", True)
+
+
+MAPS = pathlib.Path("/proc/self/maps")
+MOST_MAPS = (
+    30_000  # Linux allows a process 65,530; beyond, the compiler dies of a segmentation fault
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_memory_maps():
+    """Compiled functions that no test needs any more are dropped: each holds some memory maps."""
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
