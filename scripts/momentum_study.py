@@ -171,6 +171,8 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", choices=RULES, help="only run these, into --out")
     parser.add_argument("--redraw", action="store_true", help="from the CSV, without training")
     args = parser.parse_args()
+    if args.rules and (args.redraw or not args.out):
+        parser.error("--rules runs into a folder: give --out, without --redraw")
     if not args.redraw:
         found = grids(args.rules or tuple(RULES), args.out)
         if args.rules:

@@ -24,9 +24,8 @@ def _double_precision():
 
 
 MAPS = pathlib.Path("/proc/self/maps")
-MOST_MAPS = (
-    30_000  # Linux allows a process 65,530; beyond, the compiler dies of a segmentation fault
-)
+# Linux allows a process 65,530; beyond, the compiler dies of a segmentation fault.
+MOST_MAPS = 30_000
 
 
 @pytest.fixture(autouse=True, scope="module")

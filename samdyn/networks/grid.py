@@ -36,6 +36,10 @@ class Cell(NamedTuple):
 
 
 def cells_of(grid, learning_rate, lr_rule, budget, examples) -> list[Cell]:
+    """The cells of a checked grid, in the order of methods, batch sizes, momenta.
+
+    `examples` is the size of the training set: an epoch has ⌊examples/batch size⌋ steps.
+    """
     found = []
     for method in grid["methods"]:
         for size in grid["batch_size"]:
