@@ -83,9 +83,9 @@ def monitor(
     state, which tells whether the parameters are w or w^p: between the calls of a transparent
     `sam`, samdyn's or optax's, nothing is recorded or counted. Every other call counts as a step,
     so also each one that `optax.MultiSteps` only accumulates. Updates and extra arguments pass
-    through untouched. A step that records costs 2·`products` + 3 gradients of the monitor's loss
-    and as many passes over the parameters, others nothing: give it a batch smaller than that of
-    training (a sixteenth cost MLPs 1 to 4 %). Under `vmap` every step pays.
+    through untouched. A step that records costs up to 2·`products` + 3 gradients of the monitor's
+    loss and as many passes over the parameters, others nothing: give it a batch smaller than that
+    of training (a sixteenth cost MLPs 1 to 4 %). Under `vmap` every step pays.
 
     Raises `InvalidInput` for `every`, `products` or `capacity` below 1, for parameters that are
     absent or not floats of 32 or 64 bits, and for a loss that is not one real number.

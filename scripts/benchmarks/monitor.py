@@ -1,8 +1,8 @@
 """What the curvature monitor costs: a record every 100 steps with 8 Hessian products, float32.
 
-A record takes about 2·8 + 3 gradients of the monitor's loss, and 8 orthogonalisations of a vector
+A record takes up to 2·8 + 3 gradients of the monitor's loss, and 8 orthogonalisations of a vector
 as long as the parameters, which no smaller batch makes cheaper. At the batch of training that is
-16 to 19 % of a step of SGD, whatever the machine; hence the smaller batches. The convolutions of
+11 to 19 % of a step of SGD; hence the smaller batches. The convolutions of
 a record lie inside a conditional, where XLA's CPU compiler makes plain loops of them (about ten
 times slower, as it does inside `lax.scan`).
 
