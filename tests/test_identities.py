@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import basins, integrate, iterate, stability, sweep
 
 from samdyn import (
     ASAM,
@@ -18,15 +19,10 @@ from samdyn import (
     Nesterov,
     PerturbedLossGradient,
     StepMap,
-    basins,
     eigenvalues,
     get_loss,
-    integrate,
-    iterate,
     quadratic,
-    stability,
     state_jacobian,
-    sweep,
 )
 
 ROWS = [1, 999, 16385, 32769]

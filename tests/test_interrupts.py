@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import verbs
 
 import samdyn
 from samdyn.interrupts import happened, heed, heeded
@@ -144,13 +145,13 @@ def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_raised_after_it(
 
 def study(progress=None):
     data = samdyn.teacher_student(examples=60, test_examples=40, dim=5, classes=3)
-    return samdyn.study(
+    return verbs.study(
         data, "gd", momentum=0.0, batch_size=20, epochs=2, seeds=1, progress=progress
     )
 
 
 def basins(progress=None):
-    return samdyn.basins(
+    return verbs.basins(
         samdyn.get_loss("double-well-2d"),
         samdyn.GD(),
         box=[(-2.0, 2.0), (-2.0, 2.0)],

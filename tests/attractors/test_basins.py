@@ -4,20 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import basins, capture_threshold, iterate
 
-from samdyn import (
-    GD,
-    SAM,
-    USAM,
-    ComputationFailed,
-    HeavyBall,
-    InvalidInput,
-    StepMap,
-    basins,
-    capture_threshold,
-    get_loss,
-    iterate,
-)
+from samdyn import GD, SAM, USAM, ComputationFailed, HeavyBall, InvalidInput, StepMap, get_loss
 from samdyn.attractors import lockstep
 from samdyn.attractors.basins import wilson
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from verbs import sweep
 
-from samdyn import GD, SAM, USAM, Flow, InvalidInput, fixed_points, get_loss, quadratic, sweep
+from samdyn import GD, SAM, USAM, Flow, InvalidInput, fixed_points, get_loss, quadratic
 
 
 def events(result, kind=None):

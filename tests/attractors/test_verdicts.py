@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from verbs import iterate, stability
 
 from samdyn import (
     GD,
@@ -18,14 +19,12 @@ from samdyn import (
     StepMap,
     critical_rho,
     get_loss,
-    iterate,
     period_two_amplitude,
     period_two_range,
     quadratic,
     rho_window,
     sam_edge,
     sliding_verdict,
-    stability,
     trap_threshold,
 )
 

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import integrate, iterate
 
 from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.integrate import integrate
-from samdyn.dynamics.iterate import iterate
 from samdyn.dynamics.perturbation import ASAM, GD, SAM, USAM, MultiStep
 from samdyn.dynamics.step_map import StepMap
 from samdyn.losses.registry import get_loss

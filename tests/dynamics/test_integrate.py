@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import integrate
 
 from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.integrate import STATUS, integrate
+from samdyn.dynamics.integrate import STATUS
 from samdyn.dynamics.perturbation import GD, SAM, USAM
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic

@@ -6,16 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from verbs import iterate
 
-from samdyn.dynamics.iterate import (
-    BLOCK,
-    DIVERGED,
-    RAN,
-    REACHED,
-    describe_tail,
-    iterate,
-    run_steps,
-)
+from samdyn.dynamics.iterate import BLOCK, DIVERGED, RAN, REACHED, describe_tail, run_steps
 from samdyn.dynamics.momentum import Nesterov
 from samdyn.dynamics.perturbation import GD, SAM, USAM
 from samdyn.dynamics.step_map import OptaxStepMap, StepMap

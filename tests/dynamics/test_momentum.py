@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from verbs import iterate
 
 from samdyn.attractors.thresholds import stable_curvatures
-from samdyn.dynamics.iterate import DIVERGED, iterate
+from samdyn.dynamics.iterate import DIVERGED
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov, NoMomentum, as_momentum
 from samdyn.dynamics.perturbation import GD, SAM, USAM
 from samdyn.dynamics.step_map import OptaxStepMap, StepMap, state_jacobian

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import iterate
 
 from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.iterate import iterate
 from samdyn.dynamics.perturbation import (
     ASAM,
     GD,

@@ -6,8 +6,9 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import iterate
 
-from samdyn.dynamics.iterate import REACHED, iterate
+from samdyn.dynamics.iterate import REACHED
 from samdyn.dynamics.perturbation import GD, SAM
 from samdyn.dynamics.step_map import StepMap
 from samdyn.losses.registry import get_loss

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import verbs
 
 import samdyn
 
@@ -34,7 +35,7 @@ def hill_and_valley(w):
 def escapes(loss, start, region, noise, perturbation=None, paths=PATHS, **options):
     perturbation = samdyn.GD() if perturbation is None else perturbation
     diffusion = samdyn.Diffusion(loss, perturbation, 0.01, noise)
-    found = samdyn.escape_times(diffusion, jnp.asarray(start), region, paths=paths, **options)
+    found = verbs.escape_times(diffusion, jnp.asarray(start), region, paths=paths, **options)
     return diffusion, found
 
 
@@ -136,7 +137,7 @@ def test_momentum_follows_the_step_map():
     diffusion = samdyn.Diffusion(hill, samdyn.GD(), 0.002, noise, momentum=0.9)
     step_map = samdyn.StochasticStepMap(hill, samdyn.GD(), 0.002, noise, momentum=0.9)
     one, other = (
-        samdyn.escape_times(dynamics, jnp.asarray([0.0]), region, paths=PATHS)
+        verbs.escape_times(dynamics, jnp.asarray([0.0]), region, paths=PATHS)
         for dynamics in (diffusion, step_map)
     )
     error = np.hypot(*(np.sqrt(r.summary.variance / PATHS) for r in (one, other)))

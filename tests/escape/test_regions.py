@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import basins
 
-from samdyn import GD, InvalidInput, StepMap, basins, get_loss
+from samdyn import GD, InvalidInput, StepMap, get_loss
 from samdyn.escape.regions import (
     Above,
     Ball,

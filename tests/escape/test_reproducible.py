@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import verbs
 
 import samdyn
 
@@ -23,7 +24,7 @@ LOSS = samdyn.get_loss("double-well-2d")
 def run(paths=999, seed=0, **options):
     diffusion = samdyn.Diffusion(LOSS, samdyn.USAM(0.1), 0.01, samdyn.Additive(0.6))
     start, region = jnp.asarray([-1.0, 0.0]), samdyn.Below(0, 0.0)
-    return samdyn.escape_times(diffusion, start, region, paths=paths, seed=seed, **options)
+    return verbs.escape_times(diffusion, start, region, paths=paths, seed=seed, **options)
 
 
 def assert_same(one, other):
@@ -181,7 +182,7 @@ def test_a_folder_of_another_problem_is_refused(tmp_path):
     diffusion = samdyn.Diffusion(LOSS, samdyn.USAM(0.2), 0.01, samdyn.Additive(0.6))
     start, region = jnp.asarray([-1.0, 0.0]), samdyn.Below(0, 0.0)
     with pytest.raises(samdyn.InvalidInput, match="dynamics"):
-        samdyn.escape_times(diffusion, start, region, paths=10, out=tmp_path / "runs", resume=True)
+        verbs.escape_times(diffusion, start, region, paths=10, out=tmp_path / "runs", resume=True)
 
 
 def test_noise_of_real_data_is_noise():
@@ -189,5 +190,5 @@ def test_noise_of_real_data_is_noise():
     noise = samdyn.Empirical(lambda w, x: jnp.sum((w - x) ** 2), data, 4)
     diffusion = samdyn.Diffusion(noise.loss, samdyn.GD(), 0.1, noise)
     region = samdyn.Ball([0.0, 0.0], 0.5)
-    found = samdyn.escape_times(diffusion, [0.0, 0.0], region, paths=50, max_time=0.5)
+    found = verbs.escape_times(diffusion, [0.0, 0.0], region, paths=50, max_time=0.5)
     assert found.summary.n == 50

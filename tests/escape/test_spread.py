@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.linalg import expm
+from verbs import spread
 
 import samdyn
 from samdyn import InvalidInput
 from samdyn.escape.linear import rates
 from samdyn.escape.published import kim_theorem_2, kim_theorem_3
-from samdyn.escape.spread import spread
 
 ETA, RHO, TIME, BATCH = 0.05, 0.3, 1.0, 8
 SADDLE, ORIGIN = samdyn.get_loss("saddle"), (0.0, 0.0)

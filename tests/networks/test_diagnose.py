@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
+import verbs
 from jax.flatten_util import ravel_pytree
 
 import samdyn
@@ -57,7 +58,7 @@ def test_a_dead_start_is_a_saddle(dtype):
     """With small weights in two layers nothing has a gradient, and there is a way down."""
     cast = lambda part: jax.tree.map(lambda x: x.astype(dtype), part)  # noqa: E731
     params, data = cast(two_layers(1e-3)), [cast(batch) for batch in batches()]
-    found = samdyn.diagnose(loss, params, data, samdyn.SAM(0.5), 0.1)
+    found = verbs.diagnose(loss, params, data, samdyn.SAM(0.5), 0.1)
     exact = dense(two_layers(1e-3))
     assert found.verdict == "saddle"
     assert found.held
@@ -70,30 +71,30 @@ def test_a_dead_start_is_a_saddle(dtype):
 
 def test_below_rho_now_the_same_plateau_lets_go():
     arguments = (loss, two_layers(1e-3), batches())
-    held = samdyn.diagnose(*arguments, samdyn.SAM(0.5), 0.1)
+    held = verbs.diagnose(*arguments, samdyn.SAM(0.5), 0.1)
     assert held.rho_now == pytest.approx(held.batch_gradient_norm / -held.ends.low.value)
     # rho_now is for noise in any direction; here the gradients lie along the saddle's in part
     assert held.rho_window[0] == pytest.approx(held.rho_now, rel=0.3)
-    free = samdyn.diagnose(*arguments, samdyn.SAM(0.3 * held.rho_now), 0.1)
+    free = verbs.diagnose(*arguments, samdyn.SAM(0.3 * held.rho_now), 0.1)
     assert not free.held
     assert "Not held" in free.sentence
     assert free.escape_rate.slowdown > 1
     assert free.rho_advised < free.rho
-    advised = samdyn.diagnose(*arguments, samdyn.SAM(free.rho_advised), 0.1)
+    advised = verbs.diagnose(*arguments, samdyn.SAM(free.rho_advised), 0.1)
     assert advised.escape_rate.slowdown == pytest.approx(1.25, rel=0.05)
 
 
 def test_at_zero_gradient_normalised_sam_is_held_at_any_radius():
-    flat = samdyn.diagnose(loss, two_layers(0.0), batches(), samdyn.SAM(1e-3), 0.1)
+    flat = verbs.diagnose(loss, two_layers(0.0), batches(), samdyn.SAM(1e-3), 0.1)
     assert flat.held
     assert flat.escape_rate.method < 0.5 * flat.escape_rate.sgd
     assert "any rho" in flat.sentence
-    plain = samdyn.diagnose(loss, two_layers(0.0), batches(), samdyn.GD(), 0.1)
+    plain = verbs.diagnose(loss, two_layers(0.0), batches(), samdyn.GD(), 0.1)
     assert not plain.held
 
 
 def test_a_trained_minimum_has_no_negative_curvature(minimum):
-    found = samdyn.diagnose(loss, minimum, batches(), samdyn.SAM(0.05), 0.1)
+    found = verbs.diagnose(loss, minimum, batches(), samdyn.SAM(0.05), 0.1)
     exact = dense(minimum)
     assert exact[0] > 0
     assert found.verdict == "no negative curvature found"
@@ -105,7 +106,7 @@ def test_a_trained_minimum_has_no_negative_curvature(minimum):
 
 def test_directions_that_move_nothing_stay_unresolved():
     outputs = lambda params, batch: jnp.sum(params["out"] ** 2) + 0 * jnp.sum(batch[0])  # noqa: E731
-    found = samdyn.diagnose(outputs, two_layers(0.5), batches(), samdyn.GD(), 0.1, check=False)
+    found = verbs.diagnose(outputs, two_layers(0.5), batches(), samdyn.GD(), 0.1, check=False)
     assert found.verdict == "unresolved"
     assert "cannot tell from 0" in found.sentence
 
@@ -113,7 +114,7 @@ def test_directions_that_move_nothing_stay_unresolved():
 def test_the_radius_grows_at_the_rate_of_the_saddle():
     """Gradient descent's multiplier is 1 + η|λ_min| here, and heavy ball's by its own formula."""
     for momentum in (0.0, 0.9):
-        found = samdyn.diagnose(loss, two_layers(1e-3), batches(), samdyn.GD(), 0.1, momentum)
+        found = verbs.diagnose(loss, two_layers(1e-3), batches(), samdyn.GD(), 0.1, momentum)
         per_step = np.exp(0.1 * found.escape_rate.sgd)
         assert found.spectral_radius.value == pytest.approx(per_step, rel=1e-3)
 
@@ -121,7 +122,7 @@ def test_the_radius_grows_at_the_rate_of_the_saddle():
 def test_a_point_that_the_ascent_makes_is_called_so():
     """l = (x² − 1)²/4 at x = 1 − ρ under SAM: the gradient is not 0 there, that at w^p is."""
     double_well = lambda x, batch: jnp.sum((x**2 - 1) ** 2) / 4 + 0 * jnp.sum(batch)  # noqa: E731
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         double_well, jnp.asarray([1 - 1.5]), [jnp.zeros(1)], samdyn.SAM(1.5), 0.1
     )
     assert found.hallucinated
@@ -129,7 +130,7 @@ def test_a_point_that_the_ascent_makes_is_called_so():
 
 
 def test_products_and_memory_are_counted():
-    found = samdyn.diagnose(loss, two_layers(1e-3), batches(), samdyn.GD(), 0.1, krylov=10)
+    found = verbs.diagnose(loss, two_layers(1e-3), batches(), samdyn.GD(), 0.1, krylov=10)
     assert found.hvps >= found.ends.products + found.spectral_radius.products
     assert found.memory_bytes > 10 * found.dim * 8
     text = str(found)
@@ -168,7 +169,7 @@ def test_the_window_is_that_of_stability():
 def test_equinox_modules_are_parameters():
     net = eqx.nn.MLP(5, 1, 4, 1, activation=jnp.tanh, key=jax.random.key(0), dtype=float)
     squared = lambda net, batch: jnp.mean((jax.vmap(net)(batch[0]) - batch[1]) ** 2)  # noqa: E731
-    assert samdyn.diagnose(squared, net, batches(), samdyn.GD(), 0.1).dim == 5 * 4 + 4 + 4 + 1
+    assert verbs.diagnose(squared, net, batches(), samdyn.GD(), 0.1).dim == 5 * 4 + 4 + 4 + 1
 
 
 def quadratic(curvatures):
@@ -208,7 +209,7 @@ def test_held_and_the_window_are_what_the_mean_step_does(noise, method, factor):
     """Radii below and above the window's lower end: growth has the sign and the rate told."""
     curvatures = (-10.0, 1.0)
     batches = [jnp.asarray(b) for b in NOISE[noise]]
-    ask = lambda rho: samdyn.diagnose(  # noqa: E731
+    ask = lambda rho: verbs.diagnose(  # noqa: E731
         quadratic(curvatures), jnp.zeros(2), batches, method(rho), 1e-3
     )
     rho = factor * ask(1e-3).rho_window[0]
@@ -224,13 +225,13 @@ def test_asam_is_judged_by_its_own_scale():
     noise = [jnp.asarray([0.0, s]) for s in (0.1, -0.1)]
     at = jnp.asarray([1.0, 0.0])
     shifted = lambda w, b: quadratic((-10.0, 1.0))(w - at, b)  # noqa: E731
-    found = samdyn.diagnose(shifted, at, noise, samdyn.ASAM(1e-3), 1e-3)
+    found = verbs.diagnose(shifted, at, noise, samdyn.ASAM(1e-3), 1e-3)
     assert found.held
     assert found.rho_window[0] == pytest.approx(1e-4, rel=0.1)
 
 
 def test_unnormalised_sam_holds_at_an_exact_saddle():
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         quadratic((-10.0, 1.0)), jnp.zeros(2), [jnp.zeros(2)], samdyn.USAM(0.5), 0.1
     )
     assert found.held
@@ -240,7 +241,7 @@ def test_unnormalised_sam_holds_at_an_exact_saddle():
 
 def test_a_method_that_never_holds_is_not_said_to():
     at = jnp.asarray([1e-3, 0.0])
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         quadratic((-10.0, 1.0)), at, [jnp.zeros(2)], samdyn.PerturbedLossGradient(samdyn.USAM(0.5)),
         0.01,
     )  # fmt: skip
@@ -251,24 +252,24 @@ def test_a_method_that_never_holds_is_not_said_to():
 def test_normalised_sam_that_overshoots_escapes_whatever_its_radius():
     """At μ < ηλ²/(2 − ηλ) it alternates along the top with gradients too large to hold."""
     loss, start = quadratic((-1.0, 10.0)), jnp.asarray([1e-9, 1e-3])
-    found = samdyn.diagnose(loss, start, [jnp.zeros(2)], samdyn.SAM(0.1), 0.1)
+    found = verbs.diagnose(loss, start, [jnp.zeros(2)], samdyn.SAM(0.1), 0.1)
     assert not found.held
     assert "no radius holds it" in found.sentence
     step_map = samdyn.StepMap(lambda w: loss(w, jnp.zeros(2)), samdyn.SAM(0.1), 0.1)
-    run = samdyn.iterate(step_map, start, 150, at_steps=[50, 150])
+    run = verbs.iterate(step_map, start, 150, at_steps=[50, 150])
     first, last = np.abs(run.checkpoints[:, 0])
     rate = np.log(last / first) / (0.1 * 100)
     assert found.escape_rate.method == pytest.approx(rate, rel=0.02)
 
 
 def test_a_step_that_overshoots_holds_nothing():
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         quadratic((-1.0, 1.0)), jnp.zeros(2), [jnp.zeros(2)], samdyn.USAM(1000.0), 0.1
     )
     assert found.pulled_back
     assert not found.held
     assert "if the step were not too large" in found.sentence
-    unstable = samdyn.diagnose(
+    unstable = verbs.diagnose(
         quadratic((-1.0, 30.0)), jnp.zeros(2), [jnp.asarray([0.0, 1.0])], samdyn.SAM(0.1), 0.1
     )
     assert unstable.rho_window[1] == 0
@@ -277,7 +278,7 @@ def test_a_step_that_overshoots_holds_nothing():
 
 def test_away_from_critical_points_the_sentence_depends_on_the_run():
     slope = lambda w, b: 1e-2 * w[0] - 5 * w[1] ** 2 + 0 * jnp.sum(b)  # noqa: E731
-    found = samdyn.diagnose(slope, jnp.zeros(2), [jnp.zeros(1)], samdyn.SAM(0.05), 0.1)
+    found = verbs.diagnose(slope, jnp.zeros(2), [jnp.zeros(1)], samdyn.SAM(0.05), 0.1)
     assert found.sentence.startswith("If this run no longer moves")
 
 
@@ -288,7 +289,7 @@ def test_an_interrupted_search_excludes_nothing():
         if look.products == 3:
             raise KeyboardInterrupt
 
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         quadratic(curvatures), jnp.zeros(501), [jnp.ones(501)], samdyn.SAM(0.1), 1e-3,
         progress=interrupt,
     )  # fmt: skip
@@ -299,7 +300,7 @@ def test_an_interrupted_search_excludes_nothing():
 
 def test_no_saddle_is_excluded_beyond_what_was_seen():
     values = np.concatenate([np.full(3000, 0.5), np.linspace(0.5, 100, 30), [0.01] * 50, [-0.004]])
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         quadratic(values), jnp.zeros(values.size), [1e-3 * jnp.ones(values.size)],
         samdyn.SAM(0.05), 0.01,
     )  # fmt: skip
@@ -310,7 +311,7 @@ def test_no_saddle_is_excluded_beyond_what_was_seen():
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_few_parameters_with_momentum(dim):
     curvatures = np.append(np.ones(dim - 1), -10.0)
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         quadratic(curvatures), jnp.full(dim, 1e-3), [jnp.zeros(dim)], samdyn.USAM(0.01), 0.1, 0.9
     )
     assert found.spectral_radius.value > 1
@@ -320,7 +321,7 @@ def test_few_parameters_with_momentum(dim):
 def test_tiny_steps_lose_no_digits():
     assert heavy_ball_rate(1e-6, 1e-7, 0.0) == pytest.approx(1e-6, rel=1e-12)
     assert heavy_ball_rate(1e-3, 1e-10, 0.9) == pytest.approx(0.01, rel=1e-9)
-    found = samdyn.diagnose(
+    found = verbs.diagnose(
         quadratic((-1e-8, 1.0)), jnp.zeros(2), [jnp.ones(2)], samdyn.SAM(0.1), 1e-9
     )
     assert "Not held" in found.sentence
@@ -338,6 +339,6 @@ def test_tiny_steps_lose_no_digits():
 def test_settings_out_of_range_are_one_sentence(change, words):
     settings = {"learning_rate": 0.1, **change}
     with pytest.raises(samdyn.InvalidInput, match=words):
-        samdyn.diagnose(
+        verbs.diagnose(
             quadratic((-1.0, 1.0)), jnp.zeros(2), [jnp.ones(2)], samdyn.SAM(0.1), **settings
         )

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from verbs import iterate
 
 from samdyn.dynamics import tree
-from samdyn.dynamics.iterate import iterate
 from samdyn.dynamics.momentum import HeavyBall, NoMomentum
 from samdyn.dynamics.perturbation import (
     ASAM,

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import verbs
 
 import samdyn
 from samdyn.networks.cells import CellStore
@@ -32,7 +33,7 @@ GRID = {
 
 
 def small(**options):
-    return samdyn.study(DATA, **{**GRID, **options})
+    return verbs.study(DATA, **{**GRID, **options})
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +352,7 @@ def test_a_folder_of_other_options_is_refused(tmp_path):
         small(out=tmp_path, epochs=1)
     other = DATA._replace(test_x=DATA.test_x + 1)
     with pytest.raises(samdyn.InvalidInput, match="data_sha256"):
-        samdyn.study(other, **{**GRID, "epochs": 1}, out=tmp_path, resume=True)
+        verbs.study(other, **{**GRID, "epochs": 1}, out=tmp_path, resume=True)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from verbs import portrait
 
 from samdyn.attractors.point import FixedPoint
 from samdyn.attractors.report import PointStability
@@ -13,7 +14,6 @@ from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss
 from samdyn.plot.curves import flow_curves, follow, iterates
 from samdyn.plot.fields import contour_levels, nullclines
-from samdyn.plot.portrait import portrait
 
 SADDLE = get_loss("saddle")
 BOX = np.array([[-2.0, 2.0], [-2.0, 2.0]])
