@@ -106,7 +106,7 @@ class SAM(AbstractPerturbation):
     eps: jax.Array = eqx.field(converter=_radius, default=0.0)
 
     def perturb(self, gradient, w):
-        return tree.add_scaled(w, self.rho, tree.unit(gradient(w), self.eps))
+        return tree.ascend(w, self.rho, tree.unit(gradient(w), self.eps))
 
     @property
     def discontinuous(self):
@@ -122,7 +122,7 @@ class USAM(AbstractPerturbation):
     rho: jax.Array = eqx.field(converter=_radius)
 
     def perturb(self, gradient, w):
-        return tree.add_scaled(w, self.rho, gradient(w))
+        return tree.ascend(w, self.rho, gradient(w))
 
 
 class ASAM(AbstractPerturbation):
@@ -137,11 +137,15 @@ class ASAM(AbstractPerturbation):
     def perturb(self, gradient, w):
         widths = jax.tree.map(lambda x: jnp.abs(x) + self.offset.astype(x.dtype), w)
         ascent = tree.unit(jax.tree.map(jnp.multiply, widths, gradient(w)))
-        return tree.add_scaled(w, self.rho, jax.tree.map(jnp.multiply, widths, ascent))
+        return tree.ascend(w, self.rho, jax.tree.map(_times, widths, ascent))
 
     @property
     def discontinuous(self):
         return True
+
+
+def _times(width: Any, v: Any) -> Any:
+    return width.astype(v.dtype) * v
 
 
 class MultiStep(AbstractPerturbation):

@@ -1,11 +1,13 @@
 """Arithmetic on parameters, which may be any pytree of arrays."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree, Scalar
 
@@ -25,23 +27,56 @@ def squared_norm(v: PyTree) -> Float[Scalar, ""]:
     return sum(jnp.sum(_widened(leaf) ** 2) for leaf in jax.tree.leaves(v))  # pyright: ignore
 
 
-def unit(v: PyTree, eps: Any = 0.0) -> PyTree:
-    """v/(‖v‖ + eps), and 0 at v = 0, with finite derivatives there as well.
+def ascend(w: PyTree, rho: Any, v: PyTree) -> PyTree:
+    """w + ρ·v; where w has 16 bits in float32, since 16 bits would round a small ascent away."""
+    return add_scaled(jax.tree.map(_widened, w), rho, jax.tree.map(_widened, v))
 
-    Below ‖v‖ ≈ 1e-162 (float64) or 1e-23 (fewer bits) the squares underflow and v counts as 0.
+
+def unit(v: PyTree, eps: Any = 0.0) -> PyTree:
+    """v/(‖v‖ + eps), and 0 at v = 0, with finite derivatives there as well; float32 for 16 bits.
+
+    Components are first divided by a power of two near the largest, which rounds nothing and
+    keeps their squares in range: v may have any size that is normal in its dtype; below, it counts
+    as 0.
     """
+    v = jax.tree.map(_widened, v)
+    shrink = _power_of_two(v)
+    v = scaled(shrink, v)
     square = squared_norm(v)
     nonzero = square > 0
     norm = jnp.sqrt(jnp.where(nonzero, square, 1))
-    scale = jnp.where(nonzero, 1 / (norm + jnp.asarray(eps).astype(norm.dtype)), 0)
-    found = scaled(scale, jax.tree.map(_widened, v))
-    return jax.tree.map(lambda x, y: x.astype(jnp.result_type(y)), found, v)
+    eps = jnp.asarray(eps).astype(norm.dtype) * shrink.astype(norm.dtype)
+    return scaled(jnp.where(nonzero, 1 / (norm + eps), 0), v)
+
+
+def _power_of_two(v: PyTree) -> Float[Scalar, ""]:
+    """A power of two near the inverse of the largest component of `v`, within range.
+
+    From the bits of the exponent: neither a division nor a logarithm. It is at most the root of
+    the largest number, which suffices, and keeps derivatives at v = 0 from overflowing on the way.
+    """
+    leaves = [leaf for leaf in jax.tree.leaves(v) if leaf.size]
+    if not leaves:
+        return jnp.ones(())
+    dtype = jnp.result_type(*leaves)
+    largest = [jnp.max(jnp.abs(jax.lax.stop_gradient(leaf))).astype(dtype) for leaf in leaves]
+    top = functools.reduce(jnp.maximum, largest)
+    info = jnp.finfo(dtype)
+    word = np.dtype(f"int{info.bits}").type
+    power = lambda exponent: word(info.maxexp - 1 + exponent) << word(info.nmant)  # noqa: E731
+    bits = jax.lax.bitcast_convert_type(top, word) & (power(info.maxexp))
+    inverse = jnp.clip(2 * power(0) - bits, power(info.minexp), power(info.maxexp // 2))
+    return jax.lax.bitcast_convert_type(inverse, dtype)
 
 
 def _widened(leaf: Any) -> Any:
     """Leaves of 16 bits in float32: in float16 a square leaves the range above 255, below 2e-4."""
-    few = jnp.result_type(leaf) in (jnp.float16, jnp.bfloat16)
-    return jnp.asarray(leaf, jnp.float32) if few else leaf
+    return jnp.asarray(leaf, jnp.float32) if has_16_bits(leaf) else leaf
+
+
+def has_16_bits(leaf: Any) -> bool:
+    """Whether a leaf is float16 or bfloat16."""
+    return jnp.result_type(leaf) in (jnp.float16, jnp.bfloat16)
 
 
 def flatten(loss: Callable, w: PyTree) -> tuple[Callable, Float[Array, " dim"], Callable]:

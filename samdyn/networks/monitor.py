@@ -5,6 +5,8 @@ Hessian, it takes of its own loss. The training gradient stays where the compile
 training keeps every bit.
 """
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,7 +31,7 @@ class Record(NamedTuple):
     one's residual. λ_min itself is never above its Ritz value, nor λ_max below, up to rounding,
     which the residuals include. `rho_now` is ‖g‖/|lambda_min|, an upper bound of that of λ_min, and
     infinite unless `lambda_min` is below 0 by more than rounding. `cosine` is that of g(w)
-    with g(w^p), and 0 where one of them vanishes.
+    with g(w^p), 0 where one of them vanishes, and nan where w^p is not known.
     """
 
     gradient_norm: Any
@@ -76,8 +78,14 @@ def monitor(
     every record, or a function of the step count that makes one, from which batches are drawn.
     The parameters are any pytree of float32 or float64 arrays. λ_min and λ_max come from `products`
     Hessian-vector products (Lanczos from a random vector of `seed`). `perturbation` says where w^p
-    is, for the cosine of g(w) and g(w^p); without one w^p = w, and the cosine is 1. The newest
-    `capacity` records are kept in the state; `readings` returns them, and `Record` explains them.
+    is, for the cosine of g(w) and g(w^p); by default it is that of the samdyn `sam` that is
+    wrapped. Around another optimizer w^p = w, and the cosine is 1; it is nan where a SAM stands
+    deeper inside, or is that of optax. The newest `capacity` records are kept in the state;
+    `readings` returns them, and `Record` explains them.
+
+    A model with a state, such as the running statistics of batch norm, would be judged with the
+    state that `loss` closes over. Give `loss` a keyword instead, `loss(w, batch, *, statistics)`,
+    and update the same: `update(grads, state, w, statistics=now)`.
 
     It wraps instead of standing in an `optax.chain`, because only a wrapper sees the optimizer's
     state, which tells whether the parameters are w or w^p: between the calls of a transparent
@@ -85,7 +93,10 @@ def monitor(
     so also each one that `optax.MultiSteps` only accumulates. Updates and extra arguments pass
     through untouched. A step that records costs up to 2·`products` + 3 gradients of the monitor's
     loss and as many passes over the parameters, others nothing: give it a batch smaller than that
-    of training (a sixteenth cost MLPs 1 to 4 %). Under `vmap` every step pays.
+    of training (a sixteenth cost MLPs 1 to 4 %). Under `vmap` every step pays. On CPUs XLA's
+    convolutions are slow inside the conditional that a compiled update needs: 64 images of a net of
+    284,000 parameters took 6.5 s a record. There call update without `jax.jit`, only the training
+    gradient compiled: a record then is compiled by itself.
 
     Raises `InvalidInput` for `every`, `products` or `capacity` below 1, for parameters that are
     absent or not floats of 32 or 64 bits, and for a loss that is not one real number.
@@ -96,18 +107,29 @@ def monitor(
         if value < 1:
             raise InvalidInput(f"the monitor's {name} must be 1 or more, not {value}.")
     inner = as_optimizer(optimizer, "the monitor")
-    perturbation = perturbation or GD()
+    ascent = getattr(inner.update, "ascent", lambda count: GD())
+    if perturbation is not None:
+        ascent = lambda count: perturbation  # noqa: E731
+    wanted = _keywords(loss)
 
-    def loss_at(step):
+    def loss_at(step, told):
+        more = {name: value for name, value in told.items() if name in wanted}
         if batch is None:
-            return loss
+            return lambda w: loss(w, **more)
         now = batch(step) if callable(batch) else batch
-        return lambda w: loss(w, now)
+        return lambda w: loss(w, now, **more)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def measured(known, params, step, count, told):
+        now = ascent(count) if known else None
+        key = jax.random.fold_in(jax.random.key(seed), step)
+        return jnp.stack(_measure(loss_at(step, told), params, now, products, key))
 
     def init(params):
         require_floats(params, "the monitor")
         dtype = _precision(params)
-        _check_loss(loss_at, params)
+        if not wanted:  # with keywords it is known at the first update
+            _check_loss(lambda step: loss_at(step, {}), params)
         values = jnp.zeros((capacity, len(Record._fields)), dtype)
         at = jnp.full(capacity, -1, jnp.int32)
         return MonitorState(inner.init(params), jnp.zeros((), jnp.int32), at, values)
@@ -115,14 +137,22 @@ def monitor(
     def update(updates, state, params=None, **extra):
         if params is None:
             raise InvalidInput("the monitor needs the parameters: update(grads, state, params).")
+        missing = [name for name, needed in wanted.items() if needed and name not in extra]
+        if missing:
+            raise InvalidInput(
+                f"the monitor's loss needs {missing[0]}: give it to update, {missing[0]}=…."
+            )
         counted = _between_steps(state.inner)
         due = counted & (state.step % every == 0)
 
         def write():
-            key = jax.random.fold_in(jax.random.key(seed), state.step)
-            row = _measure(loss_at(state.step), params, perturbation, products, key)
+            told = {name: value for name, value in extra.items() if name in wanted}
+            ours = isinstance(state.inner, SAMState)
+            known = ours or perturbation is not None or not _sams(state.inner)
+            count = state.inner.count if ours else state.step
+            row = measured(known, params, state.step, count, told)
             index = (state.step // every) % capacity
-            return state.at.at[index].set(state.step), state.values.at[index].set(jnp.stack(row))
+            return state.at.at[index].set(state.step), state.values.at[index].set(row)
 
         at, values = branch(due, write, lambda: (state.at, state.values))
         updates, after = inner.update(updates, state.inner, params, **extra)
@@ -150,33 +180,50 @@ def readings(state: PyTree) -> dict[str, np.ndarray]:
     return {"step": at[order]} | columns
 
 
+def _keywords(loss: Callable) -> dict[str, bool]:
+    """Names of the keyword-only arguments of a loss, and whether it needs each."""
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except (TypeError, ValueError):  # a callable that does not tell
+        return {}
+    only = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return {p.name: p.default is p.empty for p in only}
+
+
 def _measure(loss, w, perturbation, products, key) -> Record:
-    """One record, at the parameters w."""
+    """One record, at the parameters w; without a perturbation the cosine is not known."""
     flat_loss, flat, unravel = tree.flatten(loss, w)
     gradient = jax.grad(flat_loss)
     g, hessian = jax.linearize(gradient, flat)  # one linearisation for all the products
     ends = ritz_ends(hessian, jax.random.normal(key, flat.shape, flat.dtype), products)
-    wp = perturbation.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
-    there = g if wp is w else gradient(tree.flatten(loss, wp)[1])
+    cosine = jnp.asarray(jnp.nan, flat.dtype)
+    if perturbation is not None:
+        wp = perturbation.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
+        there = g if wp is w else gradient(tree.flatten(loss, wp)[1])
+        cosine = jnp.sum(tree.unit(g) * tree.unit(there))
     # below 0 by rounding alone is no negative curvature; below it by more is, whatever the residual
     rounding = 8 * jnp.finfo(flat.dtype).eps * jnp.maximum(jnp.abs(ends.low), jnp.abs(ends.high))
     norm, negative = jnp.linalg.norm(g), -ends.low > rounding
     rho = jnp.where(negative, norm / jnp.where(negative, -ends.low, 1), jnp.inf)
-    cosine = jnp.sum(tree.unit(g) * tree.unit(there))
     return Record(norm, *ends, rho, cosine)
 
 
 def _between_steps(state: PyTree) -> jax.Array:
-    """Are the parameters w itself? False between the calls of a transparent SAM in the state.
-
-    The SAM of optax is known by its counter, not by a type that is no public name.
-    """
-    is_sam = lambda node: isinstance(node, SAMState) or hasattr(node, "steps_since_sync")  # noqa: E731
+    """Are the parameters w itself? False between the calls of a transparent SAM in the state."""
     answer = jnp.asarray(True)
-    for node in jax.tree.leaves(state, is_leaf=is_sam):
-        if is_sam(node):
-            answer &= ~node.perturbed if isinstance(node, SAMState) else node.steps_since_sync == 0
+    for node in _sams(state):
+        answer &= ~node.perturbed if isinstance(node, SAMState) else node.steps_since_sync == 0
     return answer
+
+
+def _sams(state: PyTree) -> list[Any]:
+    """The states of a SAM within an optimizer's."""
+    return [node for node in jax.tree.leaves(state, is_leaf=_is_sam) if _is_sam(node)]
+
+
+def _is_sam(node: Any) -> bool:
+    """The SAM of optax is known by its counter, not by a type that is no public name."""
+    return isinstance(node, SAMState) or hasattr(node, "steps_since_sync")
 
 
 def _precision(params: PyTree) -> Any:

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.core
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import PyTree
 
 from ..dynamics.perturbation import GD, AbstractPerturbation, require_perturbation
+from ..dynamics.tree import has_16_bits
 from ..errors import InvalidInput
 
 
@@ -38,6 +40,7 @@ def sam(
     perturbation: AbstractPerturbation,
     rho: Any = None,
     *,
+    mask: PyTree = None,
     transparent: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Any optimizer, descending the gradient at the perturbed point w^p.
@@ -50,12 +53,28 @@ def sam(
     `rho`, a number or a schedule of the number of finished steps, replaces its radius; a schedule
     recompiles nothing, and compiled code does not check that it stays ≥ 0. Radius 0 gives the
     updates of `base` to the last bit. The parameters are any pytree of floating-point arrays;
-    w^p = w where the gradient of SAM or ASAM vanishes. Around `optax.MultiSteps` a step is a call,
-    and the gradients accumulated are those at the w^p of each call.
+    w^p = w where the gradient of SAM or ASAM vanishes.
+
+    **A part of the parameters**: `mask`, a pytree of booleans like the parameters or the beginning
+    of one, is True where the ascent moves them; its norm is that of this part. Everything descends
+    the gradient at w^p. `optax.masked` and `optax.multi_transform` around `sam` can't do it: they
+    show it a part of the parameters, and `grad_fn` needs all. They belong inside, in `base`.
+
+    **Several micro-batches in a step**: `sam(optax.MultiSteps(base, k), …)` is right, one call for
+    each, and the gradients accumulated are those at the w^p of each call. The other way round,
+    `optax.MultiSteps(sam(…), k)`, is right only with a `grad_fn` of the mean loss: with that of the
+    call, the step would descend the last micro-batch alone. The transparent mode, which has no
+    `grad_fn`, is right outside too: k calls accumulate at w, the next k at w^p.
+
+    **16 bits**: the ascent of parameters in float16 or bfloat16 is made in float32, and `grad_fn`
+    is asked at a float32 w^p, since 16 bits would round a small ascent away. A loss that rounds
+    its parameters to 16 bits itself loses it all the same. Updates keep the dtype of `grads`.
 
     **Opaque**, the default: `grads` is the gradient at w, and the one at w^p is asked from
-    `grad_fn`, a function of w, or of w and a number as in `optax.contrib.sam` (always 0 here).
-    Over devices `grad_fn` averages for itself. Where the radius is 0 it is not called at all.
+    `grad_fn`, a function of w, or of w and a number as in `optax.contrib.sam` (always 0 here). It
+    returns a gradient like the parameters and nothing else: of a loss with auxiliary output,
+    `lambda w: jax.grad(loss, has_aux=True)(w)[0]`. Over devices `grad_fn` averages for itself.
+    Where the radius is 0 it is not called at all.
     Other extra arguments go to `base`.
 
     **Transparent**: two calls of `update`, each with the gradient where the parameters are. The
@@ -66,8 +85,10 @@ def sam(
     next step begins from that sum, so these errors never add up.
 
     Raises `InvalidInput` for a negative radius, for parameters without floats or absent, for a
-    missing `grad_fn`, and for perturbations that one gradient at w does not serve: those with a
-    descent direction of their own, and in the transparent mode MultiStep.
+    missing `grad_fn` or one that returns something else, for a mask of another structure, for
+    perturbations that one gradient at w does not serve (those with a descent direction of their
+    own, and in the transparent mode MultiStep), and for 16 bits in the transparent mode, whose
+    parameters could not hold w^p.
 
     Source: Foret, Kleiner, Mobahi & Neyshabur, arXiv 2010.01412.
     """
@@ -79,17 +100,25 @@ def sam(
 
     def init(params):
         require_floats(params, "sam")
+        if transparent:
+            _require_room(params)
         # −0 is what leaves every number as it is when added, −0 included
         kept = jax.tree.map(lambda w: jnp.full_like(w, -0.0), params) if transparent else None
         return SAMState(jnp.zeros((), jnp.int32), optimizer.init(params), jnp.asarray(False), kept)
 
+    def ascent(count):
+        now = perturbation if rho is None else perturbation.at_radius(rho(count))
+        return now if mask is None else _Masked(now, mask)
+
     def update(updates, state, params=None, *, grad_fn=None, **extra):
         if params is None:
             raise InvalidInput("sam needs the parameters: call update(grads, state, params).")
-        now = perturbation if rho is None else perturbation.at_radius(rho(state.count))
+        now = ascent(state.count)
+        _require_like(updates, params, "the gradient given to update is")
         params = jax.tree.map(jnp.asarray, params)
         return step(optimizer, now, updates, state, params, grad_fn, extra)
 
+    update.ascent = ascent  # the monitor asks where w^p is
     return optax.GradientTransformationExtraArgs(init, update)
 
 
@@ -102,10 +131,15 @@ def _opaque(base, perturbation, grads, state, w, grad_fn, extra):
     ask = _of_parameters_alone(grad_fn)
 
     def gradient(v):
-        return grads if v is w else ask(v)
+        if v is w:
+            return grads
+        found = ask(v)
+        _require_like(found, w, "grad_fn returns")
+        return found
 
     def perturbed():
-        return gradient(perturbation.perturb(gradient, w))
+        found = gradient(perturbation.perturb(gradient, w))
+        return jax.tree.map(lambda new, old: jnp.asarray(new).astype(old.dtype), found, grads)
 
     radius = 0.0 if isinstance(perturbation, GD) else perturbation.radius
     # a fixed radius of 0 compiles to the optimizer alone
@@ -139,6 +173,80 @@ def _transparent(base, perturbation, grads, state, params, grad_fn, extra):
     kept = jax.tree.map(lambda g, p, x: jnp.where(perturbed, _way(g, p), x), goal, arrived, w)
     count = jnp.where(perturbed, optax.safe_increment(state.count), state.count)
     return updates, SAMState(count, after, ~perturbed, kept)
+
+
+class _Masked(NamedTuple):
+    """A perturbation of those leaves alone whose `mask` is True."""
+
+    of: AbstractPerturbation
+    mask: PyTree
+
+    @property
+    def radius(self):
+        return self.of.radius
+
+    def perturb(self, gradient, w):
+        mask = _full_mask(self.mask, w)
+
+        def choose(masked, other):
+            return jax.tree.map(lambda m, x, y: x if m else y, mask, masked, other)
+
+        def partial(v):
+            g = gradient(v)  # the very w of the caller, whose gradient is known already
+            return choose(g, jax.tree.map(jnp.zeros_like, g))
+
+        return choose(self.of.perturb(partial, w), w)
+
+
+def _full_mask(mask: PyTree, params: PyTree) -> PyTree:
+    """`mask` with one boolean for each leaf of `params`."""
+    try:
+        full = jax.tree.map(lambda m, part: jax.tree.map(lambda _: m, part), mask, params)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(
+            "sam's mask must be a pytree of booleans like the parameters, or the beginning of one."
+        ) from error
+    if not all(isinstance(m, bool | np.bool_) for m in jax.tree.leaves(full)):
+        raise InvalidInput("sam's mask must hold True and False alone.")
+    return full
+
+
+def _require_like(found: PyTree, w: PyTree, what: str) -> None:
+    """`InvalidInput` unless `found` has the structure and the shapes of the parameters."""
+    masked = any(isinstance(leaf, optax.MaskedNode) for leaf in _nodes(w))
+    if masked:
+        raise InvalidInput(
+            "sam sees only a part of the parameters, and grad_fn needs them all: put optax.masked "
+            "or optax.multi_transform into the optimizer that sam wraps, and give sam a mask."
+        )
+    if jax.tree.structure(found) != jax.tree.structure(w):
+        raise InvalidInput(
+            f"{what} {_structure(found)}, the parameters are {_structure(w)}: a gradient like the "
+            "parameters is needed. With jax.value_and_grad, or has_aux=True, take that part of it."
+        )
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(w), strict=True):
+        if jnp.shape(one) != jnp.shape(other):
+            raise InvalidInput(
+                f"{what} an array of shape {jnp.shape(one)} for parameters of shape "
+                f"{jnp.shape(other)}: a gradient like the parameters is needed."
+            )
+
+
+def _nodes(w: PyTree) -> list[Any]:
+    return jax.tree.leaves(w, is_leaf=lambda node: isinstance(node, optax.MaskedNode))
+
+
+def _structure(w: PyTree) -> str:
+    text = str(jax.tree.structure(w)).removeprefix("PyTreeDef(").removesuffix(")")
+    return f"a pytree {text}" if len(text) <= 80 else f"a {type(w).__name__} of another structure"
+
+
+def _require_room(params: PyTree) -> None:
+    if any(has_16_bits(leaf) for leaf in jax.tree.leaves(params)):
+        raise InvalidInput(
+            "the transparent mode keeps w^p in the parameters, and 16 bits would round the ascent "
+            "away: use the opaque mode, or float32 parameters."
+        )
 
 
 def _way(goal, start):

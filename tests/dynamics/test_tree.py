@@ -27,12 +27,12 @@ def test_unit_of_zero_is_zero_with_finite_derivatives(eps):
         assert np.all(np.isfinite(jacobian(lambda v: tree.unit(v, eps))(zero)))
 
 
-def test_unit_is_scale_free_down_to_where_squares_underflow():
-    for scale in (1e150, 1e-150):
+def test_unit_is_scale_free_down_to_the_smallest_normal_number():
+    for scale in (1e307, 1e150, 1e-150, 3e-170, 1e-307):
         np.testing.assert_allclose(
             tree.unit(jnp.array([3 * scale, 4 * scale])), [0.6, 0.8], rtol=1e-15
         )
-    np.testing.assert_array_equal(tree.unit(jnp.array([3e-170, 4e-170])), [0, 0])
+    np.testing.assert_array_equal(tree.unit(jnp.array([3e-320, 4e-320])), [0, 0])
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])

@@ -257,7 +257,9 @@ def test_batches_may_depend_on_the_step():
 @pytest.mark.parametrize("name", ["sam", "sam transparent", "optax sam transparent"])
 def test_the_state_keeps_its_structure_through_scan_and_a_checkpoint(name, dtype):
     optimizer, calls = OPTIMIZERS[name]
-    watched = monitor(optimizer, net, examples(dtype), every=3, products=3, capacity=5)
+    watched = monitor(
+        optimizer, net, examples(dtype), every=3, products=3, capacity=5, perturbation=SAM(0.1)
+    )
     first = watched.init(weights(dtype))
     gradient = jax.grad(quiet)
 
@@ -407,3 +409,37 @@ def test_wrong_input_is_told_in_one_sentence():
         monitor(PLAIN, QUADRATIC).update(w, monitor(PLAIN, QUADRATIC).init(w))
     with pytest.raises(InvalidInput, match="holds one monitor, not 0"):
         readings(PLAIN.init(w))
+
+
+def test_the_perturbation_is_that_of_the_sam_inside():
+    """Also of a schedule and of a mask; deeper inside it is not known, and the cosine is nan."""
+    told = monitor(optax.sgd(RATE), QUADRATIC, every=1, products=2, perturbation=SAM(RHO))
+    want = readings(train(QUADRATIC, told, jnp.asarray(START), 1)[1])["cosine"]
+    assert abs(want[0]) < 0.999
+    for rho in (None, RHO, lambda count: RHO):
+        inner = sam(optax.sgd(RATE), SAM(RHO if rho is None else 0.9), rho)
+        watched = monitor(inner, QUADRATIC, every=1, products=2)
+        found = readings(train(QUADRATIC, watched, jnp.asarray(START), 1)[1])["cosine"]
+        np.testing.assert_allclose(found, want, rtol=1e-14)
+    for inner, told in ((optax.chain(sam(PLAIN, SAM(RHO))), np.nan), (PLAIN, 1.0)):
+        watched = monitor(inner, QUADRATIC, every=1, products=2)
+        found = readings(train(QUADRATIC, watched, jnp.asarray(START), 1)[1])["cosine"]
+        np.testing.assert_allclose(found, [told], rtol=1e-14)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_state_of_a_model_reaches_the_loss_by_keyword(jit):
+    """A loss ½ h w², whose h is the model's state: 43 at first, 14.4 later."""
+
+    def loss(w, batch, *, statistics):
+        return jnp.sum(batch) * statistics * jnp.sum(w**2) / 2
+
+    watched = monitor(optax.sgd(0.0), loss, jnp.ones(1), every=1, products=2)
+    w = jnp.asarray(START)
+    state = watched.init(w)
+    update = jax.jit(watched.update) if jit else watched.update
+    for h in (43.0, 14.4):
+        _, state = update(w, state, w, statistics=jnp.asarray(h))
+    np.testing.assert_allclose(readings(state)["lambda_max"], [43.0, 14.4], rtol=1e-12)
+    with pytest.raises(InvalidInput, match="needs statistics: give it to update"):
+        watched.update(w, state, w)
