@@ -103,7 +103,7 @@ def test_what_is_no_gradient_like_the_parameters_is_told(wrong, jit):
 @pytest.mark.parametrize("transparent", [False, True])
 def test_a_sam_that_is_shown_a_part_of_the_parameters_says_where_it_belongs(around, transparent):
     optimizer = around(sam(optax.sgd(0.1), SAM(0.05), transparent=transparent))
-    with pytest.raises(InvalidInput, match=r"put optax.masked .* into the optimizer that sam wraps"):
+    with pytest.raises(InvalidInput, match="into the optimizer that sam wraps"):
         first_update(optimizer)
 
 
