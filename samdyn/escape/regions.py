@@ -26,6 +26,7 @@ from ..dynamics import tree
 from ..dynamics.step_map import AbstractStepMap
 from ..errors import InvalidInput
 
+FAR = 1e6  # how far away a border is looked for
 FORMS = "ball:R, slab:AXIS:R, below:AXIS:C, above:AXIS:C or FILE.py:NAME"
 
 
@@ -33,7 +34,7 @@ class AbstractRegion(eqx.Module):
     """A set of parameters w (d,).
 
     `exact` tells that `distance` is the true distance to the boundary for w inside;
-    `predicate` that it only tells inside from outside, so that nothing can be read off its size.
+    `is_predicate` that it only tells inside from outside, so that nothing can be read off its size.
     """
 
     @abc.abstractmethod
@@ -48,9 +49,18 @@ class AbstractRegion(eqx.Module):
     def exact(self) -> bool:
         return False
 
-    @property
-    def predicate(self) -> bool:
+    def is_predicate(self, w: Float[Array, " d"]) -> bool:
+        """Whether `distance` only tells inside from outside; w is asked for its shape alone."""
+        del w
         return False
+
+    def borders(self, points: np.ndarray, start: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """(names of the borders (k,), which of them each exit point (n, d) is at (n,)).
+
+        By default the two ends in one dimension, and in several the axis along which the point is
+        farthest from the start, with its sign.
+        """
+        return _by_axis(self, points, start)
 
 
 class _ExactRegion(AbstractRegion):
@@ -80,6 +90,9 @@ class Ball(_ExactRegion):
         norm = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), 0)
         return self.radius.astype(w.dtype) - norm
 
+    def borders(self, points, start):
+        return _by_axis(self, points, np.asarray(self.centre, float))
+
     def __str__(self):
         return f"ball of radius {_number(self.radius)} about {_point(self.centre)}"
 
@@ -95,6 +108,11 @@ class Slab(_ExactRegion):
         gap = jnp.abs(w[self.axis] - self.centre[self.axis].astype(w.dtype))
         return self.half_width.astype(w.dtype) - gap
 
+    def borders(self, points, start):
+        middle, width = float(self.centre[self.axis]), float(self.half_width)
+        names = [f"w[{self.axis}] = {_number(middle + side * width)}" for side in (-1, 1)]
+        return names, (points[:, self.axis] > middle).astype(int)
+
     def __str__(self):
         middle, width = _number(self.centre[self.axis]), _number(self.half_width)
         return f"slab |w[{self.axis}] − {middle}| < {width}"
@@ -109,6 +127,9 @@ class Below(_ExactRegion):
     def distance(self, w):
         return self.level.astype(w.dtype) - w[self.axis]
 
+    def borders(self, points, start):
+        return [f"w[{self.axis}] = {_number(self.level)}"], np.zeros(len(points), int)
+
     def __str__(self):
         return f"half-space w[{self.axis}] < {_number(self.level)}"
 
@@ -121,6 +142,9 @@ class Above(_ExactRegion):
 
     def distance(self, w):
         return w[self.axis] - self.level.astype(w.dtype)
+
+    def borders(self, points, start):
+        return [f"w[{self.axis}] = {_number(self.level)}"], np.zeros(len(points), int)
 
     def __str__(self):
         return f"half-space w[{self.axis}] > {_number(self.level)}"
@@ -140,20 +164,26 @@ class Sublevel(AbstractRegion):
 
 
 class Predicate(AbstractRegion):
-    """Anyone's function of w (d,): true inside, or a number that is positive inside.
+    """Anyone's function of w (d,): a truth value, true inside, or a number that is positive inside.
 
-    A truth value gives the distance ±1. Where the function returns a number that varies
-    continuously, `Predicate(function, predicate=False)` says so.
+    A truth value gives the distance ±1. A number is taken to vary continuously, so that exits
+    within a step can be found from it; `Predicate(function, predicate=True)` says that it does
+    not, as one that is only ever 1 or −1.
     """
 
     function: Callable
-    predicate: bool = eqx.field(static=True, default=True)  # pyright: ignore
+    predicate: bool | None = eqx.field(static=True, default=None)
 
     def distance(self, w):
         value = jnp.asarray(self.function(w))
         if value.dtype == jnp.bool_:
             return _sign(value, w)
         return value.astype(w.dtype)
+
+    def is_predicate(self, w):
+        if self.predicate is not None:
+            return self.predicate
+        return jax.eval_shape(lambda v: jnp.asarray(self.function(v)), w).dtype == jnp.bool_
 
     def __str__(self):
         return getattr(self.function, "__name__", "of a predicate")
@@ -171,17 +201,26 @@ class BasinOf(AbstractRegion):
     home: int = eqx.field(static=True)
     steps: int = eqx.field(static=True, default=1000)
 
-    @property
-    def predicate(self):
+    def is_predicate(self, w):
         return True
 
     def distance(self, w):
+        return _sign(self._end(w) == self.home, w)
+
+    def _end(self, w) -> Array:
+        """The number of the attractor where w ends, or how many there are if it diverges."""
         state = jax.lax.fori_loop(
             0, self.steps, lambda _, state: self.step_map(state), self.step_map.init(w)
         )
         gaps = jnp.sum((self.attractors.astype(w.dtype) - state.w[None]) ** 2, axis=1)
         finite = jnp.all(jnp.isfinite(gaps))
-        return _sign(finite & (jnp.argmin(gaps) == self.home), w)
+        return jnp.where(finite, jnp.argmin(gaps), len(self.attractors))
+
+    def borders(self, points, start):
+        """By the basin that a path has come to."""
+        ends = np.asarray(jax.jit(jax.vmap(self._end))(jnp.asarray(points, self.attractors.dtype)))
+        names = [f"basin of {_point(w)}" for w in self.attractors]
+        return [*names, "no basin"], ends
 
     def __str__(self):
         return f"basin of {_point(self.attractors[self.home])}"
@@ -191,12 +230,15 @@ class BasinOnGrid(AbstractRegion):
     """A basin from a computed image: +1 on its cells, −1 on others, linear in between.
 
     `box` (d, 2); `inside` (grid,)·d holds ±1 at the centres of the cells. Outside the box,
-    nothing is inside.
+    nothing is inside. `labels`, of the same shape, and
+    `names` tell into which basin a path has left.
     """
 
     box: jax.Array = eqx.field(converter=tree.as_array)
     inside: jax.Array = eqx.field(converter=tree.as_array)
     name: str = eqx.field(static=True, default="basin")
+    labels: jax.Array | None = None
+    names: tuple[str, ...] = eqx.field(static=True, default=())
 
     def distance(self, w):
         box, values = self.box.astype(w.dtype), self.inside.astype(w.dtype)
@@ -204,6 +246,17 @@ class BasinOnGrid(AbstractRegion):
         cell = (w - low) / (high - low) * jnp.asarray(values.shape, w.dtype) - 0.5
         value = map_coordinates(values, list(cell), order=1, mode="nearest")
         return jnp.where(jnp.all((w > low) & (w < high)), value, -1)
+
+    def borders(self, points, start):
+        """By the cell of the image where a path has come to."""
+        if self.labels is None:
+            return super().borders(points, start)
+        box, labels = np.asarray(self.box), np.asarray(self.labels)
+        share = (points - box[:, 0]) / (box[:, 1] - box[:, 0])
+        outside = np.any((share < 0) | (share >= 1), axis=1)
+        cells = np.clip((share * labels.shape).astype(int), 0, np.array(labels.shape) - 1)
+        found = labels[tuple(cells.T)]
+        return [*self.names, "out of the box"], np.where(outside, len(self.names), found)
 
     def __str__(self):
         return self.name
@@ -216,7 +269,11 @@ def basin_region(basins: Basins, w: Any) -> BasinOnGrid:
         raise InvalidInput(f"these basins have no attractor in dimension {w.size}.")
     home = min(basins.attractors, key=lambda item: float(np.linalg.norm(item.w - w)))
     inside = np.where(basins.labels == home.id, 1.0, -1.0)
-    return BasinOnGrid(basins.box, inside, f"basin of {_point(home.w)}")
+    labels = np.full(basins.labels.shape, len(basins.attractors))
+    for number, item in enumerate(basins.attractors):
+        labels[basins.labels == item.id] = number
+    names = (*(f"basin of {_point(item.w)}" for item in basins.attractors), "no basin")
+    return BasinOnGrid(basins.box, inside, f"basin of {_point(home.w)}", jnp.asarray(labels), names)
 
 
 class Intersection(AbstractRegion):
@@ -228,9 +285,21 @@ class Intersection(AbstractRegion):
     def exact(self):
         return all(region.exact for region in self.regions)
 
-    @property
-    def predicate(self):
-        return any(region.predicate for region in self.regions)
+    def is_predicate(self, w):
+        return any(region.is_predicate(w) for region in self.regions)
+
+    def borders(self, points, start):
+        """Those of the part that each point is farthest out of, or nearest to the border of."""
+        rows = jnp.asarray(points)
+        gaps = np.array([np.asarray(jax.vmap(part.distance)(rows)) for part in self.regions])
+        chosen = np.argmin(gaps, axis=0) if len(points) else np.zeros(0, int)
+        names, where = [], np.zeros(len(points), int)
+        for number, part in enumerate(self.regions):
+            mine = chosen == number
+            inner, places = part.borders(points[mine], start)
+            where[mine] = places + len(names)
+            names += inner
+        return names, where
 
     def distance(self, w):
         smallest = self.regions[0].distance(w)
@@ -281,7 +350,72 @@ def _from_function(text: str, function: Callable, start: np.ndarray) -> Predicat
         ) from error
     if shape != () or not real:
         raise InvalidInput(f"{text} must return one truth value or real number, not {value}.")
-    return Predicate(function, boolean)
+    return Predicate(function)
+
+
+def _by_axis(
+    region: AbstractRegion, points: np.ndarray, centre: np.ndarray
+) -> tuple[list[str], np.ndarray]:
+    """By the axis, and its sign, along which points (n, d) are farthest from `centre` (d,)."""
+    away = points - centre
+    axis = np.argmax(np.abs(away), axis=1) if len(points) else np.zeros(0, int)
+    positive = np.take_along_axis(away, axis[:, None], 1)[:, 0] > 0
+    if centre.size == 1:
+        ends = [find_border(region, float(centre[0]), side) for side in (-1, 1)]
+        return [f"w[0] = {_number(end)}" for end in ends], positive.astype(int)
+    names = [f"towards {sign}w[{k}]" for k in range(centre.size) for sign in "−+"]
+    return names, 2 * axis + positive
+
+
+def find_border(region: AbstractRegion, start: float, sign: int) -> float:
+    """Where a region of one dimension ends on one side of `start`, by bisection; else infinity."""
+    return start + sign * _reach(region, np.array([start]), np.array([[sign]]))[0]
+
+
+def nearest_border(region: AbstractRegion, start: np.ndarray) -> float:
+    """How far from `start` (d,) the border is, at least; along the axes and 64 other directions."""
+    extra = np.random.default_rng(0).normal(size=(64, start.size))
+    directions = np.concatenate([np.eye(start.size), -np.eye(start.size), extra])
+    directions /= np.linalg.norm(directions, axis=1)[:, None]
+    return float(np.min(_reach(region, start, directions)))
+
+
+def _reach(region: AbstractRegion, start: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """How far (k,) it is from `start` (d,) to the border along `directions` (k, d); else inf."""
+    inside = jax.jit(jax.vmap(lambda w: region.distance(w) > 0))
+    spacing = np.spacing(np.max(np.abs(start), initial=1.0))
+    steps = np.geomspace(max(1e-6, 1e3 * spacing), FAR, 400)
+    found = np.full(len(directions), np.inf)
+    for number, direction in enumerate(directions):
+        out = ~np.asarray(inside(jnp.asarray(start + steps[:, None] * direction)))
+        if not np.any(out):
+            continue
+        first = int(np.argmax(out))
+        low, high = (steps[first - 1] if first else 0.0), steps[first]
+        for _ in range(60 if start.size == 1 else 20):
+            middle = (low + high) / 2
+            within = bool(inside(jnp.asarray(start + middle * direction)[None])[0])
+            low, high = (middle, high) if within else (low, middle)
+        found[number] = (low + high) / 2
+    return found
+
+
+def with_distance(region: AbstractRegion, start: Any) -> AbstractRegion:
+    """The region; in one dimension, where only yes or no is known, as the interval about `start`.
+
+    A path leaves it where it leaves the interval, whose ends bisection finds, and to an interval
+    there is a distance. A hole narrower than a ten-thousandth of it could be overlooked.
+    """
+    start = np.asarray(start, float)
+    if start.size != 1 or not region.is_predicate(jnp.asarray(start)):
+        return region
+    low, high = (find_border(region, float(start[0]), side) for side in (-1, 1))
+    ends = [end if np.isfinite(end) else float(start[0]) for end in (low, high)]
+    inner = jnp.asarray(np.linspace(ends[0], ends[1], 10_002)[1:-1, None])
+    if not np.all(np.asarray(jax.vmap(region.distance)(inner)) > 0):
+        return region
+    sides = [Above(0, low)] * bool(np.isfinite(low)) + [Below(0, high)] * bool(np.isfinite(high))
+    return Intersection(sides) if len(sides) > 1 else sides[0] if sides else region
 
 
 def _sign(inside: Array, w: Array) -> Array:
@@ -326,4 +460,4 @@ def _number(value: Any) -> str:
 
 
 def _point(w: Any) -> str:
-    return "(" + ", ".join(f"{float(x):g}" for x in np.asarray(w)) + ")"
+    return "(" + ", ".join(f"{float(x) + 0.0:g}" for x in np.asarray(w)) + ")"

@@ -49,7 +49,7 @@ class _SDEStepper(AbstractStepper):
         return ravel_pytree(self.diffusion.disperse(self._tree(y), z))[0].astype(y.dtype)
 
     def border_variance(self, y):
-        if self.diffusion.inertial or self.region.predicate:
+        if self.diffusion.inertial or self.region.is_predicate(self.position(y)):
             return None
         normal = jax.grad(self.gap)(y)
         _, transpose = jax.vjp(lambda z: self.noise(y, z), jnp.zeros(self.draws, y.dtype))

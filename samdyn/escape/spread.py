@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ..dynamics import tree
+from ..dynamics import resolution
 from ..dynamics.coupling import AbstractCoupling, SameBatch
 from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
 from ..dynamics.noise import AbstractNoise
@@ -25,6 +25,7 @@ from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
 from .generator import normal_pair, path_key, random_words, seed_words
 from .linear import map_variance, sde_variance
+from .moments import affordable, noise_depends_on_w, sde_moments, step_moments
 from .published import kim_theorem_2, kim_theorem_3
 
 LANES = 4096  # paths that run side by side: memory does not grow with their number
@@ -33,26 +34,6 @@ DIAGONAL = 1e-8  # of the largest rate: less does not couple two eigendirections
 ENOUGH = 100  # paths from which on their fourth powers are trusted
 MANY = 2e7  # path-steps: below, compiling for a second device costs more than it saves
 ROWS = 24  # of a printed table
-
-
-class Frozen(AbstractNoise):
-    """The noise that a model has at one point, taken to be the same everywhere: ξ = L z."""
-
-    factor: Float[Array, "d d"]
-
-    def draw(self, loss, w, z):
-        _, flat, unravel = tree.flatten(loss, w)
-        factor = self.factor.astype(flat.dtype)
-        return unravel(jnp.sum(factor * z.astype(flat.dtype)[None, :], axis=1))
-
-    def covariance(self, loss, w):
-        return self.factor @ self.factor.T
-
-    def trace(self, loss, w):
-        return jnp.sum(self.factor**2)
-
-    def response(self, loss, w, shift):
-        return jax.tree.map(jnp.zeros_like, w)
 
 
 class Exact(NamedTuple):
@@ -177,11 +158,13 @@ def spread(
     """Mean squared displacement from the critical point `at` (d,) after round(time/η) steps.
 
     Every path starts at the point with momentum 0 and takes the steps of `StochasticStepMap`,
-    with the true gradient of the loss and with the noise's covariance at the point. `coupling`
+    with the true gradient of the loss and the noise of the place where it is. `coupling`
     defaults to one minibatch for both gradients; `momentum` is a number γ or `HeavyBall`. The
-    exact values are those of the step linearised at the point. The published formulas are
-    given the variance that is simulated; for `Fisher` that is |λ|/B, as they are printed. The
-    numbers depend on the options, `seed` and `dtype`, not on the number of devices.
+    exact values are those of the step linearised at the point, the change of its noise with w
+    included (`moments.py`). The published formulas are given the variance of the noise at the
+    point; for `Fisher` that is |λ|/B, as they are printed. The numbers depend on the options,
+    `seed` and `dtype`, not on the number of devices. `InvalidInput` where `dtype` can't resolve
+    the noise of a step about the point.
     """
     with jax.enable_x64(True):
         at = jnp.asarray(at, jnp.float64)
@@ -190,12 +173,13 @@ def spread(
             loss,
             perturbation,
             learning_rate,
-            _frozen(noise, loss, at),
+            noise,
             SameBatch() if coupling is None else coupling,
             _heavy_ball(momentum),
         )
         step_map = as_dtype(step_map, jnp.float64)
         steps = _steps(time, paths, step_map)
+        _require_resolution(step_map, at, dtype)
         exact, paper = _theory(step_map, at, eigenvalues, vectors, steps)
         simulated = as_dtype(step_map, dtype), at.astype(dtype), vectors
         variance, fourth, finite = _simulate(*simulated, steps, paths, seed)
@@ -225,14 +209,6 @@ def _critical_point(loss: Callable, at: Array) -> tuple[np.ndarray, np.ndarray]:
     return values, vectors
 
 
-def _frozen(noise: AbstractNoise, loss: Callable, at: Array) -> AbstractNoise:
-    """The model, or where it depends on w the constant noise with its covariance at the point."""
-    if noise.isotropic:
-        return noise
-    values, vectors = np.linalg.eigh(np.asarray(as_dtype(noise, at.dtype).covariance(loss, at)))
-    return Frozen(jnp.asarray(vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T))
-
-
 def _heavy_ball(momentum: Any) -> Any:
     momentum = as_momentum(momentum)
     if not isinstance(momentum, NoMomentum | HeavyBall):
@@ -255,6 +231,15 @@ def _steps(time: float | int, paths: int, step_map: StochasticStepMap) -> int:
     return steps
 
 
+def _require_resolution(step_map: StochasticStepMap, at: Array, dtype: Any) -> None:
+    z = jnp.asarray(np.random.default_rng(0).normal(size=(16, step_map.draws(at))))
+    first = step_map.learning_rate * jax.vmap(lambda z: step_map._direction(at, z))(z)
+    length, name = np.sqrt(np.mean(np.asarray(first) ** 2, axis=0)), np.dtype(dtype).name
+    if name != "float64" and resolution.spacings(length, at, name) < resolution.SPACINGS:
+        raise InvalidInput(f"{resolution.too_short(length, at, name)} Take float64 (--dtype).")
+    resolution.dtype_for(length, at, "float64")
+
+
 def _theory(
     step_map: StochasticStepMap, at: Array, eigenvalues: np.ndarray, vectors: np.ndarray, steps: int
 ) -> tuple[Exact, Published]:
@@ -268,12 +253,27 @@ def _theory(
     if perturbation.discontinuous and float(perturbation.radius) > 0:
         why = f"{type(perturbation).__name__} jumps at a critical point: it has no linear theory."
         return Exact(None, None, why), paper
+    if noise_depends_on_w(step_map, at):
+        return _by_moments(step_map, at, vectors, steps), paper
     rate, noise = _linearised(step_map, at, vectors)
     if rate is None or noise is None:
         why = "the step is not linear and diagonal in the Hessian's eigenvectors at the point."
         return Exact(None, None, why), paper
     sde = sde_variance(rate, noise, eta, eta * steps, gamma)
     return Exact(sde, map_variance(rate, noise, eta, steps, gamma), None), paper
+
+
+def _by_moments(step_map: StochasticStepMap, at: Array, vectors: np.ndarray, steps: int) -> Exact:
+    """For noise that changes with w; in the eigenvectors of the Hessian, coupled or not."""
+    if not affordable(step_map, at):
+        why = "the noise depends on w, and the step has too many numbers for exact moments."
+        return Exact(None, None, why)
+    along = lambda p: np.einsum("ia,ij,ja->a", vectors, p, vectors)  # noqa: E731
+    map_values = along(step_moments(step_map, at, steps))
+    sde_values = along(sde_moments(step_map, at, float(step_map.learning_rate) * steps))
+    if not (np.all(np.isfinite(map_values)) and np.all(np.isfinite(sde_values))):
+        return Exact(None, None, "the second moments of the linearised step overflow.")
+    return Exact(sde_values, map_values, None)
 
 
 def _linearised(

@@ -321,3 +321,79 @@ def _spread(t: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     t[out] -= step * np.random.default_rng(0).random(exits.size)
     order = np.argsort(t, kind="stable")
     return t[order], out[order]
+
+
+class Exit(NamedTuple):
+    """The share of all exits that were at one border, with its 95 % interval (Wilson 1927)."""
+
+    where: str
+    share: float
+    ci95: tuple[float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types."""
+        return {**self._asdict(), "ci95": list(self.ci95)}
+
+
+def exit_shares(names: list[str], where: np.ndarray) -> tuple[Exit, ...]:
+    """Shares of the borders (k,), from the number (n,) of the one where each exit was."""
+    counts = np.bincount(where, minlength=len(names))
+    n = len(where)
+    return tuple(
+        Exit(name, count / n, wilson_ci95(int(count), n))
+        for name, count in zip(names, counts.tolist(), strict=True)
+        if count
+    )
+
+
+def wilson_ci95(count: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share of which `count` in `n` were seen (Wilson 1927)."""
+    middle = (count + Z95**2 / 2) / (n + Z95**2)
+    half = Z95 / (n + Z95**2) * math.sqrt(count * (n - count) / n + Z95**2 / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def extrapolated(fine: Summary, coarse: Summary, coarsest: Summary) -> Summary:
+    """Statistics without the bias of the step, from runs with steps h, 4h and 16h.
+
+    A path that is looked at only after each step leaves late by c√h + O(h). Two steps remove the
+    first term: 2T(h) − T(4h). Three remove both: (8T(h) − 6T(4h) + T(16h))/3; the distance
+    between the two estimates bounds what remains of the first, and widens its interval. Each run
+    is independent, so that variances add. The tail stays that of the finest run.
+    """
+    runs = (fine, coarse, coarsest)
+    if any(run.mean is None or run.mean_ci95 is None for run in runs):
+        return fine
+    mean, ci = _extrapolated([run.mean for run in runs], [run.mean_ci95 for run in runs])
+    median, median_ci = _extrapolated([r.median for r in runs], [r.median_ci95 for r in runs])
+    quantiles = {
+        q: _extrapolated([run.quantiles[q] for run in runs], None)[0] for q in fine.quantiles
+    }
+    return fine._replace(
+        mean=mean,
+        mean_ci95=ci,
+        estimator=f"{fine.estimator}, extrapolated to steps of length 0",
+        median=median,
+        median_ci95=median_ci,
+        quantiles=quantiles,
+    )
+
+
+def _extrapolated(values: list[Any], intervals: list[Any] | None) -> tuple[Any, Any]:
+    """(2a − b, its interval) of values for steps h, 4h, 16h; None where one is not known."""
+    if any(value is None for value in values):
+        return None, None
+    a, b, c = values
+    found, other = 2 * a - b, (8 * a - 6 * b + c) / 3
+    if intervals is None:
+        return found, None
+    if any(ends is None or ends[1] is None for ends in intervals):
+        return found, None
+    lower, upper = (
+        [abs(ends[k] - v) for ends, v in zip(intervals, values, strict=True)] for k in (0, 1)
+    )
+    remains = abs(found - other)
+    return found, (
+        max(0.0, found - remains - math.hypot(2 * lower[0], upper[1])),
+        found + remains + math.hypot(2 * upper[0], lower[1]),
+    )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .regions import nearest_border
 from .schemes import SCHEMES
 from .stepper import AbstractStepper
 
@@ -29,6 +30,8 @@ def default_dt(scheme: str, diffusion, region, start) -> float:
     """The step for a scheme, from rates seen by pilot paths on their way through the region."""
     scales = _scales(SCHEMES[scheme](diffusion, region, start, 1.0))
     typical, fastest, spread, gap = (float(v) for v in scales)
+    if region.is_predicate(start):  # no distance, but a nearest border
+        gap = nearest_border(region, np.asarray(start, float))
     limits = [RATE[scheme] / typical if typical > 0 else np.inf]
     limits.append(STABLE / fastest if fastest > 0 else np.inf)
     limits.append((REACH * gap) ** 2 / spread if spread > 0 else np.inf)
@@ -50,6 +53,7 @@ def _scales(stepper: AbstractStepper):
     noisy: Any = stepper.noise  # pyright: ignore
     columns = jax.vmap(lambda z: noisy(stepper.start, z))(jnp.eye(stepper.draws, dtype=first.dtype))
     noise, gap = jnp.sum(columns**2), stepper.gap(stepper.start)
+    watched = stepper.region.is_predicate(stepper.position(stepper.start))
     tiny = np.asarray(1e-30, first.dtype)
     dt = jnp.minimum(0.05 / jnp.maximum(first[0], tiny), (REACH * gap) ** 2 / (noise + tiny))
     pilot = eqx.tree_at(lambda s: s.dt, stepper, dt)
@@ -60,7 +64,10 @@ def _scales(stepper: AbstractStepper):
 
     def variance(y):
         value = stepper.border_variance(y)
-        return jnp.zeros((), y.dtype) if value is None else value
+        if value is not None:
+            return value
+        # without a distance there is no direction towards the border: an average over all
+        return noise / y.size if watched else jnp.zeros((), y.dtype)
 
     _, (later, spread, gap) = jax.lax.scan(look, paths, jax.random.split(jax.random.key(0), LOOKS))
     rates = jnp.concatenate([first, later.ravel()])

@@ -12,10 +12,9 @@ from ..errors import ComputationFailed, InvalidInput
 from .exit_time_1d import exit_time, saddle_exit_time
 from .linear import rates
 from .published import kramers, saddle_logarithm
-from .regions import AbstractRegion, Slab
+from .regions import AbstractRegion, Slab, find_border
 
 AT_REST = 1e-6  # of the curvature: a gradient below it counts as zero
-FAR = 1e6
 
 
 def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, float]:
@@ -37,7 +36,7 @@ def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, floa
 def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
     drift = _vectorised(lambda x: diffusion.drift(x[None])[0])
     coefficient = _vectorised(lambda x: jnp.sqrt(jnp.sum(diffusion.matrix(x[None]) ** 2)))
-    left, right = (_border(region, start[0], sign) for sign in (-1, 1))
+    left, right = (find_border(region, start[0], sign) for sign in (-1, 1))
     try:
         found = exit_time(drift, coefficient, start[0], left, right)
     except (InvalidInput, ComputationFailed):
@@ -111,18 +110,3 @@ def _vectorised(function):
             return np.asarray(compiled(jnp.asarray(x.ravel()))).reshape(x.shape)
 
     return on_arrays
-
-
-def _border(region: AbstractRegion, start: float, sign: int) -> float:
-    """Where the region ends on one side of `start`, by bisection; infinity if it does not."""
-    inside = lambda x: float(region.distance(jnp.asarray([x]))) > 0  # noqa: E731
-    reach = np.geomspace(1e-6, FAR, 400)
-    out = np.asarray(jax.vmap(region.distance)(jnp.asarray(start + sign * reach)[:, None])) <= 0
-    if not np.any(out):
-        return sign * np.inf
-    first = int(np.argmax(out))
-    low, high = start + sign * (reach[first - 1] if first else 0.0), start + sign * reach[first]
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if inside(middle) else (low, middle)
-    return float(low + high) / 2

@@ -45,7 +45,7 @@ REGIONS = {
     "above": lambda: Above(0, -1.0),
     "sublevel": lambda: Sublevel(lambda w: jnp.sum(w**2), 1.0),
     "truth": lambda: Predicate(lambda w: w[0] < 1),
-    "number": lambda: Predicate(lambda w: 1 - w[0] ** 4, predicate=False),
+    "number": lambda: Predicate(lambda w: 1 - w[0] ** 4),
     "basin": right_well,
     "basin on a grid": right_well_on_grid,
     "intersection": lambda: Intersection([Ball(ORIGIN, 1.0), Above(1, -0.5)]),
@@ -80,7 +80,7 @@ def test_an_exact_distance_has_slope_one_and_others_do_not_claim_it(region):
         np.testing.assert_allclose(slopes, 1, rtol=1e-12)
     else:
         assert np.all(np.isfinite(slopes))
-    assert not (region.exact and region.predicate)
+    assert not (region.exact and region.is_predicate(jnp.zeros(2)))
 
 
 def test_centres_have_derivatives():
@@ -98,7 +98,9 @@ def test_distances_by_hand():
 
 
 def test_what_is_exact_and_what_is_a_predicate():
-    facts = {name: (make().exact, make().predicate) for name, make in REGIONS.items()}
+    facts = {
+        name: (make().exact, make().is_predicate(jnp.zeros(2))) for name, make in REGIONS.items()
+    }
     exact = {"ball", "slab", "below", "above", "intersection"}
     assert {name for name, (is_exact, _) in facts.items() if is_exact} == exact
     assert {name for name, (_, only) in facts.items() if only} == {"truth", "basin"}
@@ -140,8 +142,8 @@ def test_a_predicate_from_a_file(tmp_path):
     )
     truth = parse_region(f"{file}:truth", [1.0, 2.0], get_loss)
     number = parse_region(f"{file}:number", [1.0, 2.0], get_loss)
-    assert (truth.predicate, number.predicate) == (True, False)
     w = jnp.array([-0.5, 0.0])
+    assert (truth.is_predicate(w), number.is_predicate(w)) == (True, False)
     assert (truth.distance(w), number.distance(w)) == (-1, -0.5)
     require_inside(truth, [1.0, 2.0])
     with pytest.raises(InvalidInput, match=r"start \(-1, 2\) is outside the region: truth"):
@@ -186,3 +188,53 @@ def test_components_are_picked_by_slices_so_that_lanes_fuse():
         text = str(jax.make_jaxpr(region.distance)(jnp.zeros(2)))
         assert "gather" not in text
         assert "dynamic" not in text
+
+
+def test_a_function_means_the_same_in_python_and_on_the_command_line():
+    """A truth value is yes or no, a number a distance, unless it is said otherwise."""
+    w = jnp.zeros(1)
+    number, truth = (lambda w: 1 - w[0] ** 2), (lambda w: w[0] ** 2 < 1)
+    assert not Predicate(number).is_predicate(w)
+    assert Predicate(truth).is_predicate(w)
+    assert Predicate(lambda w: jnp.sign(number(w)), predicate=True).is_predicate(w)
+    assert not Predicate(lambda w: jnp.asarray([1.0, 0.5])[0] - w[0]).is_predicate(w)
+
+
+LEFT = np.array([[-1.0, 0.1], [1.1, -0.2], [0.2, 2.0], [0.1, -1.5]])
+
+
+@pytest.mark.parametrize(
+    ("region", "want"),
+    [
+        (Slab([0.5, 0.0], 0, 1.0), ["w[0] = -0.5", "w[0] = 1.5", "w[0] = -0.5", "w[0] = -0.5"]),
+        (Below(1, 0.5), ["w[1] = 0.5"] * 4),
+        (Above(0, 0.5), ["w[0] = 0.5"] * 4),
+        (Ball(ORIGIN, 1.0), ["towards −w[0]", "towards +w[0]", "towards +w[1]", "towards −w[1]"]),
+        (
+            Intersection([Slab(ORIGIN, 0, 0.9), Below(1, 1.0)]),
+            ["w[0] = -0.9", "w[0] = 0.9", "w[1] = 1", "w[0] = 0.9"],
+        ),
+    ],
+)
+def test_where_a_path_has_left(region, want):
+    names, where = region.borders(LEFT, np.zeros(2))
+    assert [names[k] for k in where] == want
+
+
+def test_in_one_dimension_the_ends_are_found_for_any_function():
+    """Also far from 0, and where there is one end only."""
+    for centre, scale in ((0.0, 1.0), (1e4, 0.01), (-3e5, 20.0)):
+        points = centre + scale * np.array([[-1.0], [2.0]])
+        truth = Predicate(lambda w, c=centre, s=scale: (w[0] > c - s) & (w[0] < c + 2 * s))
+        names, where = truth.borders(points, np.array([centre]))
+        np.testing.assert_array_equal(where, [0, 1])
+        found = [float(name.removeprefix("w[0] = ")) for name in names]
+        np.testing.assert_allclose(found, points[:, 0], rtol=1e-5)
+    names, where = Predicate(lambda w: w[0] < 1).borders(np.array([[1.0]]), np.zeros(1))
+    assert [names[k] for k in where] == ["w[0] = 1"]
+
+
+@pytest.mark.parametrize("make", [right_well, right_well_on_grid])
+def test_a_path_that_left_a_basin_is_in_another(make):
+    names, where = make().borders(np.array([[-0.4, 0.2], [-1.2, 0.0]]), np.array([1.0, 0.0]))
+    assert {names[k] for k in where} == {"basin of (-1, 0)"}
