@@ -58,9 +58,9 @@ def spread(dynamics: Any, *where: Any, **how: Any) -> Any:
     return samdyn.spread(dynamics, *where, **how)
 
 
-def diagnose(loss: Any, params: Any, batches: Any, method: Any, **how: Any) -> Any:
+def diagnose(loss: Any, params: Any, batches: Any, method: Any, *settings: Any, **how: Any) -> Any:
     """Does a saddle hold this training run?"""
-    return samdyn.diagnose(loss, params, batches, method, **how)
+    return samdyn.diagnose(loss, params, batches, method, *settings, **how)
 
 
 def study(*grid: Any, **how: Any) -> Any:

@@ -19,7 +19,8 @@ def add_to(commands) -> None:
         "Look at the parameters of a network: negative curvature, whether the method pulls it "
         "back, how fast it escapes, and what to change. FILE.py:NAME is a function without "
         'arguments that returns {"params": pytree, "loss": loss(params, batch), "batches": [batch, '
-        "…]}; the loss is the mean over the batches. The file runs in the precision of --dtype and "
+        '…]}, and "weights", one a batch, if they count for more or less than their size; the loss '
+        "is the mean over the batches. The file runs in the precision of --dtype and "
         "may import its neighbours. Exit status 1: unresolved. What the numbers mean: "
         "docs/networks.md.",
         "checkpoint.py:problem --method sam --rho 0.05 --lr 0.1 --momentum 0.9",
@@ -29,6 +30,11 @@ def add_to(commands) -> None:
     options.add_method(parser)
     options.add_rho(parser)
     options.add_step(parser, required=True)
+    parser.add_argument(
+        "--no-check",
+        action="store_true",
+        help="let a loss through whose examples see each other, or that a random key changes",
+    )
     parser.add_argument(
         "--krylov",
         type=parse.count,
@@ -57,7 +63,7 @@ def run(args) -> int:
     from ..networks.diagnose import diagnose
 
     method = method_of(args.method, args.rho)
-    loss, params, batches = _problem(args)
+    loss, params, batches, weights = _problem(args)
     progress = Progress("eigenvalues")
     try:
         result = diagnose(
@@ -67,6 +73,8 @@ def run(args) -> int:
             method,
             args.lr,
             args.momentum,
+            weights=weights,
+            check=not args.no_check,
             krylov=args.krylov,
             rtol=args.rtol,
             max_products=args.max_products,
@@ -79,8 +87,8 @@ def run(args) -> int:
     return 1 if result.verdict == "unresolved" or result.ends.interrupted else 0
 
 
-def _problem(args) -> tuple[Any, Any, list[Any]]:
-    """(loss, params, batches) of FILE.py:NAME, floats in --dtype."""
+def _problem(args) -> tuple[Any, Any, list[Any], Any]:
+    """(loss, params, batches, weights or None) of FILE.py:NAME, floats in --dtype."""
     from ..dynamics.tree import as_dtype
     from ..losses.registry import load_function
 
@@ -98,7 +106,11 @@ def _problem(args) -> tuple[Any, Any, list[Any]]:
     if not callable(made["loss"]):
         raise InvalidInput(f'"loss" of {args.problem} must be a function loss(params, batch).')
     params = as_dtype(made["params"], args.dtype)
-    return made["loss"], params, [as_dtype(batch, args.dtype) for batch in made["batches"]]
+    batches = made["batches"]
+    if not hasattr(batches, "__len__"):
+        raise InvalidInput(f'"batches" of {args.problem} must be a list: it does not tell its end.')
+    batches = [as_dtype(batch, args.dtype) for batch in batches]
+    return made["loss"], params, batches, made.get("weights")
 
 
 def _call(function: Callable, args: Any) -> Any:

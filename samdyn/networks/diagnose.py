@@ -7,7 +7,7 @@ negative curvature back.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -16,16 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
 from ..dynamics.perturbation import GD, AbstractPerturbation, require_perturbation
 from ..dynamics.step_map import StepMap
+from ..errors import InvalidInput
 from ..spectra.batches import BatchedLoss
 from ..spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
 from ..spectra.hessian import HessianOperator, hessian
-from ..spectra.radius import SpectralRadius, spectral_radius, step_operator
+from ..spectra.radius import SpectralRadius, spectral_radius
 from ..spectra.search import Progress, krylov_size
 from .diagnosis import Diagnosis
-from .minibatch import OnMinibatches, along
+from .minibatch import Along, along, step_operator
+from .random_growth import random_growth
 from .rates import escape_rate, hover, reach, window
+from .stationarity import gains
 
 HALLUCINATED = 0.01  # ‖g(w^p)‖ below this share of ‖g(w)‖
 ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
@@ -35,11 +39,13 @@ NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, F
 def diagnose(
     loss: Callable[[PyTree, PyTree], Any],
     params: PyTree,
-    batches: Sequence[PyTree],
+    batches: Iterable[PyTree],
     perturbation: AbstractPerturbation,
     learning_rate: float,
-    momentum: float = 0.0,
+    momentum: Any = 0.0,
     *,
+    weights: Any = None,
+    n_batches: int | None = None,
     krylov: int | None = None,
     rtol: float = 0.01,
     max_products: int = 300,
@@ -49,27 +55,27 @@ def diagnose(
 ) -> Diagnosis:
     """What holds `params`, for a method that steps on one batch at a time.
 
-    `loss(params, batch)` is a scalar, the loss of interest its mean over `batches`; arithmetic is
-    in the dtype of `params`. `learning_rate` > 0 and `momentum` in [0, 1) are those of the heavy
-    ball. Eigenvalues are found to `rtol`, in (0, 1), with `krylov` vectors in memory and
-    `max_products` Hessian products at most, the spectral radius with half as many of its own.
+    `loss(params, batch)` is a scalar, the loss of interest its mean over `batches`, and a step of
+    training draws one of them; both with `weights`, one number > 0 a batch, by default the numbers
+    of examples where these differ. `n_batches` are taken from a generator. Arithmetic is in the
+    dtype of `params`. `learning_rate` > 0 and `momentum` in [0, 1) are those of the heavy ball.
+    Eigenvalues are found to `rtol`, in (0, 1), with `krylov` vectors in memory and `max_products`
+    Hessian products at most, the spectral radius with half as many of its own.
     Ctrl-C ends the search and judges what is known; "unresolved" is then likely.
 
     `InvalidInput` for settings out of range and for a loss that is no function of its parameters
     alone (see `hessian`), `ComputationFailed` where it is not finite.
     """
     require_perturbation(perturbation)
+    momentum = _gamma(momentum)
     StepMap(len, perturbation, learning_rate, momentum or None)  # refuse before minutes are spent
-    operator = hessian(loss, params, batches, check)
+    operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
     ends = spectrum_ends(
         operator, krylov_size(operator, krylov), rtol, max_products, seed, progress
     )
     radius, products = NO_RADIUS, 0
     if not ends.interrupted and not _without_jacobian(operator, perturbation):
-        step_map = StepMap(
-            operator.mean, OnMinibatches(perturbation), learning_rate, momentum or None
-        )
-        step = step_operator(step_map, step_map.init(operator.w))
+        step = step_operator(operator.mean, perturbation, operator.w, learning_rate, momentum)
         size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
         radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
         products = step.products
@@ -77,6 +83,17 @@ def diagnose(
         hvps=operator.products + products,
         memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
     )
+
+
+def _gamma(momentum: Any) -> float:
+    """γ of the heavy ball, given as a number or as an object."""
+    if isinstance(momentum, int | float):
+        return float(momentum)
+    found = as_momentum(momentum)
+    if not isinstance(found, HeavyBall | NoMomentum):
+        kind = type(found).__name__
+        raise InvalidInput(f"diagnose knows heavy-ball momentum or none, not {kind}.")
+    return float(getattr(found, "gamma", 0.0))
 
 
 def _without_jacobian(operator: HessianOperator, perturbation: AbstractPerturbation) -> bool:
@@ -93,7 +110,27 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
     rho, negative = float(np.asarray(perturbation.radius)), None
     if ends.curvature == NEGATIVE:
         negative = ends.low.value
-    low_reach, high_reach = (_reach(operator, perturbation, end) for end in (ends.low, ends.high))
+    known = not _without_jacobian(operator, perturbation)
+    seen = [
+        _along(operator, perturbation, end) if known and not ends.interrupted else None
+        for end in (ends.low, ends.high)
+    ]
+    low_reach, high_reach = (
+        _reach(operator, perturbation, end, part)
+        for end, part in zip((ends.low, ends.high), seen, strict=True)
+    )
+    weights = np.asarray(operator.mean.weights, float)
+    bottom, top = (
+        None if part is None else random_growth(part.tangent, weights, learning_rate, momentum)
+        for part in seen
+    )
+    plain_bottom, falls = None, None
+    if negative is not None and not ends.interrupted:
+        plain_steps = _along(operator, GD(), ends.low)
+        plain_bottom = random_growth(plain_steps.tangent, weights, learning_rate, momentum)
+        slopes = plain_steps.gradient
+        noise = float(weights @ (slopes - weights @ slopes) ** 2)
+        falls = gains(operator, negative, noise, learning_rate)
     # a method without a radius is asked what SAM would do
     plain = isinstance(perturbation, GD) or rho == 0
     units = [1 / operator.batch_gradient_norm if operator.batch_gradient_norm > 0 else math.inf] * 2
@@ -110,6 +147,12 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
         batch_gradient_norm=operator.batch_gradient_norm,
         perturbed_gradient_norm=at_ascent,
         batches=operator.mean.count,
+        weighing=operator.weighing,
+        checked=operator.checked,
+        bottom=None if negative is None else bottom,
+        plain_bottom=plain_bottom,
+        top=top,
+        gains=falls,
         ends=ends,
         rho=rho,
         normalised=perturbation.discontinuous,
@@ -133,7 +176,18 @@ def memory_bytes(operator: HessianOperator, krylov: int) -> int:
     return (krylov + 7) * operator.dim * operator.dtype.itemsize + operator.memory_bytes
 
 
-def _reach(operator: HessianOperator, perturbation: AbstractPerturbation, end: Eigenvalue) -> float:
+def _along(operator: HessianOperator, perturbation: AbstractPerturbation, end: Eigenvalue) -> Along:
+    with operator.precision():
+        v = jnp.asarray(end.vector, operator.dtype)
+        return along(operator.mean, perturbation, operator.w, v)
+
+
+def _reach(
+    operator: HessianOperator,
+    perturbation: AbstractPerturbation,
+    end: Eigenvalue,
+    seen: Along | None,
+) -> float:
     """ρ_eff along an eigenvector: how far the mean ascent goes for each unit of gradient there.
 
     Where the gradient has a part along the vector, it is asked whether the step points back; else
@@ -143,10 +197,9 @@ def _reach(operator: HessianOperator, perturbation: AbstractPerturbation, end: E
         return math.inf
     if isinstance(perturbation, GD):
         return 0.0
-    v = jnp.asarray(end.vector, operator.dtype)
-    with operator.precision():
-        seen = along(operator.mean, perturbation, operator.w, v)
-    tangent, descent, gradient = (float(part) for part in seen)
+    seen = _along(operator, perturbation, end) if seen is None else seen
+    weights = np.asarray(operator.mean.weights, float)
+    tangent, descent, gradient = (float(weights @ part) for part in seen)
     error = operator.error(abs(end.value))
     here = reach(end.value, tangent, error)
     if abs(gradient) <= ALONG * operator.batch_gradient_norm:

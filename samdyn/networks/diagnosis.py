@@ -5,8 +5,11 @@ from typing import Any, NamedTuple
 
 from ..spectra.ends import NEGATIVE, NONE_FOUND, SpectrumEnds
 from ..spectra.radius import SpectralRadius
+from .random_growth import Growth, Rate
 from .rates import ADVISED, EscapeRate, escape_rate
+from .stationarity import Gains
 
+EQUALLY = "every batch alike"
 VANISHING = 1e-6  # of rho: a radius below it is none
 VERDICTS = {NEGATIVE: "saddle", NONE_FOUND: "no negative curvature found"}
 
@@ -19,9 +22,13 @@ class Diagnosis(NamedTuple):
     there, which bounds it. `rho_now` is the radius of normalised SAM above which that direction
     is pulled back, `rho_window` the same for the given method (for plain steps: SAM), and up to
     which radius the top direction is stable.
-    `escape_rate` is per unit of η·steps. `spectral_radius` is that of the mean step over the
-    minibatches; nan where it has no Jacobian. `hvps` counts Hessian products and products with
-    the step's Jacobian (which take two under SAM).
+    `bottom`, `plain_bottom` and `top` tell how runs that draw a batch at every step grow along the
+    steepest negative direction, by the method and by plain steps, and along the top one, by the
+    method; None where there is no such direction, or no Jacobian. `gains` compares gradient and
+    negative curvature. `checked` says what is known of the loss, `weighing` how batches weigh.
+    `escape_rate` is of the mean step, per unit of η·steps. `spectral_radius` is that of the mean
+    step over the minibatches; nan where it has no Jacobian. `hvps` counts Hessian products and
+    products with the step's Jacobian (which take two under SAM).
     """
 
     dim: int
@@ -30,6 +37,8 @@ class Diagnosis(NamedTuple):
     batch_gradient_norm: float
     perturbed_gradient_norm: float
     batches: int
+    weighing: str
+    checked: str
     ends: SpectrumEnds
     rho: float
     normalised: bool
@@ -37,6 +46,10 @@ class Diagnosis(NamedTuple):
     rho_now: float | None
     rho_window: tuple[float | None, float | None]
     escape_rate: EscapeRate | None
+    bottom: Growth | None
+    plain_bottom: Growth | None
+    top: Growth | None
+    gains: Gains | None
     spectral_radius: SpectralRadius
     hallucinated: bool
     learning_rate: float
@@ -47,15 +60,32 @@ class Diagnosis(NamedTuple):
     @property
     def verdict(self) -> str:
         """ "saddle", "no negative curvature found", or "unresolved"."""
-        return VERDICTS.get(self.ends.curvature, "unresolved")
+        if self.ends.curvature != NEGATIVE:
+            return VERDICTS.get(self.ends.curvature, "unresolved")
+        if self.gains is not None and self.gains.away:
+            return "not at a saddle"
+        return "maximum" if self.ends.high.sign < 0 and self.ends.converged else "saddle"
 
     @property
     def held(self) -> bool:
-        """Whether the method pulls the steepest negative direction back, and comes to rest.
+        """Whether runs of the method come back along the steepest negative direction, and to rest.
 
         Softer directions, |λ| < 1/`rho_eff`, may still grow, slower than any did without.
         """
-        return self.pulled_back and (self.normalised or not self.overshoots)
+        back = self.pulled_back and not self.driven_out
+        return (back or self.kept_by_noise) and (self.normalised or not self.overshoots)
+
+    @property
+    def kept_by_noise(self) -> bool:
+        """Whether the mean step leaves, but almost every run does not: batches differ so much."""
+        if self.bottom is None or self.pulled_back:
+            return False
+        return self.bottom.leaves is False and self.bottom.mean.value > 0
+
+    @property
+    def driven_out(self) -> bool:
+        """Whether the mean step comes back, but almost every run does not."""
+        return self.bottom is not None and bool(self.bottom.leaves) and self.bottom.mean.value < 0
 
     @property
     def pulled_back(self) -> bool:
@@ -68,16 +98,6 @@ class Diagnosis(NamedTuple):
         one then alternates there, with a smaller `rho_eff`; others diverge."""
         high = self.rho_window[1]
         return high is not None and (high == 0 or self.rho > high)
-
-    @property
-    def critical(self) -> bool:
-        """Whether the full gradient is small: no more than minibatch noise makes it, or so that
-        what plain steps gain by it during an e-fold is below a hundredth of the loss."""
-        noise = self.batch_gradient_norm / math.sqrt(self.batches)
-        gain = self.gradient_norm**2 / abs(self.ends.low.value)
-        return (self.batches > 1 and self.gradient_norm <= 3 * noise) or (
-            gain <= 0.01 * abs(self.loss)
-        )
 
     @property
     def rho_advised(self) -> float | None:
@@ -106,7 +126,8 @@ class Diagnosis(NamedTuple):
             return (
                 f"No negative curvature found: the lowest eigenvalue is {_number(self.ends.low)}; "
                 f"{self.ends.surely}"
-                f"{f', so that {steep} holds this run' if math.isfinite(self.ends.unseen) else ''}."
+                f"{f', so that {steep} holds this run' if math.isfinite(self.ends.unseen) else ''}"
+                f"{self._top()}."
             )
         return self._unresolved()
 
@@ -125,26 +146,75 @@ class Diagnosis(NamedTuple):
             "vectors."
         )
 
+    def _top(self) -> str:
+        """Where a minimum of the mean loss is left along its largest curvature, a word of it."""
+        if self.top is None or not self.top.leaves:
+            return ""
+        how = "the step is too large for its largest curvature"
+        if self.top.mean.value < 0:
+            how = "minibatches differ too much, though their mean step comes back"
+        return (
+            f". But runs leave this point along its largest curvature, "
+            f"{_number(self.ends.high)}, e-fold in about {_steps(self.top.almost_sure.value)} "
+            f"steps: {how}"
+        )
+
     def _saddle(self) -> str:
         bottom = f"negative curvature {_number(self.ends.low)}"
+        what = "maximum" if self.verdict == "maximum" else "saddle"
+        if self.verdict == "not at a saddle":
+            return self._elsewhere(bottom)
+        if self.kept_by_noise:
+            return self._kept(f"A {what} of the mean loss", bottom)
         if self.pulled_back:
-            start = "A saddle holds this run: along its"
-            if not self.critical:
-                start = "If this run no longer moves, a saddle holds it: along its"
+            start = f"A {what} holds this run: along its"
             if not self.held:
-                start = "This saddle would hold the run if the step were not too large: along its"
+                start = f"This {what} would hold the run if the step were not too large: along its"
+            if self.driven_out:
+                return self._driven(f"A {what}", bottom)
             return f"{start} {bottom} the method pulls back, because {self._held()}"
         if self.rho > 0 and self.rho_eff != 0:
             return self._slowed(bottom)
         return (
-            f"A saddle, but plain steps leave it: along its {bottom} displacement grows e-fold "
-            f"in about {self._steps('sgd')} steps."
+            f"A {what}, but plain steps leave it: along its {bottom} displacement grows e-fold "
+            f"in about {self._plain()} steps."
+        )
+
+    def _elsewhere(self, bottom: str) -> str:
+        assert self.gains is not None
+        text = (
+            f"Not at a saddle: while the {bottom} grows e-fold, in about {self._plain()} plain "
+            f"steps, the gradient lowers the loss by about {self.gains.gradient:.2g} and that "
+            f"curvature by {self.gains.curvature:.2g}"
+        )
+        if self.held and not self.kept_by_noise:
+            return f"{text}. If this run no longer moves, the method holds it: {self._held()}"
+        return f"{text}; a run that is stuck here is not stuck by this curvature."
+
+    def _kept(self, start: str, bottom: str) -> str:
+        assert self.bottom is not None
+        square = self.bottom.mean_square.value
+        return (
+            f"{start} that runs approach: along its {bottom} their mean step leads away, e-fold in "
+            f"about {_steps(self.bottom.mean.value)} steps, but minibatches differ so much that "
+            f"almost every run comes e-fold closer in about "
+            f"{_steps(-self.bottom.almost_sure.value)}"
+            f"{', with rare ones far away' if square > 0 else ''}; larger batches or a smaller "
+            "step let them leave."
+        )
+
+    def _driven(self, start: str, bottom: str) -> str:
+        assert self.bottom is not None
+        return (
+            f"{start} that runs leave: along its {bottom} the mean step of the method points back, "
+            f"but minibatches differ so much that almost every run grows e-fold in about "
+            f"{_steps(self.bottom.almost_sure.value)} steps."
         )
 
     def _held(self) -> str:
         """Why, what to change, and what that brings."""
         assert self.escape_rate is not None
-        plain, now = self._steps("sgd"), "now none does"
+        plain, now = self._plain(), "now none does"
         if self.escape_rate.method > 0:
             now = f"now no direction does in less than {self._steps('method')}"
         if self.rho_advised is None:
@@ -159,19 +229,32 @@ class Diagnosis(NamedTuple):
         )
 
     def _slowed(self, bottom: str) -> str:
+        assert self.escape_rate is not None
         rate, advised = self.escape_rate, self.rho_advised
-        slowdown = rate.slowdown if rate and rate.slowdown else math.inf
-        much = advised is not None and self.rho > advised
+        slowdown = rate.slowdown if rate.slowdown else math.inf
+        much = advised is not None and self.rho > advised and slowdown > 1
         better = f"; with rho = {advised:.3g} in {self._advised()}" if much else ""
         low = self.rho_window[0]
         until = "" if low is None else f"; it would be held from rho = {low:.3g} on"
         if self.overshoots:
             until = "; no radius holds it, because the top direction overshoots before"
+        compared = f"{slowdown:.3g} times slower than these"
+        if slowdown < 1:
+            compared = f"{1 / slowdown:.3g} times faster than these"
         return (
-            f"Not held{', but slowed' if much else ''}: along its {bottom} the method escapes "
-            f"{slowdown:.3g} times slower than plain steps, e-fold in about "
-            f"{self._steps('method')} steps{better}{until}."
+            f"Not held{', but slowed' if much else ''}: along its {bottom} plain steps grow e-fold "
+            f"in about {self._plain()} steps, and the method escapes {compared}, in about "
+            f"{self._steps('method')}{better}{until}."
         )
+
+    def _plain(self) -> str:
+        """How many plain steps an e-fold takes in almost every run, or else in the mean."""
+        if self.plain_bottom is None:
+            return self._steps("sgd")
+        runs = self.plain_bottom.almost_sure.value
+        if not self.plain_bottom.leaves:
+            return f"{self._steps('sgd')} (in the mean; almost every run shrinks)"
+        return _steps(runs)
 
     def _steps(self, which: str) -> str:
         """How many steps an e-fold takes, by "sgd" or by the "method"."""
@@ -189,6 +272,11 @@ class Diagnosis(NamedTuple):
             return "none: not asked, or the step has no Jacobian where a gradient vanishes"
         return f"{found.value:.8g} ± {found.error:.1g}{_unsettled(found)}"
 
+    def _rate(self, which: str) -> dict[str, float] | None:
+        """A rate of runs along the direction spoken of: the lowest, or the top where none is."""
+        spoken = self.top if self.ends.curvature == NONE_FOUND else self.bottom
+        return None if spoken is None else getattr(spoken, which).to_dict()
+
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
         rate = self.escape_rate
@@ -204,6 +292,10 @@ class Diagnosis(NamedTuple):
             "lambda_min": self.ends.low.to_dict(),
             "lambda_max": self.ends.high.to_dict(),
             "unseen_below": self.ends.unseen,
+            "mean_square": self._rate("mean_square"),
+            "almost_sure": self._rate("almost_sure"),
+            "checked": self.checked,
+            "weighing": self.weighing,
             "rho_now": self.rho_now,
             "rho_window": list(self.rho_window),
             "rho_advised": self.rho_advised,
@@ -243,12 +335,41 @@ class Diagnosis(NamedTuple):
                     f"method {self.escape_rate.method:.3g} per unit of η·steps",
                 )
             )
+        for name, growth in (("bottom", self.bottom), ("top", self.top)):
+            if growth is not None:
+                rows.append((f"runs along {name}", _rates(growth)))
+        if self.gains is not None:
+            rows.append(
+                (
+                    "in an e-fold",
+                    f"the gradient lowers the loss by {self.gains.gradient:.2g}, negative "
+                    f"curvature by {self.gains.curvature:.2g}",
+                )
+            )
+        rows.append(("loss checked", self.checked))
+        if self.weighing != EQUALLY:
+            rows.append(("mean over", self.weighing))
         rows.append(("cost", f"{self.hvps} products, about {self.memory_bytes / 2**20:,.0f} MiB"))
         return "\n".join([self.sentence, "", *(f"{name:16} {text}" for name, text in rows)])
 
 
 def _number(end: Any) -> str:
     return f"{end.value:.4g} ± {end.residual:.1g}"
+
+
+def _rates(growth: Growth) -> str:
+    names = ("mean", "mean square", "almost surely")
+    parts = [f"{name} {_rate(rate)}" for name, rate in zip(names, growth, strict=True)]
+    return f"{', '.join(parts)} per step"
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.4g}" + (f" ± {rate.error:.1g}" if rate.error else "")
+
+
+def _steps(rate: float) -> str:
+    """1/rate, a rate per step, for people."""
+    return _efold(rate, 1.0)
 
 
 def _efold(rate: float, learning_rate: float) -> str:

@@ -5,49 +5,74 @@ is then said by the minibatches, and the mean of their steps, not the step of th
 whether a displacement grows. It is smooth there, too.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
 
 from ..dynamics.perturbation import AbstractPerturbation
 from ..spectra.batches import BatchedLoss
-
-
-class OnMinibatches(AbstractPerturbation):
-    """The perturbation `each`, taken with every minibatch of a `BatchedLoss` by itself."""
-
-    each: AbstractPerturbation
-
-    def perturb(self, gradient, w):
-        return self.each.perturb(gradient, w)
-
-    def direction(self, loss, w):
-        """The mean of the minibatches' descent directions at w (dim,)."""
-
-        def add(total, batch):
-            return total + self.each.direction(lambda v: loss.loss(v, batch), w), None
-
-        total, _ = jax.lax.scan(add, jnp.zeros_like(w), loss.stacked)
-        return total / loss.count
+from ..spectra.operator import Operator
 
 
 class Along(NamedTuple):
-    """What happens along a direction v: `tangent` = vᵀ D v, D the Jacobian of the mean direction
-    of descent, that direction itself, `descent` = vᵀ d, and `gradient` = vᵀ g of the mean loss.
+    """What each minibatch's step does along a direction v, arrays (n,): `tangent` = vᵀ D v, D the
+    Jacobian of the direction of descent, that direction itself, `descent` = vᵀ d, and `gradient`
+    = vᵀ g of the loss.
     """
 
-    tangent: jax.Array
-    descent: jax.Array
-    gradient: jax.Array
+    tangent: np.ndarray
+    descent: np.ndarray
+    gradient: np.ndarray
+
+
+def along(mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array, v: Array) -> Along:
+    """The steps of a method at w (dim,) along the unit vector v (dim,), batch by batch.
+
+    One compiled function, called for each: XLA's convolutions are slow inside a compiled loop.
+    """
+    parts = [_along(mean.loss, perturbation, batch, w, v) for batch in mean.batches()]
+    return Along(*(np.array([float(x) for x in column]) for column in zip(*parts, strict=True)))
 
 
 @eqx.filter_jit
-def along(
-    mean: BatchedLoss, perturbation: AbstractPerturbation, w: jax.Array, v: jax.Array
-) -> Along:
-    """The mean step of the method at w (dim,) along the unit vector v (dim,)."""
-    direction = lambda w: OnMinibatches(perturbation).direction(mean, w)  # noqa: E731
-    d, change = jax.jvp(direction, (w,), (v,))
-    return Along(v @ change, v @ d, v @ jax.grad(mean)(w))
+def _along(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w, v):
+    one = lambda w: loss(w, batch)  # noqa: E731
+    d, change = jax.jvp(lambda w: perturbation.direction(one, w), (w,), (v,))
+    return v @ change, v @ d, v @ jax.grad(one)(w)
+
+
+def step_operator(
+    mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array, rate: float, gamma: float
+) -> Operator:
+    """The Jacobian of the mean heavy-ball step at w, on (w,), or with momentum on (w, m).
+
+    The method's directions are differentiated batch by batch, each by one compiled function.
+    """
+    weights = np.asarray(mean.weights)
+
+    def turned(v: Array) -> Array:
+        total = jnp.zeros_like(v)
+        for weight, batch in zip(weights, mean.batches(), strict=True):
+            change = _turned(mean.loss, perturbation, batch, w, v)
+            total = total + jnp.asarray(weight, v.dtype) * change
+        return total
+
+    def product(v: Array) -> Array:
+        if gamma == 0:
+            return v - jnp.asarray(rate, v.dtype) * turned(v)
+        place, buffer = jnp.split(v, 2)
+        buffer = jnp.asarray(gamma, v.dtype) * buffer + turned(place)
+        return jnp.concatenate([place - jnp.asarray(rate, v.dtype) * buffer, buffer])
+
+    return Operator(product, w.size * (1 if gamma == 0 else 2), w.dtype, symmetric=False)
+
+
+@eqx.filter_jit
+def _turned(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w, v):
+    one = lambda w: loss(w, batch)  # noqa: E731
+    return jax.jvp(lambda w: perturbation.direction(one, w), (w,), (v,))[1]

@@ -13,8 +13,7 @@ from jaxtyping import PyTree
 
 from ..errors import ComputationFailed, InvalidInput, brief
 from .batches import BatchedLoss
-
-CLOSE = {2: 1e-2, 4: 1e-4, 8: 1e-8}  # relative, by bytes of a number
+from .independence import check_independence, evaluate
 
 
 def traced(loss: Callable, params: PyTree, batch: PyTree) -> str:
@@ -63,13 +62,14 @@ def _refuse_shape(value: object) -> None:
         raise InvalidInput(f"the loss must be a real number, its dtype is {value.dtype}.")
 
 
-def check_contract(loss: Callable, params: PyTree, mean: BatchedLoss, w: jax.Array) -> None:
-    """`InvalidInput` or `ComputationFailed` unless the loss is a function of its arguments alone.
+def check_contract(loss: Callable, params: PyTree, mean: BatchedLoss, w: jax.Array) -> str:
+    """What could be found out about the loss, in words.
 
-    `mean` is the same loss on flat parameters w. It is traced twice, so that random numbers or
-    counters hidden in Python show; layers that change in training are looked for by name; and
-    loss and gradient of a batch must be the mean (or the sum) over its halves, which batch norm
-    in training mode and dropout break.
+    `InvalidInput` or `ComputationFailed` unless it is a function of its arguments alone, as far as
+    that can be told. `mean` is the same loss on flat parameters w. It is traced twice, so that
+    random numbers or counters hidden in Python show; layers that change in training are looked
+    for by name; a random key in the batch must not matter; and examples must not see each other,
+    which they do in batch norm in training mode (`independence.py`).
     """
     _refuse_modes(params)
     if traced(loss, params, mean.first) != mean.loss.fingerprint:
@@ -77,20 +77,33 @@ def check_contract(loss: Callable, params: PyTree, mean: BatchedLoss, w: jax.Arr
             "the loss does something else each time it is called: it has hidden state, such as "
             "dropout or a random augmentation; switch to inference mode or fix its key."
         )
-    whole = _evaluate(mean.loss, w, mean.first)
-    if not np.isfinite(whole[0]):
-        raise ComputationFailed(f"the loss is {whole[0]} at these parameters.")
-    _refuse_interaction(mean.loss, w, mean.first, whole)
+    value, gradient = evaluate(mean.loss, w, mean.first)
+    if not np.isfinite(value):
+        raise ComputationFailed(f"the loss is {value} at these parameters.")
+    if not np.all(np.isfinite(gradient)):
+        raise ComputationFailed(
+            f"the gradient is not finite at these parameters, where the loss is {value:.6g}: a "
+            "norm or a square root of 0 has no derivative, for one."
+        )
+    return check_independence(mean.loss, w, mean.first, coarsest(loss, params, mean.first))
 
 
-@eqx.filter_jit
-def _value_and_gradient(loss: Callable, w: jax.Array, batch: PyTree):
-    return jax.value_and_grad(loss)(w, batch)
+def coarsest(loss: Callable, params: PyTree, batch: PyTree) -> float:
+    """The unit of rounding of the coarsest floating-point numbers that the loss computes with."""
+    jaxpr, _, _ = eqx.filter_make_jaxpr(lambda p, b: loss(p, b))(params, batch)
+    return max([float(jnp.finfo(dtype).eps) for dtype in _floats(jaxpr.jaxpr)], default=0.0)
 
 
-def _evaluate(loss: Callable, w: jax.Array, batch: PyTree) -> tuple[float, np.ndarray]:
-    value, gradient = _value_and_gradient(loss, w, batch)
-    return float(value), np.asarray(gradient, float)
+def _floats(jaxpr: Any) -> Iterator[Any]:
+    """Floating-point dtypes of everything that a jaxpr computes, inner ones included."""
+    for equation in jaxpr.eqns:
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_closed):
+            if _is_closed(inner):
+                yield from _floats(inner.jaxpr)
+        for variable in equation.outvars:
+            dtype = getattr(variable.aval, "dtype", None)
+            if dtype is not None and jnp.issubdtype(dtype, jnp.floating):
+                yield dtype
 
 
 _CHANGING = (eqx.nn.BatchNorm, eqx.nn.Dropout)
@@ -105,37 +118,3 @@ def _refuse_modes(params: PyTree) -> None:
                 f"params holds {name} in training mode: its loss is not a function of the "
                 "parameters alone; apply equinox.nn.inference_mode first."
             )
-
-
-def _refuse_interaction(loss: Callable, w: jax.Array, batch: PyTree, whole: tuple) -> None:
-    """Examples of a batch must not see each other, in the loss or in its gradient: at a plateau
-    the loss is the same for all of them."""
-    sizes = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves(batch)}
-    if len(sizes) != 1 or (size := sizes.pop()) < 4:
-        return  # no common axis of examples to split
-    half = size // 2
-    try:
-        one, other = (
-            _evaluate(loss, w, jax.tree.map(lambda leaf: leaf[part], batch))  # noqa: B023
-            for part in (slice(0, half), slice(half, 2 * half))
-        )
-        if size % 2:
-            whole = _evaluate(loss, w, jax.tree.map(lambda leaf: leaf[: 2 * half], batch))
-    except Exception:  # the first axis is not one of examples
-        return
-    close = CLOSE[w.dtype.itemsize], 100 * float(jnp.finfo(w.dtype).eps) * max(1, abs(whole[0]))
-    if not all(_adds_up(*parts, *close) for parts in zip(whole, one, other, strict=True)):
-        raise InvalidInput(
-            f"the loss of a batch ({whole[0]:.6g}) or its gradient is neither the mean nor the "
-            f"sum over its examples ({one[0]:.6g} and {other[0]:.6g} for its halves): they see "
-            "each other, as in batch norm in training mode, their noise differs, as in dropout, "
-            "or the mean is not the last thing taken; switch to inference mode, or pass "
-            "check=False if this is meant."
-        )
-
-
-def _adds_up(whole, one, other, relative: float, absolute: float) -> bool:
-    """Whether `whole` is the mean or the sum of the two, within rounding of their sizes."""
-    most = relative * sum(float(np.linalg.norm(part)) for part in (whole, one, other)) + absolute
-    distances = (np.linalg.norm(whole - (one + other) / 2), np.linalg.norm(whole - one - other))
-    return float(min(distances)) <= most

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..errors import InvalidInput
+from .batches import on_one_device
 
 
 def is_parameter(leaf: Any) -> bool:
@@ -77,5 +78,5 @@ def flatten(params: PyTree) -> tuple[jax.Array, Unflatten]:
         leaf if a and not is_parameter(leaf) else None
         for a, leaf in zip(is_array, leaves, strict=True)
     )
-    v = jnp.concatenate([jnp.ravel(jnp.asarray(leaf)) for leaf in floats])
+    v = jnp.concatenate([jnp.ravel(on_one_device(leaf)) for leaf in floats])
     return v, Unflatten(treedef, shapes, settings, tuple(map(type, settings)), arrays)

@@ -4,7 +4,7 @@ A product is the forward derivative of the gradient. Where memory allows, the gr
 linearised once and every product reuses it, which saves about a quarter of the time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .batches import BatchedLoss, stack
+from .batches import BatchedLoss, Batches, gather
 from .contract import check_contract, traced
 from .flatten import FlatLoss, flatten
 from .krylov import norm
@@ -28,49 +28,60 @@ class HessianOperator(Operator):
 
     `loss`, `gradient` and `batch_gradient_norm` come with it. The last is the harmonic mean over
     the batches, because normalised SAM divides by a batch's norm; it is 0 where one of them is.
+    `checked` says in words what was found out about the loss, `weighing` how the mean is taken.
     """
 
-    def __init__(self, loss: Callable, params: PyTree, batches: Sequence[PyTree], check: bool):
+    def __init__(self, loss: Callable, params: PyTree, batches: Batches, check: bool):
         self.w, self.unflatten = flatten(params)
-        stacked = stack(batches)
-        trace = traced(loss, params, jax.tree.map(lambda leaf: leaf[0], stacked))
-        self.mean = BatchedLoss(FlatLoss(loss, self.unflatten, trace), stacked)
+        self.weighing = batches.weighing
+        first = jax.tree.map(lambda leaf: leaf[0], batches.groups[0])
+        trace = traced(loss, params, first)
+        weights = jnp.asarray(batches.weights, self.w.dtype)
+        self.mean = BatchedLoss(FlatLoss(loss, self.unflatten, trace), batches.groups, weights)
+        self.checked = "not checked: as asked"
         if check:
-            check_contract(loss, params, self.mean, self.w)
+            self.checked = check_contract(loss, params, self.mean, self.w)
         product, memory = _product(self.mean, self.w)
         super().__init__(product, self.w.size, self.w.dtype, memory_bytes=memory, check=check)
         values, norms, self.gradient = _first_order(self.mean, self.w)
-        self.loss = float(np.mean(np.asarray(values, float)))
+        self.loss = float(batches.weights @ np.asarray(values, float))
         norms = np.asarray(norms, float)
-        self.batch_gradient_norm = 0.0 if np.min(norms) == 0 else float(1 / np.mean(1 / norms))
+        vanishes = np.min(norms) == 0
+        self.batch_gradient_norm = 0.0 if vanishes else float(1 / (batches.weights @ (1 / norms)))
 
 
 @eqx.filter_jit
 def _first_order(mean: BatchedLoss, w: jax.Array):
     """(losses of the batches, gradient norms of the batches, mean gradient)."""
 
-    def one(total, batch):
+    def one(batch):
         value, gradient = jax.value_and_grad(mean.loss)(w, batch)
-        return total + gradient, (value, norm(gradient))
+        return value, norm(gradient)
 
-    total, (values, norms) = jax.lax.scan(one, jnp.zeros_like(w), mean.stacked)
-    return values, norms, total / mean.count
+    values, norms = mean.each(one)
+    return values, norms, mean.with_gradient(w)[1]
 
 
 def hessian(
     loss: Callable[[PyTree, PyTree], Any],
     params: PyTree,
-    batches: Sequence[PyTree],
+    batches: Iterable[PyTree],
     check: bool = True,
+    *,
+    weights: Any = None,
+    n_batches: int | None = None,
 ) -> HessianOperator:
     """The Hessian of the mean of loss(params, batch) over `batches`, in the dtype of `params`.
 
     With `check` it is `InvalidInput` unless the loss is a scalar of these parameters and nothing
     else: the same value twice, linear and symmetric products, no batch norm in training mode, no
-    dropout. `batches` are pytrees of equal shapes. Nothing is compiled again for parameters and
-    batches of equal shapes, unless the loss does something else when it is traced.
+    dropout; `checked` of the result says what could be found out. `batches` are pytrees. In the
+    mean each weighs as much as it has examples where their sizes differ, else alike; `weights`,
+    one number > 0 a batch, says otherwise. `n_batches` are taken from a generator. Nothing is
+    compiled again for parameters and batches of equal shapes, unless the loss does something else
+    when it is traced.
     """
-    return HessianOperator(loss, params, batches, check)
+    return HessianOperator(loss, params, gather(batches, weights, n_batches), check)
 
 
 def _product(mean: BatchedLoss, w: jax.Array) -> tuple[Callable, int]:

@@ -101,7 +101,6 @@ def test_a_loss_without_curvature_is_not_conclusive(file, capsys):
     [
         ("normed", (), "batch norm in training mode"),
         ("vector", (), "must be a scalar"),
-        ("unequal", (), "leaving out an incomplete last one"),
         ("whole", (), "no floating-point array"),
         ("no_batches", (), "batches missing"),
         ("missing", (), "no function named 'missing'"),

@@ -1,0 +1,171 @@
+"""Do the examples of a batch see each other, as in batch norm? Does their noise differ?
+
+The loss of independent examples is a sum over them, a mean, or one of these with a penalty on the
+parameters. If a third of the examples is replaced by another third, it changes by the difference of
+the two; if two thirds are, by the sum of the changes that each makes alone. That holds for the
+gradient as well, which tells where the loss is the same for all, as at a plateau. And the order of
+examples does not matter, unless their noise belongs to their place in the batch.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ..errors import InvalidInput
+
+LEAST = 3  # examples: two that change places change nothing even where they see each other
+CLOSE = 1e-3  # of the changes that are added up: what batch norm breaks is of their own size
+ROUNDING = 30  # units of the size of the loss or the gradient
+TRIES = 2  # pairs of replacements, each of other examples
+
+Value = tuple[float, np.ndarray]
+
+
+class _Axis(NamedTuple):
+    """An axis of examples: which leaves have it, where, and how long it is."""
+
+    leaves: tuple[int, ...]
+    axis: int
+    size: int
+
+
+def check_independence(loss: Callable, w: jax.Array, batch: PyTree, rounding: float) -> str:
+    """What was found, in words; `InvalidInput` where examples see each other or a key matters.
+
+    `rounding` is the unit of the coarsest arithmetic in the loss.
+    """
+    leaves, structure = jax.tree.flatten(batch)
+    keys = [i for i, leaf in enumerate(leaves) if _is_key(leaf)]
+    value = lambda changed: evaluate(loss, w, jax.tree.unflatten(structure, changed))  # noqa: E731
+    whole = value(leaves)
+    rounding = max(rounding, float(jnp.finfo(w.dtype).eps))
+    noise = [ROUNDING * rounding * max(1e-300, float(np.linalg.norm(part))) for part in whole]
+    if any(_differ(whole, value(_other_key(leaves, i)), noise) for i in keys):
+        raise InvalidInput(
+            "the loss depends on a random key in its batch, as with dropout: switch to inference "
+            "mode, or pass check=False (--no-check) if this very draw is meant."
+        )
+    axes = _axes(leaves, keys)
+    if not axes:
+        return (
+            f"not checked: no axis of {LEAST} examples or more is shared by the arrays of a batch"
+        )
+    reports = [_along(leaves, axis, value, whole, noise) for axis in axes]
+    for found in reports:
+        if found is not None:
+            return found
+    raise InvalidInput(
+        "the loss of a batch or its gradient is no sum over its examples: they see each other, as "
+        "in batch norm in training mode or in a contrastive loss, their noise differs, as in "
+        "dropout, or the mean is not the last thing taken; switch to inference mode, or pass "
+        "check=False (--no-check) if this is meant."
+    )
+
+
+@eqx.filter_jit
+def _value_and_gradient(loss: Callable, w: jax.Array, batch: PyTree):
+    return jax.value_and_grad(loss)(w, batch)
+
+
+def evaluate(loss: Callable, w: jax.Array, batch: PyTree) -> Value:
+    """(loss, gradient (dim,)) of one batch."""
+    value, gradient = _value_and_gradient(loss, w, batch)
+    return float(value), np.asarray(gradient, float)
+
+
+def _is_key(leaf: Any) -> bool:
+    """A random key: of its own dtype, or the two or four 32-bit words that it was."""
+    leaf = jnp.asarray(leaf)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return True
+    return leaf.dtype == jnp.uint32 and leaf.shape in ((2,), (4,))
+
+
+def _other_key(leaves: list[Any], place: int) -> list[Any]:
+    leaf = jnp.asarray(leaves[place])
+    typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    other = (
+        jax.vmap(jax.random.split)(leaf.ravel())[:, 0].reshape(leaf.shape) if typed else leaf + 1
+    )
+    return [*leaves[:place], other, *leaves[place + 1 :]]
+
+
+def _axes(leaves: list[Any], keys: list[int]) -> list[_Axis]:
+    """Axes that may be that of examples: the first that most arrays share, then the second.
+
+    An array without it is the same for all examples: class weights, a step count.
+    """
+    found = []
+    for axis in (0, 1):
+        sizes: dict[int, list[int]] = {}
+        for i, leaf in enumerate(leaves):
+            if i not in keys and np.ndim(leaf) > axis and np.shape(leaf)[axis] >= LEAST:
+                sizes.setdefault(np.shape(leaf)[axis], []).append(i)
+        if axis == 1:  # features are an axis as well, of one array
+            sizes = {n: members for n, members in sizes.items() if len(members) > 1}
+        if sizes:
+            numbers = lambda n: sum(np.size(leaves[i]) for i in sizes[n])  # noqa: B023, E731
+            size = max(sizes, key=lambda n: (len(sizes[n]), numbers(n)))
+            found.append(_Axis(tuple(sizes[size]), axis, size))
+    return found
+
+
+def _along(
+    leaves: list[Any], axis: _Axis, value: Callable, whole: Value, noise: list[float]
+) -> str | None:
+    """What was found if examples along an axis are independent, else None."""
+    place = f"axis {axis.axis} of length {axis.size}"
+    for held in (None, *_masks(leaves, axis)):
+        moved = tuple(i for i in axis.leaves if i != held)
+        if not moved or not _independent(leaves, axis, moved, value, whole, noise):
+            continue
+        order = np.roll(np.arange(axis.size), 1)
+        if _differ(whole, value(_taken(leaves, axis, axis.leaves, order)), noise):
+            continue
+        rest = "" if held is None else ", in a mean over those that a mask selects"
+        return f"examples ({place}) do not see each other{rest}; nothing in it is random"
+    return None
+
+
+def _masks(leaves: list[Any], axis: _Axis) -> list[int]:
+    """Arrays of 0 and 1, or of truth values: the mean may be over those that they select."""
+    values = ((i, np.asarray(leaves[i])) for i in axis.leaves)
+    return [i for i, x in values if x.dtype == bool or np.all((x == 0) | (x == 1))]
+
+
+def _independent(leaves, axis: _Axis, moved, value: Callable, whole: Value, noise) -> bool:
+    """Whether replacing two thirds changes what replacing each changes alone, added up."""
+    rng = np.random.default_rng(0)
+    for _ in range(TRIES):
+        third = axis.size // 3
+        one, other, donors = np.split(rng.permutation(axis.size)[: 3 * third], 3)
+        changed = []
+        for targets in ((one,), (other,), (one, other)):
+            order = np.arange(axis.size)
+            for target in targets:
+                order[target] = donors
+            changed.append(value(_taken(leaves, axis, moved, order)))
+        for w, a, b, both, allowed in zip(whole, *changed, noise, strict=True):
+            sizes = np.linalg.norm(a - w) + np.linalg.norm(b - w)
+            if np.linalg.norm(both - a - b + w) > CLOSE * sizes + 4 * allowed:
+                return False
+    return True
+
+
+def _taken(leaves: list[Any], axis: _Axis, moved: tuple[int, ...], order: np.ndarray) -> list[Any]:
+    return [
+        jnp.take(jnp.asarray(leaf), order, axis=axis.axis) if i in moved else leaf
+        for i, leaf in enumerate(leaves)
+    ]
+
+
+def _differ(one: Value, other: Value, noise: list[float]) -> bool:
+    return any(
+        float(np.linalg.norm(a - b)) > allowed
+        for a, b, allowed in zip(one, other, noise, strict=True)
+    )
