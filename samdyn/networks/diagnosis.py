@@ -97,6 +97,8 @@ class Diagnosis(NamedTuple):
         """Whether the method is unstable along the direction of largest curvature. A normalised
         one then alternates there, with a smaller `rho_eff`; others diverge."""
         high = self.rho_window[1]
+        if self.rho == 0 and self.top is not None:  # the window is about another method
+            return self.top.mean.value > 0 and self.ends.high.sign > 0
         return high is not None and (high == 0 or self.rho > high)
 
     @property
