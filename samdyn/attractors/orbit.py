@@ -49,6 +49,13 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
     linear part has had 40 e-folds (at most 400,000 steps). A run has escaped once it is farther
     from c than it could stay if it were held there, or ends at or around another fixed point.
     """
+    found = _orbit_verdict(step_map, c, rho)
+    if c.size == 1 and found.verdict == "saddle":  # there is no direction that could stay
+        return found._replace(verdict="repeller")
+    return found
+
+
+def _orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdict:
     eigenvalues = np.linalg.eigvalsh(np.asarray(hessian_at(step_map.loss, c)))
     eta = float(step_map.learning_rate)
     reach = _reach(step_map, eigenvalues, rho)

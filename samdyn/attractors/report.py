@@ -20,19 +20,27 @@ from ..dynamics.step_map import (
 )
 from ..errors import InvalidInput
 from .fixed_points import fixed_point_near, fixed_points
+from .jump import Limit, limit_at
 from .orbit import orbit_verdict
-from .point import Completeness, FixedPoint
+from .point import Completeness, FixedPoint, describe
+from .resting import RestingPoints
 from .sliding import sliding_verdict
 from .spectrum import eigenvalues
 from .thresholds import critical_rho, rho_window
 from .verdict import Verdict, flow_verdict, map_verdict
+
+BENT = (
+    "the method bends at this point: its slope depends on the direction, so that no Jacobian "
+    "decides"
+)
 
 
 class PointStability(eqx.Module):
     """One fixed point with its verdicts: `flow`, and `step` when a learning rate was given.
 
     `critical_rho` is the smallest ρ from which every negative direction is restoring under
-    USAM; `rho_window` the (low, high) radii for which the step map contracts everywhere.
+    USAM; `rho_window` the (low, high) radii for which the step map contracts everywhere: of ρ
+    under USAM, and of ρ/‖g‖, which changes along a run, under normalised SAM.
     """
 
     point: FixedPoint
@@ -40,6 +48,9 @@ class PointStability(eqx.Module):
     step: Verdict | None
     critical_rho: float | None
     rho_window: tuple[float | None, float | None] | None
+
+    def _replace_step(self, step: Verdict) -> "PointStability":
+        return PointStability(self.point, self.flow, step, self.critical_rho, self.rho_window)
 
     def to_dict(self) -> dict[str, Any]:
         """One FP of `samdyn stability --json`."""
@@ -69,10 +80,12 @@ class Stability(eqx.Module):
     points: tuple[PointStability, ...]
     complete: Completeness
     flow: Flow
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The result object of `samdyn stability --json`."""
-        return {
+        result: dict[str, Any] = {"warnings": list(self.warnings)} if self.warnings else {}
+        return result | {
             "fixed_points": [point.to_dict() for point in self.points],
             "complete": {
                 "checked": self.complete.checked,
@@ -80,6 +93,19 @@ class Stability(eqx.Module):
                 "consistent": self.complete.consistent,
             },
         }
+
+    @property
+    def unknown(self) -> bool:
+        """Whether a verdict is not known."""
+        verdicts = [v for p in self.points for v in (p.flow, p.step) if v is not None]
+        return any(v.verdict in ("unknown", "not a fixed map") for v in verdicts)
+
+    @property
+    def certain(self) -> bool:
+        """Whether every verdict is known, and no point is known, or in an empty list feared, to
+        be missing."""
+        found = bool(self.points) or self.complete.consistent is True
+        return not self.unknown and found and self.complete.consistent is not False
 
     def __str__(self) -> str:
         from .tables import stability_table
@@ -120,8 +146,33 @@ def stability(
     else:
         found, complete = fixed_points(flow, box, seed=seed)
     step_map = _step_map(loss, perturbation, learning_rate, momentum, optimizer)
+    if isinstance(step_map, OptaxStepMap):
+        judged, warnings = judge_optimizer(flow, found, step_map, box, at)
+        return Stability(judged, complete, flow, warnings)
     judged = tuple(judge(flow, point, step_map) for point in found)
-    return Stability(judged, complete, flow)
+    warnings = [w for point in found for w in _undeclared(flow, _limit(flow, point))]
+    return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
+
+
+def judge_optimizer(
+    flow: Flow, found: tuple[FixedPoint, ...], step_map: OptaxStepMap, box: Any, at: Any
+) -> tuple[tuple[PointStability, ...], tuple[str, ...]]:
+    """The flow's fixed points and those of the optimizer's own step, with warnings.
+
+    The step may rest where the flow does not (weight decay), and nowhere that the flow does.
+    """
+    resting = RestingPoints(step_map, [point.w for point in found], box, at)
+    judged = []
+    for point in found:
+        by_step = _limit(flow, point).jump or point.critical_type == "degenerate"
+        step = step_verdict_at(step_map, point) if by_step else resting.verdict(point.w)
+        judged.append(judge(flow, point)._replace_step(step))
+    nowhere = Verdict("unknown", "the flow does not rest here: this is a fixed point of the step")
+    for w in resting.others:
+        point = describe(flow, w, "hallucinated")._replace(kind="step")
+        judged.append(PointStability(point, nowhere, resting.verdict(w), None, None))
+    judged.sort(key=lambda item: tuple(item.point.w))
+    return tuple(judged), resting.warnings
 
 
 def _step_map(loss, perturbation, learning_rate, momentum, optimizer) -> AbstractStepMap | None:
@@ -134,13 +185,13 @@ def _step_map(loss, perturbation, learning_rate, momentum, optimizer) -> Abstrac
 
 def judge(flow: Flow, point: FixedPoint, step_map: AbstractStepMap | None = None) -> PointStability:
     """The verdicts at one fixed point."""
-    window = None
+    window, limit = None, _limit(flow, point)
     if isinstance(step_map, StepMap) and _is_nondegenerate(point):
         window = _window(flow, point, step_map)
     return PointStability(
         point,
-        flow_verdict_at(flow, point),
-        None if step_map is None else step_verdict_at(step_map, point),
+        flow_verdict_at(flow, point, limit),
+        None if step_map is None else step_verdict_at(step_map, point, limit),
         critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
     )
@@ -150,44 +201,82 @@ def _is_nondegenerate(point: FixedPoint) -> bool:
     return point.kind == "critical" and point.critical_type != "degenerate"
 
 
-def flow_verdict_at(flow: Flow, point: FixedPoint) -> Verdict:
-    """Attractor, repeller, saddle or degenerate for the flow, with the reason."""
+def flow_verdict_at(flow: Flow, point: FixedPoint, limit: Limit | None = None) -> Verdict:
+    """Attractor, repeller, saddle, degenerate or unknown for the flow, with the reason."""
     w = jnp.asarray(point.w)
-    slides = _slides(flow.perturbation, point)
+    limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
-        return _degenerate(None if slides else np.asarray(_flow_eigenvalues(flow, w)))
-    if slides:
-        return sliding_verdict(flow, w, slides)
+        return _degenerate(None if limit.jump else np.asarray(_flow_eigenvalues(flow, w)))
+    if limit.jump:
+        return sliding_verdict(flow, w, _radius(flow, limit))
+    if not limit.differentiable:
+        return Verdict("unknown", BENT)
     scale = point.scale
     if point.kind == "critical":
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
     return flow_verdict(np.asarray(_flow_eigenvalues(flow, w)), scale)
 
 
-def step_verdict_at(step_map: AbstractStepMap, point: FixedPoint) -> Verdict:
-    """The same for the step map; for normalised SAM with the orbit it settles on.
+def step_verdict_at(
+    step_map: AbstractStepMap, point: FixedPoint, limit: Limit | None = None
+) -> Verdict:
+    """The same for the step map; for a method that jumps with the orbit it settles on.
 
     `InvalidInput` for an optax optimizer under normalised SAM: its orbit is not analysed.
     """
     w = jnp.asarray(point.w)
-    slides = _slides(step_map.perturbation, point)
+    flow = Flow(step_map.loss, step_map.perturbation)
+    limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
-        return _degenerate(None if slides else np.asarray(_multipliers(step_map, w)))
-    if slides:
+        return _degenerate(None if limit.jump else np.asarray(_multipliers(step_map, w)))
+    if limit.jump:
         if not isinstance(step_map, StepMap):
             raise InvalidInput(
                 "the orbit of normalised SAM is analysed for a learning rate with momentum, not "
                 "for an optax optimizer: iterate it, or judge USAM."
             )
-        return orbit_verdict(step_map, w, slides)
-    return map_verdict(np.asarray(_multipliers(step_map, w)))
+        return orbit_verdict(step_map, w, _radius(flow, limit))
+    if not limit.differentiable:
+        return Verdict("unknown", BENT)
+    found = map_verdict(np.asarray(_multipliers(step_map, w)))
+    declared = step_map.perturbation.discontinuous and point.kind == "critical"
+    if declared and found.verdict != "attractor" and isinstance(step_map, StepMap):
+        # smooth only within eps of the point: a run may settle on an orbit about it
+        orbit = orbit_verdict(step_map, w, _radius(flow, limit))
+        why = f"{found.why}, which holds within eps of the point; beyond, {orbit.why}"
+        return orbit._replace(why=why, eigenvalues=found.eigenvalues)
+    return found
 
 
-def _slides(perturbation: AbstractPerturbation, point: FixedPoint) -> float:
-    """ρ where the field jumps at this point, else 0."""
-    if not perturbation.discontinuous or point.kind != "critical":
+def _limit(flow: Flow, point: FixedPoint) -> Limit:
+    """What the ascent does at the point; nothing unusual where it is not critical."""
+    if point.kind != "critical" or isinstance(flow.perturbation, GD | USAM):
+        return Limit(0.0, True)
+    return limit_at(flow, point.w)
+
+
+def _radius(flow: Flow, limit: Limit) -> float:
+    """The method's ρ, or how far it jumps if it has none."""
+    rho = float(getattr(flow.perturbation, "rho", 0.0) or 0.0) or _own_radius(flow)
+    return rho or limit.jump
+
+
+def _own_radius(flow: Flow) -> float:
+    try:
+        return float(flow.perturbation.radius)
+    except AttributeError:
         return 0.0
-    return float(perturbation.radius)
+
+
+def _undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:
+    """A warning where a method jumps and does not say so."""
+    if not limit.jump or flow.perturbation.discontinuous:
+        return ()
+    name = type(flow.perturbation).__name__
+    return (
+        f"{name} jumps by up to {limit.jump:.3g} at critical points, and its `discontinuous` says "
+        "that it does not: it is judged as one that jumps.",
+    )
 
 
 def _degenerate(values: np.ndarray | None) -> Verdict:

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import PerturbedLossGradient
+from .jump import LIMIT
 from .spectrum import hessian_at
 from .verdict import Verdict
 
@@ -85,7 +86,10 @@ def _by_exponents(exponent: np.ndarray) -> Verdict:
         return Verdict("degenerate", "sliding: no direction could be followed; try float64")
     if shrinking == 1:
         return Verdict("attractor", text)
-    return Verdict("repeller" if shrinking == 0 else "saddle", text)
+    if shrinking == 0:
+        text += "; a set that does shrink may be too thin to be met by them"
+        return Verdict("unknown", text)
+    return Verdict("saddle", text)
 
 
 def unit_directions(hessian: np.ndarray) -> np.ndarray:
@@ -123,8 +127,8 @@ def _limit_field(flow: Flow, c, hessian, rho, direction):
         return flow.at_radius(rho).field(c + NEAR * rho * direction)
 
     def gradient(w):
-        """g, and where it vanishes the direction in which it does."""
-        return jnp.where(jnp.all(w == c), hessian @ direction, jax.grad(flow.loss)(w))
+        """g, and where it vanishes that of a displacement which tends to 0."""
+        return jnp.where(jnp.all(w == c), hessian @ (LIMIT * direction), jax.grad(flow.loss)(w))
 
     return -jax.grad(flow.loss)(flow.perturbation.at_radius(rho).perturb(gradient, c))
 

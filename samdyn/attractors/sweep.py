@@ -5,6 +5,7 @@ few radii and followed from there, through folds and pitchforks. A closed loop o
 points that lives between two of these radii only can be missed.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -31,6 +32,7 @@ from .branches import (
 )
 from .crossings import Crossing, crossings_at_point, crossings_on
 from .fixed_points import fixed_point_near, fixed_points
+from .jump import jumps_at
 from .point import FixedPoint, as_box
 from .sliding import sliding_names
 from .verdict import ZERO, flow_verdict_names
@@ -196,7 +198,7 @@ class _Follower:
 
     def _add_critical(self, point: FixedPoint) -> None:
         ws = np.broadcast_to(point.w, (self.grid.size, point.w.size))
-        if self.flow.perturbation.discontinuous:
+        if jumps_at(self.flow, point.w):
             self._add_sliding(point, ws)
         else:
             self._add_linear(point, ws)
@@ -235,12 +237,15 @@ class _Follower:
         rates = -point.hessian_eigenvalues[None].astype(complex)
         names[~slides] = flow_verdict_names(rates, point.scale)[0]
         self._add(point, ws, names, leading, None)
-        for i in np.flatnonzero(slides[:-1] & (names[:-1] != names[1:])):
-            self._record(self._sliding_change(w, int(i), names), self.grid, names, "sliding")
+        known = np.flatnonzero(slides & (names != "unknown"))
+        for i, j in itertools.pairwise(known):
+            if names[i] != names[j]:
+                change = self._sliding_change(w, int(i), int(j), names)
+                self._record(change, self.grid, names, "sliding")
 
-    def _sliding_change(self, w, i: int, names) -> Crossing:
+    def _sliding_change(self, w, i: int, j: int, names) -> Crossing:
         """Bisection on the verdict itself between two radii of the grid."""
-        low, high = self.grid[i], self.grid[i + 1]
+        low, high = self.grid[i], self.grid[j]
         for _ in range(40):
             middle = (low + high) / 2
             same = sliding_names(self.flow, w, np.array([middle]))[0] == names[i]

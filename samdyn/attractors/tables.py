@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from ..text import with_warnings
+
 if TYPE_CHECKING:
     from .basins import Basins
     from .branches import Branch
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 24
 
 SYMBOL = {"attractor": "●", "repeller": "○", "saddle": "◐", "degenerate": "◇"}
+SYMBOL |= {"unknown": "?", "not a fixed map": "↻"}
 
 
 def columns(rows: list[list[str]]) -> str:
@@ -47,7 +50,7 @@ def stability_table(result: "Stability") -> str:
     lines = [columns(rows), ""] if result.points else ["No fixed point in this box.", ""]
     lines += _reasons(result)
     lines.append(_completeness(result))
-    return "\n".join(lines)
+    return with_warnings(result.warnings, "\n".join(lines))
 
 
 def _row(number: int, item: "PointStability", with_step: bool) -> list[str]:

@@ -10,7 +10,8 @@ ZERO = 1e-9
 
 
 class Verdict(NamedTuple):
-    """`verdict` is "attractor", "repeller", "saddle" or "degenerate"; `why` says it in words.
+    """`verdict` is "attractor", "repeller", "saddle", "degenerate" or "unknown", for a step also
+    "not a fixed map"; `why` says it in words.
 
     `eigenvalues` are those of the flow's Jacobian, or the step map's multipliers, shape (n,)
     complex; None where no Jacobian exists. `capture_radius`, `orbit`, `amplitude` and `period`

@@ -39,4 +39,4 @@ def run(args) -> int:
         seed=args.seed,
     )
     emit(args, result.to_dict(), str(result))
-    return 1 if result.complete.consistent is False else 0
+    return 0 if result.certain or (args.at is not None and not result.unknown) else 1

@@ -35,6 +35,8 @@ def ascend(w: PyTree, rho: Any, v: PyTree) -> PyTree:
 def unit(v: PyTree, eps: Any = 0.0) -> PyTree:
     """v/(‖v‖ + eps), and 0 at v = 0, with finite derivatives there as well; float32 for 16 bits.
 
+    The derivative at 0 is 1/eps, and 0 without eps, where there is none.
+
     Components are first divided by a power of two near the largest, which rounds nothing and
     keeps their squares in range: v may have any size that is normal in its dtype; below, it counts
     as 0.
@@ -46,7 +48,8 @@ def unit(v: PyTree, eps: Any = 0.0) -> PyTree:
     nonzero = square > 0
     norm = jnp.sqrt(jnp.where(nonzero, square, 1))
     eps = jnp.asarray(eps).astype(norm.dtype) * shrink.astype(norm.dtype)
-    return scaled(jnp.where(nonzero, 1 / (norm + eps), 0), v)
+    at_zero = jnp.where(eps > 0, 1 / jnp.where(eps > 0, eps, 1), 0)
+    return scaled(jnp.where(nonzero, 1 / (norm + eps), at_zero), v)
 
 
 def _power_of_two(v: PyTree) -> Float[Scalar, ""]:

@@ -1,0 +1,221 @@
+"""Where an optimizer's own step rests, and whether it is the same step every time.
+
+An optimizer may move where the gradient vanishes (weight decay, noise), rest elsewhere, change
+with its step count (schedules, bias correction), or jump beside a point (sign methods). All of it
+is asked of the step itself: step(init(w)).
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats.qmc
+from jaxtyping import Array
+
+from ..dynamics.step_map import OptaxStepMap, State, flat_step
+from ..errors import InvalidInput, brief
+from .verdict import Verdict, map_verdict
+
+STARTS = 64
+NEWTON = 50
+REST = 1e-9  # of the longest step in the box: a shorter one is none
+SAME = 1e-6  # of the size of the box
+LATER = (1, 10, 100, 1000, 10_000)  # steps after which the map is compared with its first
+BESIDE = 1e-4  # of the size of the box: from where runs are followed
+RUN = 4000  # steps of them
+CHANGED = 1e-6  # relative difference of multipliers
+
+
+class RestingPoints:
+    """Fixed points of the step of an optimizer, and what is unusual about it there.
+
+    `others` (n, d) are those that are none of the flow's.
+    """
+
+    def __init__(self, step_map: OptaxStepMap, known: list[np.ndarray], box: Any, at: Any):
+        self.step_map, self.warnings = step_map, ()
+        first = known[0] if known else np.asarray(at if at is not None else box, float)
+        d = len(first)
+        middle = np.asarray(at, float) if box is None else np.mean(np.asarray(box, float), axis=1)
+        half = 1 + np.abs(middle) if box is None else np.ptp(np.asarray(box, float), axis=1) / 2
+        self.size = float(np.max(half))
+        _require_step(step_map, jnp.asarray(middle))
+        cloud = scipy.stats.qmc.Sobol(d, scramble=True, rng=np.random.default_rng(0)).random(STARTS)
+        starts = np.concatenate([np.reshape(known, (-1, d)), middle + half * (2 * cloud - 1)])
+        moves = np.asarray(_moves(step_map, jnp.asarray(starts)))
+        lengths = np.linalg.norm(moves, axis=1)
+        self.longest = float(np.max(lengths, initial=0.0))
+        self.random = _draws(step_map, jnp.asarray(middle))
+        self.idle = self.longest == 0
+        self.others = np.zeros((0, d))
+        if not (self.random or self.idle):
+            self.others = self._search(starts, known, middle, half, at is not None)
+
+    def _search(self, starts, known, middle, half, near: bool) -> np.ndarray:
+        starts = starts[: len(known) + 1] if near else starts
+        ends = np.asarray(_newton(self.step_map, jnp.asarray(starts)))
+        ends = ends[np.all(np.isfinite(ends), axis=1)]
+        ends = ends[np.all(np.abs(ends - middle) <= half * (1 + 1e-9), axis=1)]
+        rest = np.linalg.norm(np.asarray(_moves(self.step_map, jnp.asarray(ends))), axis=1)
+        found: list[np.ndarray] = []
+        for end in ends[rest <= REST * self.longest]:
+            taken = [*known, *found]
+            if all(np.linalg.norm(end - w) > SAME * self.size for w in taken):
+                found.append(end)
+        return np.reshape(found, (-1, starts.shape[1]))
+
+    def verdict(self, w: np.ndarray) -> Verdict:
+        """By the multipliers at `init(w)`, or what must be said instead of them."""
+        point = jnp.asarray(w)
+        if self.random:
+            return Verdict("not a fixed map", "the step draws random numbers: it rests nowhere")
+        if self.idle:
+            text = "the first step moves nothing anywhere: it waits for later ones"
+            return Verdict("not a fixed map", text)
+        move = float(np.linalg.norm(np.asarray(_moves(self.step_map, point[None]))[0]))
+        beside = self._beside(w)
+        if beside > 0.1 * self.longest and move <= self.longest * (1 + 1e-6):
+            return self._followed(w, beside)
+        if move > REST * self.longest:
+            text = f"the step does not rest here: it moves by {move:.4g}"
+            return Verdict("not a fixed map", text)
+        return self._over_time(point)
+
+    def _beside(self, w: np.ndarray) -> float:
+        """The shortest step at distances that tend to 0 from w: of a sign method it stays long."""
+        directions = np.concatenate([np.eye(w.size), -np.eye(w.size)])
+        rows = [w + self.size * t * directions for t in (1e-5, 1e-7)]
+        moves = [np.asarray(_moves(self.step_map, jnp.asarray(r))) for r in rows]
+        return float(min(np.max(np.linalg.norm(m, axis=1)) for m in moves))
+
+    def _followed(self, w: np.ndarray, step: float) -> Verdict:
+        """Where the step jumps, runs from beside the point are followed."""
+        extra = np.random.default_rng(1).standard_normal((16, w.size))
+        directions = np.concatenate([np.eye(w.size), -np.eye(w.size), extra])
+        directions /= np.linalg.norm(directions, axis=1)[:, None]
+        starts = jnp.asarray(w + BESIDE * self.size * directions)
+        far = np.asarray(_farthest(self.step_map, starts, jnp.asarray(w)))
+        held = far <= max(10 * step * np.sqrt(w.size), 100 * BESIDE * self.size)
+        text = (
+            f"the step jumps here, by {step:.4g} however near: it never rests; {np.sum(held)} of "
+            f"{held.size} runs from beside it stay within {np.max(far[held], initial=0.0):.4g}"
+        )
+        if np.all(held):
+            return Verdict("attractor", text, orbit="chaotic", amplitude=float(np.max(far)))
+        name = "repeller" if not np.any(held) else "saddle"
+        return Verdict(name, text, orbit="escapes")
+
+    def _over_time(self, w: Array) -> Verdict:
+        """By the multipliers, unless the step is another one later: schedules, bias correction."""
+        kept = np.asarray(_changing(self.step_map, w, jnp.asarray(self.size)))
+        first = _multipliers(_jacobian(self.step_map, self.step_map.init(w)), kept)
+        if not np.all(np.isfinite(first)):
+            return map_verdict(first)
+        for count in LATER:
+            state = _after(self.step_map, w, jnp.asarray(count))
+            later = _multipliers(_jacobian(self.step_map, state), kept)
+            gap = np.max(np.abs(np.sort_complex(later) - np.sort_complex(first)))
+            if not gap <= CHANGED * np.max(np.abs(first)):
+                top = float(np.max(np.abs(later)))
+                side = "inside" if top < 1 else "not all inside"
+                text = (
+                    f"the step changes with its count; after {count} steps the multipliers lie "
+                    f"{side} the unit circle, the largest {top:.6g}"
+                )
+                return Verdict("not a fixed map", text, later)
+        return map_verdict(first)
+
+
+def _require_step(step_map: OptaxStepMap, w: Array) -> None:
+    """`InvalidInput` unless the optimizer steps from a gradient and parameters alone."""
+    try:
+        jax.eval_shape(lambda w: step_map(step_map.init(w)).w, w)
+    except Exception as error:  # whatever an optimizer may raise
+        raise InvalidInput(
+            "this optimizer's step needs more than a gradient and parameters, which is all that a "
+            f"step map has: {brief(error)}."
+        ) from error
+
+
+@eqx.filter_jit
+def _moves(step_map: OptaxStepMap, ws: Array) -> Array:
+    return jax.vmap(lambda w: step_map(step_map.init(w)).w - w)(ws)
+
+
+@eqx.filter_jit
+def _newton(step_map: OptaxStepMap, starts: Array) -> Array:
+    move = lambda w: step_map(step_map.init(w)).w - w  # noqa: E731
+
+    def one(_, w):
+        return w - jnp.linalg.solve(jax.jacfwd(move)(w), move(w))
+
+    return jax.vmap(lambda w: jax.lax.fori_loop(0, NEWTON, one, w))(starts)
+
+
+def _draws(step_map: OptaxStepMap, w: Array) -> bool:
+    """Whether two states that differ in their random keys alone step differently."""
+    state = step_map.init(w)
+    is_key = lambda x: (  # noqa: E731
+        eqx.is_array(x)
+        and (
+            jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+            or (x.dtype == jnp.uint32 and x.shape == (2,))
+        )
+    )
+    keys = [leaf for leaf in jax.tree.leaves(state) if is_key(leaf)]
+    if not keys:
+        return False
+
+    def other(leaf):
+        if not is_key(leaf):
+            return leaf
+        typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return jax.random.split(leaf)[0] if typed else leaf + jnp.uint32(1)
+
+    one, two = step_map(state).w, step_map(jax.tree.map(other, state)).w
+    return bool(jnp.any(one != two))
+
+
+@eqx.filter_jit
+def _after(step_map: OptaxStepMap, w: Array, count: Array) -> State:
+    """The state after `count` steps that are kept at w."""
+    still = lambda _, state: step_map(state)._replace(w=w)  # noqa: E731
+    return jax.lax.fori_loop(0, count, still, step_map.init(w))
+
+
+@eqx.filter_jit
+def _farthest(step_map: OptaxStepMap, starts: Array, w: Array) -> Array:
+    def one(start):
+        def go(_, carry):
+            state, far = carry
+            state = step_map(state)
+            return state, jnp.fmax(far, jnp.linalg.norm(state.w - w))
+
+        return jax.lax.fori_loop(0, RUN, go, (step_map.init(start), jnp.zeros((), w.dtype)))[1]
+
+    return jax.vmap(one)(starts)
+
+
+@eqx.filter_jit
+def _jacobian(step_map: OptaxStepMap, state: State) -> Array:
+    step, flat = flat_step(step_map, state)
+    return jax.jacfwd(step)(jnp.asarray(flat))
+
+
+@eqx.filter_jit
+def _changing(step_map: OptaxStepMap, w: Array, size: Array) -> Array:
+    """Which numbers of the state a step changes somewhere; the others are settings, not state."""
+    step, flat = flat_step(
+        step_map, step_map.init(w + size * jnp.cos(jnp.arange(w.size, dtype=w.dtype) + 1.0))
+    )
+    return (step(flat) != flat) | (jnp.arange(flat.size) < w.size)
+
+
+def _multipliers(jacobian: Array, kept: np.ndarray) -> np.ndarray:
+    """Eigenvalues of the step's Jacobian on the state itself."""
+    inner = np.asarray(jacobian)[np.ix_(kept, kept)]
+    if not np.all(np.isfinite(inner)):
+        return np.full(len(inner), np.nan + 0j)
+    return np.linalg.eigvals(inner).astype(complex)
