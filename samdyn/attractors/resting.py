@@ -76,7 +76,7 @@ class RestingPoints:
             return Verdict("not a fixed map", text)
         move = float(np.linalg.norm(np.asarray(_moves(self.step_map, point[None]))[0]))
         beside = self._beside(w)
-        if beside > 0.1 * self.longest and move <= self.longest * (1 + 1e-6):
+        if beside > 1e-3 * self.longest:
             return self._followed(w, beside)
         if move > REST * self.longest:
             text = f"the step does not rest here: it moves by {move:.4g}"
@@ -84,11 +84,16 @@ class RestingPoints:
         return self._over_time(point)
 
     def _beside(self, w: np.ndarray) -> float:
-        """The shortest step at distances that tend to 0 from w: of a sign method it stays long."""
-        directions = np.concatenate([np.eye(w.size), -np.eye(w.size)])
-        rows = [w + self.size * t * directions for t in (1e-5, 1e-7)]
-        moves = [np.asarray(_moves(self.step_map, jnp.asarray(r))) for r in rows]
-        return float(min(np.max(np.linalg.norm(m, axis=1)) for m in moves))
+        """Half of how much steps on opposite sides of w differ, however near: a jump."""
+        axes = np.eye(w.size)
+        sizes = []
+        for t in (1e-5, 1e-8):
+            shift = self.size * t * axes
+            one, other = (
+                np.asarray(_moves(self.step_map, jnp.asarray(w + side * shift))) for side in (1, -1)
+            )
+            sizes.append(np.max(np.linalg.norm(one - other, axis=1)) / 2)
+        return float(sizes[1]) if sizes[1] > 0.1 * sizes[0] else 0.0
 
     def _followed(self, w: np.ndarray, step: float) -> Verdict:
         """Where the step jumps, runs from beside the point are followed."""
