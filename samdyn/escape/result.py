@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ..text import with_warnings
+from .contradiction import contradictions
 from .statistics import Summary, summarize
 
 
@@ -15,6 +17,8 @@ class EscapeTimes:
     `samdyn.escape.statistics`, `steps` (n,) taken, `points` (n, d) where each path was then: for
     an exit the first state found outside, or the last before a crossing within a step.
     `summary` holds the statistics. `theory` maps names to values that the caller added.
+    `warnings` say what must be known before they are believed; so does a contradiction between
+    simulation and an exact value of `theory`.
     """
 
     def __init__(
@@ -31,16 +35,22 @@ class EscapeTimes:
         dt: float | None,
         asked: int,
         interrupted: bool,
+        warnings: tuple[str, ...] = (),
     ):
         self.times, self.status, self.steps, self.points = times, status, steps, points
         self.seconds, self.compile_seconds = seconds, compile_seconds
         self.lane_steps, self.scheme, self.dt = lane_steps, scheme, dt
         self.asked, self.interrupted = asked, interrupted
+        self.noted = warnings
         self.theory: dict[str, Any] = {}
 
     @cached_property
     def summary(self) -> Summary:
         return summarize(self.times, self.status)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (*contradictions(self.summary, self.theory), *self.noted)
 
     @property
     def path_steps(self) -> int:
@@ -69,6 +79,7 @@ class EscapeTimes:
             "useful_share": self.useful_share,
             "interrupted": self.interrupted,
             "theory": self.theory,
+            **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
 
     def __str__(self) -> str:
@@ -79,7 +90,7 @@ class EscapeTimes:
         rate = self.path_steps_per_second
         if rate is not None:
             lines.append(f"{self.path_steps:.3g} path-steps in {self.seconds:.2f} s, {rate:.2g}/s")
-        return "\n".join(lines)
+        return with_warnings(self.warnings, "\n".join(lines))
 
     def plot(self, ax: Any = None) -> Any:
         """The share of paths still inside against time, with its 95 % band."""

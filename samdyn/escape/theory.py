@@ -9,6 +9,7 @@ import numpy as np
 from ..dynamics.diffusion import Diffusion
 from ..dynamics.perturbation import GD, USAM
 from ..errors import ComputationFailed, InvalidInput
+from ..precision import in_double
 from .exit_time_1d import exit_time, saddle_exit_time
 from .linear import rates
 from .published import kramers, saddle_logarithm
@@ -16,15 +17,19 @@ from .regions import AbstractRegion, Slab
 
 AT_REST = 1e-6  # of the curvature: a gradient below it counts as zero
 FAR = 1e6
+LOOKS = 33  # points along an axis and beside it
+TINY = 1e-12
 
 
+@in_double
 def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, float]:
     """Mean exit times by name, of what applies to this problem; an empty dict if nothing does.
 
     `exact`: quadrature, in one dimension without momentum. `kramers`: one dimension, constant
     noise, gradient descent, from a minimum over a maximum within the region. `exact_linear`,
     `paper_linear`, `logarithm_linear`: from a critical point along an eigendirection that the
-    region is a slab about; the loss is replaced by its quadratic form, the second has the rate
+    region is a slab about, where out to its border drift and noise are those of a quadratic
+    loss; the second has the rate
     λ(1+ρλ)² of Theorem 2 of arXiv 2301.06308, the third is the small-noise logarithm.
     """
     if not isinstance(diffusion, Diffusion) or diffusion.inertial:
@@ -91,7 +96,7 @@ def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]
     rate = float(rates(coupling, curvature, rho).rate)
     paper = float(rates("paper", curvature, rho).rate)
     spread = float(np.linalg.norm(np.asarray(diffusion.matrix(point))[axis]))
-    if spread == 0:
+    if spread == 0 or not _is_linear(diffusion, point, axis, rate, width):
         return {}
     values = {
         "exact_linear": float(saddle_exit_time(-rate, spread, width)),
@@ -100,6 +105,29 @@ def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]
     if rate < 0:
         values["logarithm_linear"] = float(saddle_logarithm(-rate, spread, width))
     return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _is_linear(diffusion: Diffusion, point: Any, axis: int, rate: float, width: float) -> bool:
+    """Whether along `axis` drift is −rate·x and noise constant, from border to border.
+
+    Looked at on the axis and beside it, at as much as the half width: the region is that wide.
+    """
+    shares = np.linspace(-1, 1, LOOKS)
+    beside = np.random.default_rng(0).uniform(-width, width, (LOOKS, point.size))
+    beside[: LOOKS // 2] = 0
+    shifts = np.concatenate([np.zeros_like(beside), beside])
+    shifts[:, axis] = width * np.concatenate([shares, shares])
+
+    def look(shift):
+        at = point + shift
+        return diffusion.drift(at)[axis], diffusion.matrix(at)[axis]
+
+    drift, noise = (np.asarray(v) for v in jax.jit(jax.vmap(look))(jnp.asarray(shifts)))
+    here = np.asarray(diffusion.matrix(point))[axis]
+    with np.errstate(invalid="ignore"):
+        straight = np.abs(drift + rate * shifts[:, axis]) <= AT_REST * max(abs(rate) * width, TINY)
+        even = np.abs(noise - here) <= AT_REST * np.linalg.norm(here)
+    return bool(np.all(straight) and np.all(even))
 
 
 def _vectorised(function):
