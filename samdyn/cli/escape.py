@@ -7,7 +7,6 @@ from .noise import add_noise, noise_of
 from .output import StatusLine, duration, emit
 from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
 
-
 MAX_TIME = "censor there; default 10^4 times what the first few need to leave"
 
 

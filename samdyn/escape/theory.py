@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,7 @@ AT_REST = 1e-6  # of the curvature: a gradient below it counts as zero
 FAR = 1e6
 LOOKS = 33  # points along an axis and beside it
 TINY = 1e-12
+LEAST = 1024  # numbers that a function is evaluated at together
 
 
 @in_double
@@ -40,8 +42,7 @@ def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, floa
 
 
 def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
-    drift = _vectorised(lambda x: diffusion.drift(x[None])[0])
-    coefficient = _vectorised(lambda x: jnp.sqrt(jnp.sum(diffusion.matrix(x[None]) ** 2)))
+    drift, coefficient = (_on_arrays(f, diffusion) for f in (_drift, _coefficient))
     left, right = (_border(region, start[0], sign) for sign in (-1, 1))
     try:
         found = exit_time(drift, coefficient, start[0], left, right)
@@ -54,9 +55,7 @@ def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str,
 def _kramers(diffusion, coefficient, start: float, left: float, right: float) -> dict[str, float]:
     if not isinstance(diffusion.perturbation, GD) or not diffusion.additive:
         return {}
-    slope = _vectorised(lambda x: jax.grad(diffusion.loss)(x[None])[0])
-    bend = _vectorised(lambda x: jax.hessian(diffusion.loss)(x[None])[0, 0])
-    value = _vectorised(lambda x: diffusion.loss(x[None]))
+    slope, bend, value = (_on_arrays(f, diffusion.loss) for f in (_slope, _bend, _value))
     if bend(start) <= 0 or abs(slope(start)) > AT_REST * bend(start):
         return {}
     tops = [t for t in (_top(slope, start, left), _top(slope, start, right)) if t is not None]
@@ -117,12 +116,7 @@ def _is_linear(diffusion: Diffusion, point: Any, axis: int, rate: float, width: 
     beside[: LOOKS // 2] = 0
     shifts = np.concatenate([np.zeros_like(beside), beside])
     shifts[:, axis] = width * np.concatenate([shares, shares])
-
-    def look(shift):
-        at = point + shift
-        return diffusion.drift(at)[axis], diffusion.matrix(at)[axis]
-
-    drift, noise = (np.asarray(v) for v in jax.jit(jax.vmap(look))(jnp.asarray(shifts)))
+    drift, noise = (np.asarray(v)[..., axis] for v in _rows(diffusion, point, jnp.asarray(shifts)))
     here = np.asarray(diffusion.matrix(point))[axis]
     with np.errstate(invalid="ignore"):
         straight = np.abs(drift + rate * shifts[:, axis]) <= AT_REST * max(abs(rate) * width, TINY)
@@ -130,13 +124,46 @@ def _is_linear(diffusion: Diffusion, point: Any, axis: int, rate: float, width: 
     return bool(np.all(straight) and np.all(even))
 
 
-def _vectorised(function):
-    compiled = jax.jit(jax.vmap(function))
+@eqx.filter_jit
+def _rows(diffusion: Diffusion, point, shifts):
+    """Drift (k, d) and noise (k, draws, d) about a point."""
+    at = point[None] + shifts
+    return jax.vmap(diffusion.drift)(at), jnp.swapaxes(jax.vmap(diffusion.matrix)(at), 1, 2)
+
+
+def _drift(diffusion: Diffusion, x):
+    return diffusion.drift(x[None])[0]
+
+
+def _coefficient(diffusion: Diffusion, x):
+    return jnp.sqrt(jnp.sum(diffusion.matrix(x[None]) ** 2))
+
+
+def _value(loss, x):
+    return loss(x[None])
+
+
+def _slope(loss, x):
+    return jax.grad(loss)(x[None])[0]
+
+
+def _bend(loss, x):
+    return jax.hessian(loss)(x[None])[0, 0]
+
+
+@eqx.filter_jit
+def _each(function, of, x):
+    return jax.vmap(lambda x: function(of, x))(x)
+
+
+def _on_arrays(function, of):
+    """`function(of, x)` of arrays of any shape, compiled for a few sizes only."""
 
     def on_arrays(x):
         x = np.asarray(x, np.float64)
-        with jax.enable_x64(True):
-            return np.asarray(compiled(jnp.asarray(x.ravel()))).reshape(x.shape)
+        size = max(LEAST, 1 << (x.size - 1).bit_length())
+        padded = np.concatenate([x.ravel(), np.repeat(x.ravel()[-1:], size - x.size)])
+        return np.asarray(_each(function, of, jnp.asarray(padded)))[: x.size].reshape(x.shape)
 
     return on_arrays
 
