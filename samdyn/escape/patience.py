@@ -14,7 +14,7 @@ from .statistics import ESCAPED
 
 FIRST, FEW = 64, 3  # paths looked at, and how many of them must have left
 TIMES = 10_000  # how many times longer the others may take
-MOST = 2**24  # steps of a path where too few leave
+MOST = 2**26  # steps of a path where too few leave
 LONGEST = 2**31 - 2**10
 
 

@@ -91,7 +91,7 @@ def test_generated_wells_are_right_or_come_with_a_word(dim):
         point = np.array([centre, -centre])[:dim]
         loss = walled(curvatures, point, wall, foot)
         region = samdyn.Slab(point, 0, radius)
-        horizon = 10 / curvature
+        horizon = (10 if dim == 1 else 4) / curvature
         try:
             found = run(loss, s, point, region, seed=number, max_time=horizon)
         except samdyn.InvalidInput:
@@ -193,3 +193,20 @@ def test_a_map_far_away_is_run_in_numbers_that_resolve_its_steps():
         means.append(found.summary)
     error = np.hypot(*((m.mean_ci95[1] - m.mean_ci95[0]) / 2 / Z95 for m in means))
     assert abs(means[0].mean - means[1].mean) < 4 * error
+
+
+def test_the_linear_value_is_given_only_where_the_region_is_linear():
+    inside, beyond = walled([-1.0], [0.0], 50.0, 0.5), walled([-1.0], [0.0], 50.0, 2.0)
+    region = samdyn.Slab(np.zeros(1), 0, 1.0)
+    names = [
+        set(
+            verbs.theory(
+                samdyn.Diffusion(loss, samdyn.GD(), 0.01, samdyn.Additive(0.5)),
+                np.zeros(1),
+                region,
+            )
+        )
+        for loss in (inside, beyond)
+    ]
+    assert "exact_linear" not in names[0]
+    assert {"exact", "exact_linear", "logarithm_linear"} <= names[1]

@@ -20,9 +20,7 @@ def rows(index, steps, status=0):
 def test_the_limit_is_known_when_all_first_paths_have_passed_the_scale():
     patience = Patience(1000)
     everyone = np.arange(FIRST)
-    patience.heed(
-        rows(everyone[:FEW], [10, 20, 40], ESCAPED), [rows(everyone[FEW:], [25] * 61)]
-    )
+    patience.heed(rows(everyone[:FEW], [10, 20, 40], ESCAPED), [rows(everyone[FEW:], [25] * 61)])
     assert not patience.known  # some may still leave before step 40
     patience.heed(rows([FEW], [35], ESCAPED), [rows(everyone[FEW + 1 :], [45] * 60)])
     assert patience.known
