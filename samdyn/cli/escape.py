@@ -7,6 +7,8 @@ from .noise import add_noise, noise_of
 from .output import StatusLine, duration, emit
 from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
 
+MAX_TIME = "censor there; default 10^4 times what the first few need to leave"
+
 
 def add_to(commands) -> None:
     """Add this command's parser."""
@@ -45,7 +47,7 @@ def add_to(commands) -> None:
     )
     parser.add_argument("--dt", type=parse.positive, metavar="h", help="default: from curvature")
     parser.add_argument("--paths", type=parse.count, required=True, metavar="N")
-    parser.add_argument("--max-time", type=parse.positive, metavar="T", help="censor there")
+    parser.add_argument("--max-time", type=parse.positive, metavar="T", help=MAX_TIME)
     parser.add_argument(
         "--target-error", type=parse.fraction, metavar="E", help="stop at this relative error"
     )
@@ -78,12 +80,9 @@ def run(args) -> int:
     result = _simulate(args, dynamics, region, report)
     report.close()
     if args.dynamics == "sde":
-        import jax
-
         from ..escape.theory import theory
 
-        with jax.enable_x64(True):
-            result.theory = theory(dynamics, args.start, region)
+        result.theory = theory(dynamics, args.start, region)
     if _is_first(args):
         if args.output:
             from ..plot.save import save

@@ -46,24 +46,32 @@ def plain(value: Any) -> Any:
     return value
 
 
+FIRST_LINE, LINES = 10.0, 30.0  # seconds before and between lines where there is no terminal
+
+
 class StatusLine:
-    """A line on stderr that is rewritten five times a second; silent when stderr is a file."""
+    """A line on stderr that is rewritten five times a second.
+
+    Where stderr is no terminal a line is added now and then: the first after 10 s, the others
+    30 s apart.
+    """
 
     def __init__(self):
-        self.shown, self.last = sys.stderr.isatty(), 0.0
+        self.terminal, self.shown = sys.stderr.isatty(), False
+        self.next = time.monotonic() + (0.0 if self.terminal else FIRST_LINE)
 
     def show(self, text: Callable[[], str]) -> None:
         """Show text(), unless it is too soon."""
         now = time.monotonic()
-        if not self.shown or now - self.last < 0.2:
+        if now < self.next:
             return
-        self.last = now
-        sys.stderr.write(f"\r\x1b[K{text()}")
+        self.shown, self.next = True, now + (0.2 if self.terminal else LINES)
+        sys.stderr.write(f"\r\x1b[K{text()}" if self.terminal else f"{text()}\n")
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Remove the line."""
-        if self.shown and self.last:
+        """Remove the line of a terminal."""
+        if self.terminal and self.shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 

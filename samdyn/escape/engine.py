@@ -78,7 +78,8 @@ class Engine:
         self.lanes += -self.lanes % VECTOR
         self.workers = workers or max(_cores() if on_cpu else 1, len(self.devices))
         most = MOST_STEPS // max(1, stepper.draws // 4 + 1)  # a path has 2^32 pairs of numbers
-        self.limit = np.int32(min(max_steps or most, most))
+        self.most = most
+        self.limit = np.int32(min(max_steps or most, most))  # may be lowered while paths run
         self.seed = generator.seed_words(seed)
         self.dim = jax.eval_shape(stepper.position, stepper.start).size
         self.lane_steps = 0  # steps made by all lanes, on finished paths or not
@@ -95,14 +96,15 @@ class Engine:
     def run(
         self,
         ranges: list[tuple[int, int]],
-        sink: Callable[[Finished, float], None],
+        sink: Callable[[Finished, list[Finished]], None],
         stop: threading.Event | None = None,
     ) -> list[Finished]:
         """Run the paths in the half-open `ranges` of indices, and give `sink` what finishes.
 
-        `sink(finished, at_risk)` is called from one worker at a time; `at_risk` is the time that
-        all paths still running have survived so far. Returns when all paths have ended, or soon
-        after `stop` is set, which Ctrl-C does: then with the paths on their way, as censored.
+        `sink(finished, running)` is called from one worker at a time; `running` holds the paths on
+        their way. It may lower `limit`, the most steps of a path. Returns when all paths have
+        ended, or soon after `stop` is set, which Ctrl-C does: then with the paths on their way, as
+        censored.
         """
         pool = _Pool(ranges, self.workers)
         stop = stop or threading.Event()
@@ -112,7 +114,7 @@ class Engine:
         def work(number: int) -> None:
             def report(finished: Finished, on_their_way: Finished) -> None:
                 running[number] = on_their_way
-                sink(finished, sum(float(np.sum(part.time)) for part in running if part))
+                sink(finished, [part for part in running if part])
 
             try:
                 self._work(self.devices[number % len(self.devices)], pool, report, stop)

@@ -9,21 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..dynamics.diffusion import AbstractDiffusion, Diffusion
-from ..dynamics.minibatch import MinibatchStepMap
-from ..dynamics.tree import as_dtype
 from ..errors import InvalidInput
+from .attempt import Attempt, Problem
 from .engine import Engine, Finished
-from .regions import AbstractRegion, require_inside
+from .patience import Patience, end_of_patience
+from .regions import AbstractRegion, with_distance
 from .result import EscapeTimes
-from .schemes import SCHEMES, MapStepper, sde_stepper
-from .statistics import ESCAPED, relative_half_width
-from .step_size import default_dt
+from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summarize
 from .store import Store
 
 FIRST_STAGE = 2000  # paths before a relative error is looked at
+WIDER = 5**0.5  # the interval of 2a − b over that of a
 SAVE_EVERY = 0.5  # seconds between blocks in the results folder
-FAR = 1e8  # how far away a border is looked for
 
 
 class Standing(NamedTuple):
@@ -63,7 +60,12 @@ def escape_times(
     `dynamics` is a `Diffusion`, or a `StochasticStepMap` or `MinibatchStepMap`; time is learning
     rate times steps. `scheme` is "euler", "euler-binomial" or "heun" (default: "heun" for additive
     noise, else "euler"), `dt` its step (default: from the drift's curvature, so that the mean is
-    within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored.
+    within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored; without
+    one, those that stay 10⁴ times longer than it took the first few to leave (`patience.py`).
+
+    Where paths came to places that are too stiff for the default step, the run starts over with
+    a shorter one; where that is too dear, or the step was given, `warnings` of the result say so.
+    Where a step's noise is less than 100 spacings of `dtype`, a wider dtype is taken, and said.
 
     With `target_error` the run stops as soon as the 95 % interval of the mean is within that
     share of it, and `paths` is a limit. The numbers depend on `seed`, `dtype` and the dynamics
@@ -76,19 +78,61 @@ def escape_times(
     """
     _check(paths, max_time, target_error)
     with jax.enable_x64(True):
-        dynamics, region, start = as_dtype((dynamics, region, jnp.asarray(start)), dtype)
-        require_inside(region, start)
-        _require_border(region, np.asarray(start, np.float64))
-        _require_noise(dynamics, start)
-        stepper, used = _stepper(dynamics, region, start, scheme, dt)
-    first = not distributed or jax.process_index() == 0  # two writers would collide
-    known = options or {**_described(dynamics, region, start, max_time, seed), **used}
-    store = Store(out, known, resume) if out is not None and first else None
-    limit = None if max_time is None else int(np.ceil(max_time / float(stepper.dt) * (1 - 1e-6)))
-    engine = Engine(stepper, seed, limit, block, workers, devices)
-    run = _Run(engine, store, paths, progress, distributed)
-    run.to_the_end(target_error)
-    return run.result(used)
+        region = with_distance(region, start)
+        problem = Problem(dynamics, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
+        first = problem.first()
+    writes = not distributed or jax.process_index() == 0  # two writers would collide
+    used = {"scheme": first.scheme, "dt": first.dt}
+    known = options or {**_described(first, dtype, max_time, seed), **used}
+    store = Store(out, known, resume) if out is not None and writes else None
+    attempt = first if store is None or not store.attempt else problem.again(store.attempt)
+    while True:
+        with jax.enable_x64(True):
+            stepper = problem.stepper(attempt)
+        engine = Engine(stepper, seed, attempt.most_steps(max_time), block, workers, devices)
+        run = _Run(engine, store, paths, progress, distributed)
+        run.patience = Patience(paths, attempt.most) if max_time is None else None
+        wanted = target_error
+        if target_error is not None and problem.watched(attempt):
+            wanted = target_error / WIDER  # what extrapolation makes of an interval
+        finer = run.to_the_end(wanted, problem, attempt)
+        if finer is None or run.interrupted:
+            coarser = _coarser(problem, attempt, run, max_time, engine)
+            return run.result(problem, attempt, coarser)
+        attempt = finer
+        if store is not None:
+            store.restart(attempt.to_dict())
+
+
+def _coarser(
+    problem: Problem, attempt: Attempt, run: "_Run", max_time: float | None, engine: Engine
+) -> tuple[Summary, ...]:
+    """Where only yes or no is known of the region: as many paths with steps 4 and 16 times as long.
+
+    Exits within a step can't be seen there, and the three together tell what they come to.
+    """
+    if run.interrupted or not problem.watched(attempt):
+        return ()
+    found = []
+    for factor in (4, 16):
+        assert attempt.dt is not None
+        with jax.enable_x64(True):
+            longer = attempt._replace(dt=attempt.dt * factor)
+            stepper = problem.stepper(longer)
+        limit = longer.most_steps(max_time)
+        if limit is None:
+            limit = max(1, int(engine.limit) // factor)
+        seed = [int(word) for word in engine.seed]
+        other = Engine(stepper, hash_of(seed, factor), limit, engine.lanes, engine.workers)
+        part = _Run(other, None, run.paths, None, False)
+        part.to_the_end(None, problem, longer)
+        found.append(summarize(part.time[: run.paths], part.status[: run.paths]))
+    return tuple(found)
+
+
+def hash_of(words: list[int], factor: int) -> int:
+    """A seed of its own for each run of a set, from the words of the first."""
+    return int(np.random.SeedSequence([*words, factor]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _check(paths: int, max_time: float | None, target_error: float | None) -> None:
@@ -100,65 +144,13 @@ def _check(paths: int, max_time: float | None, target_error: float | None) -> No
         raise InvalidInput(f"target_error must lie in (0, 1), not {target_error:g}.")
 
 
-def _require_border(region: AbstractRegion, start: np.ndarray) -> None:
-    """Refuse a region that contains every point tried in all directions."""
-    directions = np.concatenate([np.eye(start.size), -np.eye(start.size)])
-    extra = np.random.default_rng(0).normal(size=(64, start.size))
-    directions = np.concatenate([directions, extra / np.linalg.norm(extra, axis=1)[:, None]])
-    reach = np.geomspace(1e-3, FAR, 45)
-    points = start + reach[:, None, None] * directions
-    distance = jax.vmap(region.distance)(jnp.asarray(points.reshape(-1, start.size)))
-    if np.all(np.asarray(distance) > 0):
-        raise InvalidInput(
-            f"the region {region} can't be left: no border was found around {start}."
-        )
-
-
-def _require_noise(dynamics: Any, start: Any) -> None:
-    """Refuse a system whose noise vanishes at and about the start: every path would be the same."""
-    if isinstance(dynamics, MinibatchStepMap):
-        return
-    rng, size = np.random.default_rng(0), np.shape(start)
-    z = jnp.asarray(rng.normal(size=dynamics.draws(start)), start.dtype)
-    shifts = rng.normal(size=(8, *size)) * 0.1
-    for shift in (np.zeros(size), *shifts):
-        y = dynamics.init(start + jnp.asarray(shift, start.dtype))
-        if isinstance(dynamics, AbstractDiffusion):
-            moved = dynamics.disperse(y, z)
-        else:
-            one, other = dynamics.step(y, z), dynamics.step(y, -z)
-            moved = jax.tree.map(jnp.subtract, one, other)
-        if any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(moved)):
-            return
-    raise InvalidInput("the noise is 0: every path would be the same; follow one by trajectory.")
-
-
-def _stepper(dynamics, region, start, scheme, dt):
-    if not isinstance(dynamics, AbstractDiffusion):
-        if scheme is not None or dt is not None:
-            raise InvalidInput("a step map takes the optimizer's own steps: no scheme, no dt.")
-        return MapStepper(dynamics, region, start), {"scheme": None, "dt": None}
-    if not isinstance(dynamics, Diffusion):
-        raise InvalidInput("paths are simulated in Itô form: give the Diffusion itself.")
-    scheme = scheme or ("heun" if dynamics.additive else "euler")
-    if scheme not in SCHEMES:
-        raise InvalidInput(f"scheme {scheme} is unknown: take one of {', '.join(SCHEMES)}.")
-    if scheme == "heun" and not dynamics.additive:
-        raise InvalidInput("scheme heun needs additive noise: take euler.")
-    if dt is None:
-        dt = default_dt(scheme, dynamics, region, start)
-    if not (np.isfinite(dt) and dt > 0):
-        raise InvalidInput(f"dt must be a finite number > 0, not {dt:g}.")
-    return sde_stepper(scheme, dynamics, region, start, dt), {"scheme": scheme, "dt": float(dt)}
-
-
-def _described(dynamics, region, start, max_time, seed) -> dict[str, Any]:
+def _described(first: Attempt, dtype: Any, max_time, seed) -> dict[str, Any]:
     """Everything else that the numbers depend on, as text where it is not a number."""
     return {
-        "dynamics": eqx.tree_pformat(dynamics, short_arrays=False),
-        "region": eqx.tree_pformat(region, short_arrays=False),
-        "start": np.asarray(start, np.float64).tolist(),
-        "dtype": str(start.dtype),
+        "dynamics": eqx.tree_pformat(first.dynamics, short_arrays=False),
+        "region": eqx.tree_pformat(first.region, short_arrays=False),
+        "start": np.asarray(first.start, np.float64).tolist(),
+        "dtype": np.dtype(dtype).name,
         "max_time": max_time,
         "seed": seed,
     }
@@ -176,28 +168,47 @@ class _Run:
         self.engine, self.store, self.paths, self.progress = engine, store, paths, progress
         self.processes = jax.process_count() if distributed else 1
         self.rank = jax.process_index() if distributed else 0
-        dim = engine.dim
-        self.time, self.status = np.zeros(paths), np.zeros(paths, np.int8)
-        self.steps, self.point = np.zeros(paths, np.int64), np.zeros((paths, dim))
+        self.time, self.status = np.zeros(0), np.zeros(0, np.int8)
+        self.steps, self.point = np.zeros(0, np.int64), np.zeros((0, engine.dim))
+        self.saved = np.zeros(0, bool)
+        self.patience: Patience | None = None
         self.unsaved: list[Finished] = []
         self.unfinished: list[
             Finished
         ] = []  # at Ctrl-C: they count as censored, and are not stored
         self.began = self.saved_at = time.monotonic()
         self.seconds, self.stage, self.interrupted = 0.0, 0, False
-        if store is not None and store.blocks:
-            self._keep(_finished(store.read()))
-        if self.processes > 1:
-            self._exchange(0, paths)
-        self.saved = self.status > 0
+        self.stored = _finished(store.read()) if store is not None and store.blocks else None
 
-    def to_the_end(self, target_error: float | None) -> None:
+    def to_the_end(
+        self, target_error: float | None, problem: Problem, attempt: Attempt
+    ) -> Attempt | None:
+        """Run all stages; or the attempt that must be made instead, as soon as that is clear."""
         last = 0
         while last < self.paths and not self.interrupted:
             first, last = last, self._next(last, target_error)
+            self._grow(last)
             self._run(first, last)
+            with jax.enable_x64(True):
+                finer = problem.judge(attempt, self.status, self.point, self.processes == 1)
+            if finer is not None:
+                return finer
             if target_error is not None and self._error(last) <= target_error:
                 self.paths = last
+        return None
+
+    def _grow(self, count: int) -> None:
+        """Room for `count` paths: as many as run, however many the limit allows."""
+        before, more = len(self.time), count - len(self.time)
+        for name in ("time", "status", "steps", "point", "saved"):
+            rows = getattr(self, name)
+            zeros = np.zeros((more, *rows.shape[1:]), rows.dtype)
+            setattr(self, name, np.concatenate([rows, zeros]))
+        if self.stored is not None:
+            self._keep(self.stored)
+        if self.processes > 1:
+            self._exchange(before, count)
+        self.saved = self.status > 0
 
     def _next(self, done: int, target_error: float | None) -> int:
         """The end of the next stage: as many paths as the error so far says are needed."""
@@ -216,6 +227,10 @@ class _Run:
         began = time.monotonic()
         self.stage = last
         missing = first + np.flatnonzero(self.status[first:last] == 0)
+        if self.patience is not None:
+            self.engine.limit = np.int32(min(self.patience.limit, self.engine.most))
+            if self.stored is not None:
+                self._wait_no_longer(self.stored, [])
         mine = np.array_split(missing, self.processes)[self.rank]
         try:
             self.unfinished += self.engine.run(_ranges(mine), self._take)
@@ -227,13 +242,21 @@ class _Run:
             self._save_from_others()
         self.interrupted = bool(np.any(self.status[first:last] == 0))
 
-    def _take(self, finished: Finished, survived: float) -> None:
+    def _take(self, finished: Finished, running: list[Finished]) -> None:
         self._keep(finished)
+        self._wait_no_longer(finished, running)
         self.unsaved.append(finished)
         if time.monotonic() - self.saved_at > SAVE_EVERY:
             self._save()
         if self.progress is not None:
+            survived = sum(float(np.sum(part.time)) for part in running)
             self.progress(self._standing(survived))
+
+    def _wait_no_longer(self, finished: Finished, running: list[Finished]) -> None:
+        patience = self.patience
+        if patience is not None and not patience.known and self.processes == 1:
+            patience.heed(finished, running)
+            self.engine.limit = np.int32(min(patience.limit, self.engine.most))
 
     def _standing(self, survived: float) -> Standing:
         ended = self.status[: self.stage] > 0
@@ -280,23 +303,47 @@ class _Run:
             merged = np.bitwise_or.reduce(everyone, axis=0)
             getattr(self, name)[first:last] = merged.view(rows.dtype).reshape(rows.shape)
 
-    def result(self, used: dict[str, Any]) -> EscapeTimes:
+    def result(
+        self, problem: Problem, attempt: Attempt, coarser: tuple[Summary, ...] = ()
+    ) -> EscapeTimes:
+        self._cut()
         ended = self.status[: self.paths] > 0
         columns = (self.time, self.status, self.steps, self.point)
         rows = [column[: self.paths][ended] for column in columns]
         for part in self.unfinished:
             more = (part.time, part.status, part.steps, part.point)
             rows = [np.concatenate(pair) for pair in zip(rows, more, strict=True)]
+        warnings = [*problem.warnings, *self._patience_ended(rows[0], rows[1])]
         return EscapeTimes(
             *rows,
             seconds=self.seconds,
             compile_seconds=self.engine.compile_seconds,
             lane_steps=self.engine.lane_steps,
-            scheme=used["scheme"],
-            dt=used["dt"],
+            scheme=attempt.scheme,
+            dt=attempt.dt,
             asked=self.paths,
             interrupted=self.interrupted,
+            warnings=tuple(warnings),
+            coarser=coarser,
+            region=attempt.region,
+            start=np.asarray(attempt.start, float),
         )
+
+    def _cut(self) -> None:
+        """Censor where patience ended those who had gone on before that was known."""
+        if self.patience is None:
+            return
+        limit = int(self.engine.limit)
+        late = self.steps > limit
+        self.status[late], self.steps[late] = CENSORED, limit
+        self.time[late] = limit * float(self.engine.stepper.dt)
+
+    def _patience_ended(self, time: np.ndarray, status: np.ndarray) -> list[str]:
+        censored = int(np.sum(status == CENSORED))
+        if self.patience is None or not censored or self.interrupted:
+            return []
+        escaped = int(np.sum(status == ESCAPED))
+        return [end_of_patience(float(np.max(time)), censored, len(status), escaped)]
 
 
 def _finished(columns: dict[str, np.ndarray]) -> Finished:

@@ -363,7 +363,7 @@ def _by_axis(
     if centre.size == 1:
         ends = [find_border(region, float(centre[0]), side) for side in (-1, 1)]
         return [f"w[0] = {_number(end)}" for end in ends], positive.astype(int)
-    names = [f"towards {sign}w[{k}]" for k in range(centre.size) for sign in "−+"]
+    names = [f"{sign}w[{k}] side" for k in range(centre.size) for sign in "−+"]
     return names, 2 * axis + positive
 
 

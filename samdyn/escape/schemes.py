@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ..dynamics.diffusion import Diffusion
 from ..dynamics.minibatch import MinibatchStepMap
@@ -14,6 +14,8 @@ from ..dynamics.stochastic_map import StochasticStepMap
 from ..errors import InvalidInput
 from .regions import AbstractRegion
 from .stepper import AbstractStepper, Flat
+
+MEET = 0.1  # of the larger determinant at the ends of a step: below it counts as 0
 
 
 class _SDEStepper(AbstractStepper):
@@ -61,6 +63,46 @@ class EulerMaruyama(_SDEStepper):
 
     def step(self, y, z):
         return y + self.slope(y) * self.dt + self.noise(y, z) * jnp.sqrt(self.dt)
+
+
+class Barred(EulerMaruyama):
+    """Euler–Maruyama that does not step over a place where noise vanishes and drift turns back.
+
+    The process cannot cross a surface on which the noise has no component across while the drift
+    points back (Fichera's boundary of no exit). A step can, as its noise is that of where it
+    began. Such a step is not made. On the surface det σσᵀ = 0: along a step over it the
+    determinant falls first and rises in the end, and its tangents at both ends meet near 0.
+    At most three dimensions, without momentum.
+    """
+
+    def step(self, y, z):
+        after = super().step(y, z)
+        move = after - y
+        before, falls = jax.jvp(self._determinant, (y,), (move,))
+        beyond, rises = jax.jvp(self._determinant, (after,), (move,))
+        _, away = jax.jvp(self._determinant, (y,), (self.slope(y),))
+        # where the tangents meet: a share t of the step, at a height
+        bend = rises - falls
+        t = (before - beyond + rises) / jnp.where(bend > 0, bend, 1)
+        meet = before + falls * t
+        crosses = (falls < 0) & (rises > 0) & (meet <= MEET * jnp.maximum(before, beyond))
+        return jnp.where(crosses & (away > 0), y, after)
+
+    def _determinant(self, y: Flat) -> Float[Array, ""]:
+        identity = jnp.eye(self.draws, dtype=y.dtype)
+        rows = jax.vmap(lambda z: self.noise(y, z))(identity)
+        s = [[jnp.sum(rows[:, i] * rows[:, j]) for j in range(y.size)] for i in range(y.size)]
+        return _determinant(s)
+
+
+def _determinant(s: list[list[Array]]) -> Array:
+    """Of a matrix of at most three rows."""
+    if len(s) == 1:
+        return s[0][0]
+    if len(s) == 2:
+        return s[0][0] * s[1][1] - s[0][1] * s[1][0]
+    minor = lambda i: _determinant([[row[j] for j in range(3) if j != i] for row in s[1:]])  # noqa: E731
+    return s[0][0] * minor(0) - s[0][1] * minor(1) + s[0][2] * minor(2)
 
 
 class BinomialEuler(EulerMaruyama):
@@ -116,11 +158,22 @@ class MapStepper(AbstractStepper):
         return ravel_pytree(self.step_map.step(unravel(y), z))[0].astype(y.dtype)
 
 
+class BarredBinomial(Barred):
+    """`Barred` with binomial increments."""
+
+    @property
+    def law(self):
+        return "binomial"
+
+
 SCHEMES = {"euler": EulerMaruyama, "heun": Heun, "euler-binomial": BinomialEuler}
+BARRED = {"euler": Barred, "euler-binomial": BarredBinomial}
 
 
-def sde_stepper(name: str, diffusion: Diffusion, region, start, dt) -> AbstractStepper:
-    """The scheme of that name."""
+def sde_stepper(
+    name: str, diffusion: Diffusion, region, start, dt, barred: bool = False
+) -> AbstractStepper:
+    """The scheme of that name; `barred`: the one that keeps to where the process can come."""
     if name not in SCHEMES:
         raise InvalidInput(f"scheme {name} is unknown: take one of {', '.join(SCHEMES)}.")
-    return SCHEMES[name](diffusion, region, start, dt)
+    return (BARRED if barred else SCHEMES)[name](diffusion, region, start, dt)

@@ -23,13 +23,20 @@ RATE = {
 }  # dt times the drift's rate, root mean square over paths
 STABLE = 0.5  # dt times the fastest rate seen
 REACH = 0.1  # s√dt as a share of the largest distance from the border
+THROWN = 2.0  # dt times the rate from which pilots are thrown to where no path comes
+FINER, ROUNDS = 16, 8
 PILOT, LOOKS, STEPS = 64, 8, 64  # paths, looks, and steps between them
 
 
 def default_dt(scheme: str, diffusion, region, start) -> float:
     """The step for a scheme, from rates seen by pilot paths on their way through the region."""
-    scales = _scales(SCHEMES[scheme](diffusion, region, start, 1.0))
-    typical, fastest, spread, gap = (float(v) for v in scales)
+    stepper, shrink = SCHEMES[scheme](diffusion, region, start, 1.0), 1.0
+    for _ in range(ROUNDS):
+        scales = _scales(stepper, jnp.asarray(shrink, stepper.start.dtype))
+        typical, fastest, spread, gap, pilot_dt = (float(v) for v in scales)
+        if pilot_dt * fastest <= THROWN:
+            break
+        shrink /= FINER
     if region.is_predicate(start):  # no distance, but a nearest border
         gap = nearest_border(region, np.asarray(start, float))
     limits = [RATE[scheme] / typical if typical > 0 else np.inf]
@@ -40,10 +47,11 @@ def default_dt(scheme: str, diffusion, region, start) -> float:
 
 
 @eqx.filter_jit
-def _scales(stepper: AbstractStepper):
-    """(typical and largest rate of the drift, largest border variance per time, largest gap).
+def _scales(stepper: AbstractStepper, shrink):
+    """(typical and largest rate of the drift, largest border variance per time, largest gap, dt).
 
-    `stepper.dt` is 1. A rate is the norm of the drift's Jacobian.
+    `stepper.dt` is 1; the pilots' own step is multiplied by `shrink`. A rate is the norm of the
+    drift's Jacobian.
     """
     slope = stepper.slope  # pyright: ignore
     rate = jax.vmap(lambda y: jnp.linalg.norm(jax.jacfwd(slope)(y), 2))
@@ -56,6 +64,7 @@ def _scales(stepper: AbstractStepper):
     watched = stepper.region.is_predicate(stepper.position(stepper.start))
     tiny = np.asarray(1e-30, first.dtype)
     dt = jnp.minimum(0.05 / jnp.maximum(first[0], tiny), (REACH * gap) ** 2 / (noise + tiny))
+    dt = dt * shrink
     pilot = eqx.tree_at(lambda s: s.dt, stepper, dt)
 
     def look(paths, key):
@@ -74,7 +83,7 @@ def _scales(stepper: AbstractStepper):
     rates = jnp.where(jnp.isfinite(rates), rates, first[0])
     typical = jnp.sqrt(jnp.mean(rates**2))
     farthest = jnp.maximum(jnp.max(gap), stepper.gap(stepper.start))
-    return typical, jnp.max(rates), jnp.max(spread), farthest
+    return typical, jnp.max(rates), jnp.max(spread), farthest, dt
 
 
 def _advance(stepper: AbstractStepper, paths, key, i):

@@ -102,6 +102,21 @@ class Store:
         """How many block files there are."""
         return len(_blocks(self.directory))
 
+    @property
+    def attempt(self) -> dict[str, Any]:
+        """How the finer run is made that this folder holds; {} for the first."""
+        return self.run.get("attempt", {})
+
+    def restart(self, attempt: dict[str, Any]) -> None:
+        """Drop all blocks and keep those of another attempt at the same run.
+
+        Killed in between, the folder holds the first attempt, with nothing in it.
+        """
+        for file in _blocks(self.directory):
+            file.unlink()
+        self.run = {**self.run, "arrays": {}, "attempt": plain(attempt)}
+        self._write_run()
+
     def append(self, columns: Mapping[str, Any]) -> None:
         """Write one block: arrays with the same leading axis, `index` (n,) among them.
 

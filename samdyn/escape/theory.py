@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,21 +10,27 @@ import numpy as np
 from ..dynamics.diffusion import Diffusion
 from ..dynamics.perturbation import GD, USAM
 from ..errors import ComputationFailed, InvalidInput
+from ..precision import in_double
 from .exit_time_1d import exit_time, saddle_exit_time
 from .linear import rates
 from .published import kramers, saddle_logarithm
 from .regions import AbstractRegion, Slab, find_border
 
 AT_REST = 1e-6  # of the curvature: a gradient below it counts as zero
+LOOKS = 33  # points along an axis and beside it
+TINY = 1e-12
+LEAST = 1024  # numbers that a function is evaluated at together
 
 
+@in_double
 def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, float]:
     """Mean exit times by name, of what applies to this problem; an empty dict if nothing does.
 
     `exact`: quadrature, in one dimension without momentum. `kramers`: one dimension, constant
     noise, gradient descent, from a minimum over a maximum within the region. `exact_linear`,
     `paper_linear`, `logarithm_linear`: from a critical point along an eigendirection that the
-    region is a slab about; the loss is replaced by its quadratic form, the second has the rate
+    region is a slab about, where out to its border drift and noise are those of a quadratic
+    loss; the second has the rate
     λ(1+ρλ)² of Theorem 2 of arXiv 2301.06308, the third is the small-noise logarithm.
     """
     if not isinstance(diffusion, Diffusion) or diffusion.inertial:
@@ -34,8 +41,7 @@ def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, floa
 
 
 def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
-    drift = _vectorised(lambda x: diffusion.drift(x[None])[0])
-    coefficient = _vectorised(lambda x: jnp.sqrt(jnp.sum(diffusion.matrix(x[None]) ** 2)))
+    drift, coefficient = (_on_arrays(f, diffusion) for f in (_drift, _coefficient))
     left, right = (find_border(region, start[0], sign) for sign in (-1, 1))
     try:
         found = exit_time(drift, coefficient, start[0], left, right)
@@ -48,9 +54,7 @@ def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str,
 def _kramers(diffusion, coefficient, start: float, left: float, right: float) -> dict[str, float]:
     if not isinstance(diffusion.perturbation, GD) or not diffusion.additive:
         return {}
-    slope = _vectorised(lambda x: jax.grad(diffusion.loss)(x[None])[0])
-    bend = _vectorised(lambda x: jax.hessian(diffusion.loss)(x[None])[0, 0])
-    value = _vectorised(lambda x: diffusion.loss(x[None]))
+    slope, bend, value = (_on_arrays(f, diffusion.loss) for f in (_slope, _bend, _value))
     if bend(start) <= 0 or abs(slope(start)) > AT_REST * bend(start):
         return {}
     tops = [t for t in (_top(slope, start, left), _top(slope, start, right)) if t is not None]
@@ -90,7 +94,7 @@ def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]
     rate = float(rates(coupling, curvature, rho).rate)
     paper = float(rates("paper", curvature, rho).rate)
     spread = float(np.linalg.norm(np.asarray(diffusion.matrix(point))[axis]))
-    if spread == 0:
+    if spread == 0 or not _is_linear(diffusion, point, axis, rate, width):
         return {}
     values = {
         "exact_linear": float(saddle_exit_time(-rate, spread, width)),
@@ -101,12 +105,63 @@ def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _vectorised(function):
-    compiled = jax.jit(jax.vmap(function))
+def _is_linear(diffusion: Diffusion, point: Any, axis: int, rate: float, width: float) -> bool:
+    """Whether along `axis` drift is −rate·x and noise constant, from border to border.
+
+    Looked at on the axis and beside it, at as much as the half width: the region is that wide.
+    """
+    shares = np.linspace(-1, 1, LOOKS)
+    beside = np.random.default_rng(0).uniform(-width, width, (LOOKS, point.size))
+    beside[: LOOKS // 2] = 0
+    shifts = np.concatenate([np.zeros_like(beside), beside])
+    shifts[:, axis] = width * np.concatenate([shares, shares])
+    drift, noise = (np.asarray(v)[..., axis] for v in _rows(diffusion, point, jnp.asarray(shifts)))
+    here = np.asarray(diffusion.matrix(point))[axis]
+    with np.errstate(invalid="ignore"):
+        straight = np.abs(drift + rate * shifts[:, axis]) <= AT_REST * max(abs(rate) * width, TINY)
+        even = np.abs(noise - here) <= AT_REST * np.linalg.norm(here)
+    return bool(np.all(straight) and np.all(even))
+
+
+@eqx.filter_jit
+def _rows(diffusion: Diffusion, point, shifts):
+    """Drift (k, d) and noise (k, draws, d) about a point."""
+    at = point[None] + shifts
+    return jax.vmap(diffusion.drift)(at), jnp.swapaxes(jax.vmap(diffusion.matrix)(at), 1, 2)
+
+
+def _drift(diffusion: Diffusion, x):
+    return diffusion.drift(x[None])[0]
+
+
+def _coefficient(diffusion: Diffusion, x):
+    return jnp.sqrt(jnp.sum(diffusion.matrix(x[None]) ** 2))
+
+
+def _value(loss, x):
+    return loss(x[None])
+
+
+def _slope(loss, x):
+    return jax.grad(loss)(x[None])[0]
+
+
+def _bend(loss, x):
+    return jax.hessian(loss)(x[None])[0, 0]
+
+
+@eqx.filter_jit
+def _each(function, of, x):
+    return jax.vmap(lambda x: function(of, x))(x)
+
+
+def _on_arrays(function, of):
+    """`function(of, x)` of arrays of any shape, compiled for a few sizes only."""
 
     def on_arrays(x):
         x = np.asarray(x, np.float64)
-        with jax.enable_x64(True):
-            return np.asarray(compiled(jnp.asarray(x.ravel()))).reshape(x.shape)
+        size = max(LEAST, 1 << (x.size - 1).bit_length())
+        padded = np.concatenate([x.ravel(), np.repeat(x.ravel()[-1:], size - x.size)])
+        return np.asarray(_each(function, of, jnp.asarray(padded)))[: x.size].reshape(x.shape)
 
     return on_arrays

@@ -51,6 +51,8 @@ def draw_survival(
     )  # fmt: skip
     _draw_tail(ax, counts.tail, stairs, log)
     _draw_censored(ax, censored, curve, colour)
+    for exit in getattr(result, "exits", ())[:4]:
+        ax.plot([], [], " ", label=f"{exit.share:.1%} left at {exit.where}")
     if counts.failed:
         ax.plot([], [], " ", label=f"{counts.failed} failed and left out")
     _dress(ax, stairs, log)

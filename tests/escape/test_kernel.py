@@ -244,9 +244,9 @@ def test_stopping_loses_no_finished_path():
     engine = Engine(short_exits(), 6, None, block=16, workers=2, devices=ONE)
     stop, parts = threading.Event(), []
 
-    def sink(finished, at_risk):
+    def sink(finished, running):
         parts.append(finished)
-        assert at_risk >= 0
+        assert all(np.all(part.time >= 0) for part in running)
         stop.set()
 
     engine.run([(0, 1_000_000)], sink, stop)
@@ -255,7 +255,7 @@ def test_stopping_loses_no_finished_path():
 
 
 def test_an_error_of_the_sink_reaches_the_caller():
-    def sink(finished, at_risk):
+    def sink(finished, running):
         raise KeyError("sink")
 
     engine = Engine(short_exits(), 0, None, block=16, workers=2, devices=ONE)
