@@ -15,7 +15,8 @@ from .zeros import zero_contours
 
 COARSE, FINE = 96, 320  # points a side: for streamlines, and for contours
 LEVELS = 14
-NULLCLINES = (("ẋ = 0", (0, (4, 1.5))), ("ẏ = 0", (0, (1, 1.2))))
+NULLCLINES = ("ẋ = 0", "ẏ = 0")
+DASHES: tuple[Any, ...] = ((0, (4, 1.5)), (0, (1, 1.2)))
 
 
 def sample(function: Callable, box: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -71,9 +72,12 @@ def nullclines(flow: Any, box: np.ndarray) -> tuple[list[np.ndarray], list[np.nd
     return first, second
 
 
-def draw_nullclines(ax: Axes, flow: Any, box: np.ndarray) -> None:
-    """Both nullclines, told apart by their dashes."""
-    for curves, (label, dashes) in zip(nullclines(flow, box), NULLCLINES, strict=True):
+def draw_nullclines(
+    ax: Axes, flow: Any, box: np.ndarray, names: tuple[str, str] | None = None
+) -> None:
+    """Both nullclines, told apart by their dashes; `names` of the axes if they aren't x and y."""
+    labels = NULLCLINES if names is None else [f"d{name}/dt = 0" for name in names]
+    for curves, label, dashes in zip(nullclines(flow, box), labels, DASHES, strict=True):
         joined = np.concatenate([[[np.nan, np.nan]], *_with_gaps(curves)])
         ax.add_line(
             Line2D(*joined.T, color=PURPLE, linestyle=dashes, linewidth=1.6, zorder=3, label=label)
