@@ -105,6 +105,7 @@ class Basins(eqx.Module):
         return draw_basins(self, ax)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so
 def basins(
     loss: Any,
     perturbation: AbstractPerturbation,

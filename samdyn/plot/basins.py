@@ -82,24 +82,17 @@ def _title(plane) -> str | None:
     if plane is None:
         return None
     i, j = plane.names()
-    return f"starts at {point_text(plane.at)} but for {i}, {j};\nmarks are projections"
-
-
-def _place(attractor, plane) -> str:
-    """Where it is, by the coordinates that are drawn."""
-    if plane is None or len(attractor.w) <= 3:
-        return point_text(attractor.w)
-    values = point_text(plane.project(attractor.w))[1:-1].split(", ")
-    return ", ".join(f"{n} = {x}" for n, x in zip(plane.names(), values, strict=True))
+    return f"ends by {i} and {j};\nthe others start as in {point_text(plane.at)}"
 
 
 def _attractor_label(attractor, plane) -> str:
+    shown = attractor.w if plane is None else plane.project(attractor.w)
     kind = attractor.kind if attractor.kind == "hallucinated" else attractor.critical_type
     low, high = (100 * float(x) for x in attractor.ci95)
     # an interval need not be symmetric: the larger side is the honest ±
     margin = max(high - 100 * attractor.fraction, 100 * attractor.fraction - low)
     share = f"{100 * attractor.fraction:.1f} % ± {margin:.1f}"
-    return f"{kind or 'attractor'} {_place(attractor, plane)}: {share}"
+    return f"{kind or 'attractor'} {point_text(shown)}: {share}"
 
 
 def _entries(basins, colours) -> list[Patch]:

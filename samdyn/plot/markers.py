@@ -1,8 +1,9 @@
 """The marks of fixed points, used by every figure.
 
 Shape and fill say how the method behaves there: attractor ●, repeller ○, saddle ◐ with the
-filled half along the attracting direction, degenerate ◇, hallucinated ✕ (filled if it attracts),
-a period-2 orbit as two linked rings, ? where no verdict is known, ▷ where the step moves on.
+filled half along the attracting direction (two quarters where that isn't known), degenerate ◇,
+hallucinated ✕ (filled if it attracts), a period-2 orbit as two linked rings, ? where no verdict
+is known, ▷ where the step changes from step to step.
 Vermilion is an alarm: it attracts without being a minimum. What it is instead stands inside the
 mark: a bar at a saddle, an eye at a maximum.
 """
@@ -46,7 +47,7 @@ def _disc(radius: float = 1.0, at: float = 0.0) -> Path:
 
 
 def _bar(length: float, width: float) -> Path:
-    corners = [(-length, -width), (-length, width), (length, width), (length, -width)]
+    corners = [(-length, -width), (length, -width), (length, width), (-length, width)]
     return Path([*corners, corners[0]], closed=True)
 
 
@@ -65,10 +66,17 @@ def _linked_rings(*inside: Path) -> Path:
     return Path.make_compound_path(_disc(0.62, -0.4), _disc(0.62, 0.4), *inside)
 
 
+def _quarters() -> Path:
+    """A ring with two opposite quarters filled."""
+    quarters = (Path.wedge(0, 90), Path.wedge(180, 270))
+    return Path.make_compound_path(_disc(), _reversed(_disc(0.8)), *quarters)
+
+
 _SHAPES: dict[str, tuple[Any, float]] = {  # marker, size in points
     "circle": ("o", 6.5),
     "circle, saddle": (MarkerStyle(_with_hole(_bar(0.62, 0.2))), 8.0),
     "circle, maximum": (MarkerStyle(_with_hole(_disc(0.42))), 8.0),
+    "quarters": (MarkerStyle(_quarters()), 8.0),
     "half": (MarkerStyle("o", "right"), 7.0),
     "diamond": ("D", 5.5),
     "cross": ("X", 7.0),
@@ -79,7 +87,8 @@ _SHAPES: dict[str, tuple[Any, float]] = {  # marker, size in points
     "rings, maximum": (MarkerStyle(_linked_rings(_disc(0.1)), "none"), 12.0),
 }
 _WHITE_EDGED, _HALOED = ("circle", "cross"), ("rings", "question")
-_HOLED = ("circle, saddle", "circle, maximum")
+_SOLID = ("question", "quarters")
+_HOLED = ("circle, saddle", "circle, maximum", "quarters")
 
 
 def mark_of(item: PointStability) -> Mark:
@@ -101,7 +110,8 @@ _MARKS = {
     "degenerate": Mark("diamond", False, PURPLE, "degenerate"),
     "not a fixed map": Mark("moving", False, PURPLE, "not a fixed map"),
 }
-_UNKNOWN = Mark("question", True, PURPLE, "unknown")
+_UNKNOWN = Mark("question", True, BLACK, "unknown")
+UNDIRECTED = Mark("quarters", True, BLACK, "saddle")  # where it isn't known what attracts
 
 
 def attractor_mark(critical_type: str | None, shape: str = "circle") -> Mark:
@@ -137,7 +147,7 @@ def draw_mark(ax: Axes, w: np.ndarray, mark: Mark, direction: np.ndarray | None 
         markerfacecolor=mark.colour if mark.filled else "white",
         markerfacecoloralt="white",
         markeredgecolor=edge,
-        markeredgewidth=0.7 if edge == "white" else 1.1,
+        markeredgewidth=0.7 if edge == "white" else 0.2 if mark.shape in _SOLID else 1.1,
         zorder=ABOVE,
         label=mark.label,
         clip_on=False,
@@ -219,7 +229,7 @@ def mark_points(
         if mark.shape == "half" and loss is not None and plane is None:
             direction = _saddle_direction(Flow(loss, stability.flow.perturbation), item)
         if mark.shape == "half" and direction is None:
-            mark = mark._replace(label="saddle")
+            mark = UNDIRECTED
         draw_mark(ax, where, mark, direction)
 
 
@@ -248,8 +258,8 @@ def draw_fixed_points(
 ) -> Axes:
     """The fixed points of a 2-D loss in the plane, with a legend of the marks that occur.
 
-    Only with `loss` is it known where a saddle attracts; without it the filled half has no
-    meaning, and the legend does not claim one. `InvalidInput` in other dimensions.
+    Only with `loss` is it known where a saddle attracts; without it two of its quarters are
+    filled and no direction is claimed. `InvalidInput` in other dimensions.
     """
     for item in stability.points:
         require_plane(item.point.w.size, "fixed points")

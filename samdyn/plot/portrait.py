@@ -116,7 +116,6 @@ def _say_plane(figure: Figure, plane: Plane) -> None:
         "velocities and trajectories are projections",
         fontsize=7.5,
     )
-    figure.set_figheight(figure.get_figheight() + 0.35)
 
 
 def _as_start(start: Any, box: np.ndarray, plane: Plane | None) -> np.ndarray:
