@@ -1,5 +1,7 @@
 """Fixed points found where paths end: for starts whose paths no box holds."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from .report import PointStability, judge
 SCOUTS = 256  # paths that are run to find where paths end
 GOLDEN = 0.6180339887498949  # its multiples are spread evenly, and resonate with no row length
 BLOCK = 2048  # steps
+FAR = 1e6  # of the size: beyond this a path has diverged
 LINK = 0.1  # of the size: degenerate points nearer than this are one continuum
 
 
@@ -32,7 +35,9 @@ def zeros_from(flow: Flow, starts: np.ndarray, size: float) -> tuple[FixedPoint,
         fields.append(flow.field)  # pyright: ignore
     rows, longest = jnp.asarray(padded(starts)), jnp.asarray(0.1 * size)
     ends = np.concatenate([np.asarray(newton(field, rows, longest)) for field in fields])
-    ends = np.unique(ends[np.all(np.isfinite(ends), axis=1)], axis=0)
+    ends = np.unique(ends[_is_near(ends, starts.mean(axis=0), size)], axis=0)
+    if not len(ends):
+        return ()
     facts = facts_at(flow, ends)
     singular = np.where(facts.critical, facts.singular, facts.field_singular)
     found = []
@@ -57,7 +62,7 @@ def _continuum(flow: Flow, group: np.ndarray, kind: str, size: float) -> FixedPo
 
 
 def ends_of_paths(step_map: StepMap, starts: np.ndarray, steps: int) -> np.ndarray:
-    """Where `steps` steps take some of `starts` (n, d), spread over them; finite ones only."""
+    """Where `steps` steps take some of `starts` (n, d), spread over them."""
     state = jax.tree.map(np.asarray, jax.vmap(step_map.init)(some_of(starts)))
     done = 0
     while done < steps:
@@ -77,11 +82,17 @@ def some_of(points: np.ndarray) -> np.ndarray:
     return points[np.unique((share * len(points)).astype(int))]
 
 
+def _is_near(points: np.ndarray, middle: np.ndarray, size: float) -> Any:
+    """Whether each of the points (n, d) is finite and no farther off than what has diverged."""
+    with np.errstate(all="ignore"):
+        return np.max(np.abs(points - middle), axis=1) <= FAR * size
+
+
 def arrivals(
-    flow: Flow, step_map: StepMap, ends: np.ndarray, size: float, known: tuple = ()
+    flow: Flow, step_map: StepMap, starts, ends: np.ndarray, size: float, known: tuple = ()
 ) -> tuple[PointStability, ...]:
-    """`known`, and the fixed points near which some of `ends` (n, d) lie, judged."""
-    ends = some_of(ends[np.all(np.isfinite(ends), axis=1)])
+    """`known`, and the fixed points to which the `ends` (n, d) of paths from `starts` lead."""
+    ends = some_of(ends[_is_near(ends, starts.mean(axis=0), size)])
     fresh = [
         point
         for point in zeros_from(flow, ends, size)

@@ -117,7 +117,7 @@ def basins(
     steps: int = 20_000,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
-    plane: tuple[int, int] | None = None,
+    plane: Any = None,
     at: Any = None,
 ) -> Basins:
     """Where `steps` steps take the centres of a grid of `grid`^d cells of `box` (d pairs).
@@ -160,11 +160,11 @@ def _on_plane(step_map: StepMap, box, plane: Plane, starts, steps: int, progress
     began = time.perf_counter()
     flow, size = Flow(step_map.loss, step_map.perturbation), float(np.max(np.ptp(box, axis=1)))
     lifted, grid = plane.lift(starts), round(len(starts) ** 0.5)
-    points = arrivals(flow, step_map, ends_of_paths(step_map, lifted, steps), size)
+    points = arrivals(flow, step_map, lifted, ends_of_paths(step_map, lifted, steps), size)
     run = _Run(step_map, box, traps(step_map, points, box), lifted, plane)
     interrupted = run.go(steps, progress)
     while not interrupted and run.open.size:
-        more = arrivals(flow, step_map, run.state.w, size, points)
+        more = arrivals(flow, step_map, lifted, run.state.w, size, points)
         if len(more) == len(points):
             break
         points = more

@@ -5,7 +5,6 @@ Exit status: 0 done, 1 failed or not conclusive, 2 wrong usage.
 
 import contextlib
 import os
-import re
 import sys
 
 from ..errors import ComputationFailed, InvalidInput

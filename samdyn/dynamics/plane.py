@@ -109,5 +109,3 @@ def plane_box(box: Any, plane: Plane) -> Any:
             f"the box of a plane has 2 sides, or {plane.at.size} as the point has, not {len(box)}."
         )
     return [box[axis] for axis in plane.axes]
-
-

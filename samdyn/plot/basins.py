@@ -133,8 +133,9 @@ def _draw(ax: Axes, basins, colours) -> None:
 def draw_basins(basins: Any, ax: Axes | None = None) -> Axes:
     """The basins of a 2-D loss: one colour an attractor, greys for what ended elsewhere.
 
-    `basins` is what `samdyn.basins` returns, of a loss of two dimensions or on a plane. The legend gives each basin's share of the box
-    with the half-width of its 95 % interval. `InvalidInput` in other dimensions.
+    `basins` is what `samdyn.basins` returns, of a loss of two dimensions or on a plane. The
+    legend gives each basin's share of the box with the half-width of its 95 % interval.
+    `InvalidInput` in other dimensions.
     """
     require_plane(len(basins.box), "basins")
     ax = ax or new_axes()

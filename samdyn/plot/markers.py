@@ -58,7 +58,7 @@ def _with_hole(hole: Path) -> Path:
 
 def _reversed(path: Path) -> Path:
     """The same closed outline the other way round, as a polygon."""
-    polygon = path.to_polygons(width=0, height=0)[0]
+    polygon = np.asarray(path.to_polygons()[0])
     return Path(polygon[::-1], closed=True)
 
 

@@ -12,14 +12,14 @@ from matplotlib.patheffects import Normal, withStroke
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import GD
 from ..dynamics.plane import Plane
-from .style import GREY, VERMILION, method_colour
+from .style import GREY, VERMILION
 
 ARROWS = 5  # w → wᵖ along a trajectory
 HALO = [withStroke(linewidth=3.2, foreground="white"), Normal()]
 BORDER = 1e-6  # of a side: what counts as lying on it
 
 
-def is_inside(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+def is_inside(points: np.ndarray, box: np.ndarray) -> Any:
     """Whether each of the points (…, 2) lies in the box (2, 2), its border included."""
     return np.all((points >= box[:, 0]) & (points <= box[:, 1]), axis=-1)
 
@@ -40,7 +40,7 @@ def cut(path: np.ndarray, box: np.ndarray) -> np.ndarray:
         high = np.where(still, np.inf, high)
         first = np.max(np.minimum(low, high), axis=1, initial=0.0)
         last = np.min(np.maximum(low, high), axis=1, initial=1.0)
-    kept = np.flatnonzero(first <= last)  # never where something is nan
+    kept = np.flatnonzero((first <= last) & np.all(np.isfinite(along), axis=1))
     if not len(kept):
         return path[:1]
     first, last, begin, along = first[kept], last[kept], begin[kept], along[kept]
@@ -88,7 +88,8 @@ def _draw_end(ax: Axes, at: np.ndarray, marker: str, colour: str, label: str) ->
     style: dict[str, Any] = {"mew": 1.4 if marker == "x" else 0.6, "zorder": 9, "ls": "none"}
     ax.plot(*at, marker=marker, ms=6.5, color=colour, mec=edge, clip_on=False, **style)
     shown = "x" if marker == "x" else ">"
-    ax.plot([], [], marker=shown, ms=5, color=GREY, label=label, **style | {"zorder": 7})
+    style["zorder"] = 7
+    ax.plot([], [], marker=shown, ms=5, color=GREY, label=label, **style)
 
 
 def draw_ascents(

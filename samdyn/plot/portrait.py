@@ -65,7 +65,7 @@ def portrait(
     duration: float = 100.0,
     names: Sequence[str] | None = None,
     seed: int = 0,
-    plane: tuple[int, int] | None = None,
+    plane: Any = None,
     at: Any = None,
 ) -> Figure:
     """One phase portrait a perturbation, side by side on one scale.

@@ -130,7 +130,10 @@ def axis_name(axis: int, dim: int) -> str:
 
 
 def frame(ax: Axes, box: np.ndarray, names: Sequence[str] = ("x", "y")) -> None:
-    """Axis names, and ranges from a box (2, 2); one unit is as long on both axes if the box allows it."""
+    """Axis names, and ranges from a box (2, 2).
+
+    One unit is as long on both axes if the box allows it.
+    """
     ax.set_xlim(*box[0])
     ax.set_ylim(*box[1])
     sides = box[:, 1] - box[:, 0]
@@ -177,6 +180,4 @@ def point_text(w: np.ndarray) -> str:
 def require_plane(dim: int, what: str, hint: str = "") -> None:
     """`InvalidInput`, ending in `hint`, unless `dim` is 2."""
     if dim != 2:
-        raise InvalidInput(
-            f"{what} can be drawn for losses of 2 dimensions only, not {dim}.{hint}"
-        )
+        raise InvalidInput(f"{what} can be drawn for losses of 2 dimensions only, not {dim}.{hint}")
