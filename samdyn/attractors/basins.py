@@ -13,11 +13,15 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..dynamics.flow import Flow
 from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import AbstractPerturbation
+from ..dynamics.plane import Plane, as_plane, plane_box
 from ..dynamics.step_map import State, StepMap
 from ..errors import InvalidInput
 from ..interrupts import heed, heeded
+from ..losses.check import check_loss
+from .arrivals import arrivals, ends_of_paths
 from .lockstep import advance
 from .point import as_box
 from .report import PointStability, stability
@@ -62,7 +66,8 @@ class Basins(eqx.Module):
     `labels` has one entry a start, shape (grid,)·d, axis i along coordinate i: the id of an
     attractor, −1 undecided (still on its way, or at rest nowhere in the box), −2 diverged, −3
     outside the box at the end. `path_steps` counts the steps that were computed, `seconds`
-    their time with compilation. `interrupted` tells that the run was stopped early.
+    their time with compilation. `interrupted` tells that the run was stopped early. Basins on a
+    `plane` through d dimensions have a box (2, 2), labels (grid, grid) and attractors w (d,).
     """
 
     box: Float[np.ndarray, "d 2"]
@@ -74,6 +79,7 @@ class Basins(eqx.Module):
     path_steps: int
     seconds: float
     interrupted: bool
+    plane: Plane | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result object of `samdyn basins --json`."""
@@ -85,7 +91,7 @@ class Basins(eqx.Module):
             "path_steps": self.path_steps,
             "seconds": self.seconds,
             "interrupted": self.interrupted,
-        }
+        } | ({} if self.plane is None else {"plane": self.plane.to_dict()})
 
     def __str__(self) -> str:
         from .tables import basins_table
@@ -99,6 +105,7 @@ class Basins(eqx.Module):
         return draw_basins(self, ax)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so
 def basins(
     loss: Any,
     perturbation: AbstractPerturbation,
@@ -110,6 +117,8 @@ def basins(
     steps: int = 20_000,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
+    plane: Any = None,
+    at: Any = None,
 ) -> Basins:
     """Where `steps` steps take the centres of a grid of `grid`^d cells of `box` (d pairs).
 
@@ -118,12 +127,21 @@ def basins(
     belong to the critical point that they surround. Ctrl-C ends the run early and labels what
     is open as undecided. `progress` is called with the fraction of the work that is done.
     All devices are used; the result does not depend on their number.
+
+    With `plane` (i, j), counted from 0, and `at` (d,) the starts are a grid of that plane only:
+    the other coordinates start at those of `at`, and then move as they must. `box` has the two
+    sides of the plane, or d of which these are taken. Then the fixed points are those where
+    paths end, wherever that is.
     """
-    box = as_box(box)
+    through = as_plane(plane, at)
+    box = as_box(box if through is None else plane_box(box, through))
     starts = grid_of_starts(box, grid)
     if steps < 1:
         raise InvalidInput(f"the number of steps must be 1 or more, not {steps}.")
     step_map = StepMap(loss, perturbation, learning_rate, momentum)
+    if through is not None:
+        check_loss(loss, through.at)
+        return _on_plane(step_map, box, through, starts, steps, progress)
     judged = stability(
         loss, perturbation, box=box, learning_rate=learning_rate, momentum=momentum, seed=seed
     )
@@ -131,8 +149,29 @@ def basins(
     began = time.perf_counter()
     run = _Run(step_map, box, places, starts)
     interrupted = run.go(steps, progress)
+    if not interrupted:
+        run.label_outside()
     seconds = time.perf_counter() - began
     return _summary(run, judged.points, grid, seconds, interrupted)
+
+
+def _on_plane(step_map: StepMap, box, plane: Plane, starts, steps: int, progress) -> Basins:
+    """Basins of starts (n, 2) on a plane: where some paths end tells what the others may reach."""
+    began = time.perf_counter()
+    flow, size = Flow(step_map.loss, step_map.perturbation), float(np.max(np.ptp(box, axis=1)))
+    lifted, grid = plane.lift(starts), round(len(starts) ** 0.5)
+    points = arrivals(flow, step_map, lifted, ends_of_paths(step_map, lifted, steps), size)
+    run = _Run(step_map, box, traps(step_map, points, box), lifted, plane)
+    interrupted = run.go(steps, progress)
+    while not interrupted and run.open.size:
+        more = arrivals(flow, step_map, lifted, run.state.w, size, points)
+        if len(more) == len(points):
+            break
+        points = more
+        run.settle(traps(step_map, points, box))
+    if not interrupted:
+        run.label_outside()
+    return _summary(run, points, grid, time.perf_counter() - began, interrupted)
 
 
 def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
@@ -140,7 +179,11 @@ def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
     dim = len(box)
     if grid < 1 or grid**dim > MOST_STARTS:
         limit = int(MOST_STARTS ** (1 / dim))
-        raise InvalidInput(f"the grid must have 1 to {limit} cells a side, not {grid}.")
+        hint = " A plane through them takes more: --plane I,J --at P." if dim > 2 else ""
+        raise InvalidInput(
+            f"the grid must have 1 to {limit} cells a side in {dim} dimension{'s' * (dim != 1)}, "
+            f"not {grid}.{hint}"
+        )
     centres = (np.arange(grid) + 0.5) / grid
     axes = [low + (high - low) * centres for low, high in box]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, dim)
@@ -149,12 +192,13 @@ def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
 class _Run:
     """The paths, which of them are open, and the labels of the rest."""
 
-    def __init__(self, step_map: StepMap, box: np.ndarray, places: tuple[Trap, ...], starts):
-        self.step_map, self.box, self.places = step_map, box, places
+    def __init__(self, step_map: StepMap, box, places: tuple[Trap, ...], starts, plane=None):
+        self.step_map, self.box, self.places, self.plane = step_map, box, places, plane
         self.size = float(np.max(box[:, 1] - box[:, 0]))
         self.state: State = jax.tree.map(np.asarray, jax.vmap(step_map.init)(starts))
         self.labels = np.full(len(starts), UNDECIDED)
         self.open = np.arange(len(starts))
+        self.rests = np.zeros(len(starts), bool)
         self.inside = np.full(len(starts), UNDECIDED)  # trap at the end of the block before
         self.path_steps = 0
 
@@ -172,7 +216,6 @@ class _Run:
                     heed()
         except KeyboardInterrupt:
             return True
-        self._label_outside()
         return False
 
     def _block(self, count: int) -> None:
@@ -189,7 +232,20 @@ class _Run:
         self.labels[self.open] = label
         stay = label == UNDECIDED
         self.open, self.inside = self.open[stay], inside[stay]
+        self.rests = (last <= AT_REST * self.size)[stay]
         self.state = jax.tree.map(lambda leaf: leaf[stay], state)
+
+    def settle(self, places: tuple[Trap, ...]) -> None:
+        """Label the paths that the last step left in one of `places`, with no step more."""
+        self.places = places
+        w = self.state.w
+        label = self._trap_of(w)
+        resting = (label == UNDECIDED) & self.rests
+        label[resting] = self._rest_at(w[resting])
+        self.labels[self.open] = label
+        stay = label == UNDECIDED
+        self.open, self.inside, self.rests = self.open[stay], self.inside[stay], self.rests[stay]
+        self.state = jax.tree.map(lambda leaf: leaf[stay], self.state)
 
     def _trap_of(self, w: np.ndarray) -> np.ndarray:
         """The index of the attracting trap that holds each w, else −1."""
@@ -207,8 +263,9 @@ class _Run:
             found[np.min(gaps, axis=1) <= place.resting] = i
         return found
 
-    def _label_outside(self) -> None:
-        w = self.state.w
+    def label_outside(self) -> None:
+        """Label the open paths that are outside the box."""
+        w = self.state.w if self.plane is None else self.plane.project(self.state.w)
         outside = np.any((w < self.box[:, 0]) | (w > self.box[:, 1]), axis=1)
         self.labels[self.open[outside]] = LEFT_BOX
 
@@ -239,6 +296,7 @@ def _summary(run: _Run, points: tuple[PointStability, ...], grid, seconds, inter
         path_steps=run.path_steps,
         seconds=seconds,
         interrupted=interrupted,
+        plane=run.plane,
     )
 
 

@@ -2,7 +2,7 @@
 
 from . import options, parse
 from .output import Progress, emit
-from .setup import box_of, figure_target, loss_of, method_of, start_jax
+from .setup import loss_of, method_of, region_of, start_jax
 
 
 def add_to(commands) -> None:
@@ -18,7 +18,10 @@ def add_to(commands) -> None:
     )
     options.add_loss(parser)
     options.add_box(parser)
-    parser.add_argument("--grid", type=parse.count, required=True, metavar="N", help="N^d starts")
+    options.add_plane(parser)
+    parser.add_argument(
+        "--grid", type=parse.count, required=True, metavar="N", help="N^d starts, N² on a plane"
+    )
     options.add_method(parser)
     options.add_rho(parser)
     options.add_step(parser, required=True)
@@ -30,8 +33,7 @@ def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
     loss, method = loss_of(args), method_of(args.method, args.rho)
-    box = box_of(args, loss)
-    figure_target(args, len(box))
+    region_of(args, loss)
     result = _basins(args, loss, method, args.method)
     if args.output and not result.interrupted:
         from ..dynamics.perturbation import GD
@@ -62,6 +64,8 @@ def _basins(args, loss, method, name: str):
         steps=args.steps,
         seed=args.seed,
         progress=progress,
+        plane=args.plane,
+        at=args.at,
     )
     progress.close()
     return result

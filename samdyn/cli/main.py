@@ -5,7 +5,6 @@ Exit status: 0 done, 1 failed or not conclusive, 2 wrong usage.
 
 import contextlib
 import os
-import re
 import sys
 
 from ..errors import ComputationFailed, InvalidInput
@@ -64,7 +63,7 @@ def console() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    args = build_parser().parse_args(_attach_negatives(arguments))
+    args = build_parser().parse_args(arguments)
     try:
         return args.run(args) or 0
     except InvalidInput as error:
@@ -81,23 +80,6 @@ def _fail(command: str, error: object, status: int) -> int:
     text = " ".join(str(error).split())
     print(f"samdyn {command}: {text}", file=sys.stderr)
     return status
-
-
-def _attach_negatives(arguments: list[str]) -> list[str]:
-    """`--start -3,1` as `--start=-3,1`: argparse would take "-3,1" for an option."""
-    attached: list[str] = []
-    for argument in arguments:
-        negative = re.match(r"-[\d.]", argument)
-        if (
-            negative
-            and attached
-            and re.match(r"--?[a-z]", attached[-1])
-            and "=" not in attached[-1]
-        ):
-            attached[-1] += f"={argument}"
-        else:
-            attached.append(argument)
-    return attached
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 
+from ..errors import InvalidInput
 from . import parse
 
 METHOD_HELP = "gd, sam, usam, asam, samgrad, sam-K or usam-K (K ascents)"
@@ -15,11 +16,16 @@ class OneLineParser(argparse.ArgumentParser):
 
     unknown: Sequence[str] = ()
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # argparse takes "-3,1" for an option: what begins like a number is a value here
+        self._negative_number_matcher = re.compile(r"-(\.?\d|inf|nan)")
+
     def parse_known_args(self, args=None, namespace=None):
         self.unknown = self._unknown(args or [])
         parsed, extra = super().parse_known_args(args, namespace)
         if extra:
-            self.error(f"unrecognized arguments: {' '.join(extra)}")
+            self.error(f"unrecognized arguments: {' '.join(extra)}{self._quoted(extra)}")
         return parsed, extra
 
     def error(self, message: str):
@@ -28,6 +34,12 @@ class OneLineParser(argparse.ArgumentParser):
         elif found := re.search(r"invalid choice: '(.+?)'", message):
             message += self._close(found[1])
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+    def _quoted(self, extra: Sequence[str]) -> str:
+        """What to do with numbers that belong to the option before them."""
+        if all(re.match(r"[-+]?\.?\d", argument) for argument in extra):
+            return ' (numbers of one value go together, in quotes: "1,2" or "-2,3;-1,1")'
+        return ""
 
     def _unknown(self, args: Sequence[str]) -> list[str]:
         """Options that this parser does not have; those of a command are left to its own."""
@@ -86,6 +98,32 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     add_box(where)
     where.add_argument("--at", type=parse.point, metavar="P", help='"x,y,…"')
+
+
+def add_plane(parser: argparse.ArgumentParser) -> None:
+    """--plane and --at."""
+    parser.add_argument(
+        "--plane",
+        type=parse.plane,
+        metavar="I,J",
+        help="through more dimensions: only coordinates I and J vary, counted from 0 (with --at)",
+    )
+    parser.add_argument(
+        "--at", type=parse.point, metavar="P", help="the point that has a plane's other coordinates"
+    )
+
+
+def check_plane(args) -> None:
+    """Whether --plane and --at came together, and name two coordinates of one point."""
+    if (args.plane is None) == (args.at is None):
+        if args.plane is not None and max(args.plane) >= len(args.at):
+            raise InvalidInput(
+                f"--plane {args.plane[0]},{args.plane[1]} names coordinate {max(args.plane)}, but "
+                f"--at has coordinates 0 to {len(args.at) - 1}."
+            )
+        return
+    missing = "--plane I,J needs --at P" if args.at is None else "--at P goes with --plane I,J"
+    raise InvalidInput(f"{missing}: I and J vary, the other coordinates are those of P.")
 
 
 def add_method(parser: argparse.ArgumentParser) -> None:

@@ -53,14 +53,38 @@ def seed(text: str) -> int:
 
 
 def point(text: str) -> tuple[float, ...]:
-    """ "x,y,…" """
+    """ "x,y,…", also in brackets."""
     try:
-        values = tuple(float(part) for part in text.split(","))
+        values = tuple(float(part) for part in _bare(text).split(","))
     except ValueError:
         values = ()
     if not values or not all(math.isfinite(x) for x in values):
         raise argparse.ArgumentTypeError(f'{text!r} given, a point such as "1,2" is accepted')
     return values
+
+
+def _bare(text: str) -> str:
+    """The text without one pair of brackets around it."""
+    text = text.strip()
+    return text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
+
+
+def points(text: str) -> tuple[tuple[float, ...], ...]:
+    """ "x,y,…" or several of them, "x,y,…;x,y,…"."""
+    return tuple(point(part) for part in text.split(";"))
+
+
+def plane(text: str) -> tuple[int, int]:
+    """ "I,J": two different coordinates, counted from 0."""
+    try:
+        i, j = (int(part) for part in _bare(text).split(","))
+    except ValueError:
+        i = j = 0
+    if i == j or min(i, j) < 0:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} given, two different coordinates such as "0,3", counted from 0, are accepted'
+        )
+    return i, j
 
 
 def box(text: str) -> tuple[tuple[float, float], ...]:

@@ -2,7 +2,7 @@
 
 from . import options, parse
 from .output import emit
-from .setup import box_of, check_dimension, figure_target, loss_of, method_of, start_jax
+from .setup import check_dimension, loss_of, method_of, region_of, start_jax
 
 
 def add_to(commands) -> None:
@@ -17,6 +17,7 @@ def add_to(commands) -> None:
     )
     options.add_loss(parser)
     options.add_box(parser)
+    options.add_plane(parser)
     parser.add_argument(
         "--method",
         action="append",
@@ -26,7 +27,12 @@ def add_to(commands) -> None:
     )
     options.add_rho(parser)
     parser.add_argument(
-        "--start", action="append", nargs="+", type=parse.point, metavar="P", help="trajectories"
+        "--start",
+        action="append",
+        nargs="+",
+        type=parse.points,
+        metavar="P",
+        help='starts of trajectories: "1,2" or several, "1,2" "-1,0"',
     )
     options.add_step(parser, required=False)
     options.add_figure(parser, required=True)
@@ -39,13 +45,13 @@ def run(args) -> int:
     from ..plot.save import save
 
     loss = loss_of(args)
-    args.method = [name for group in args.method or [["gd", "sam"]] for name in group]
-    args.start = [start for group in args.start or [] for start in group]
+    args.method = _flat(name.split(",") for name in _flat(args.method or [["gd", "sam"]]))
+    args.start = _flat(_flat(args.start or []))
     methods = [method_of(name, args.rho) for name in args.method]
-    box = box_of(args, loss)
-    figure_target(args, len(box))
+    box = region_of(args, loss)
     for start in args.start:
-        check_dimension("--start", len(start), loss)
+        if args.plane is None or len(start) != 2:
+            check_dimension("--start", len(start), loss)
     figure = portrait(
         loss,
         methods,
@@ -54,7 +60,13 @@ def run(args) -> int:
         learning_rate=args.lr,
         momentum=args.momentum,
         seed=args.seed,
+        plane=args.plane,
+        at=args.at,
     )
     save(figure, args.output)
     emit(args, {"figure": args.output}, f"wrote {args.output}")
     return 0
+
+
+def _flat(groups) -> list:
+    return [item for group in groups for item in group]

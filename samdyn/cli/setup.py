@@ -87,6 +87,34 @@ def box_of(args: Any, loss: Any) -> Any:
     return box
 
 
+def region_of(args: Any, loss: Any) -> Any:
+    """The box, or the sides of the plane; checked, with the figure that is to be drawn of it."""
+    from .options import check_plane
+
+    check_plane(args)
+    if args.plane is None:
+        box = box_of(args, loss)
+    else:
+        check_dimension("--at", len(args.at), loss)
+        box = _box_of_plane(args, loss)
+    figure_target(args, len(box))
+    return box
+
+
+def _box_of_plane(args: Any, loss: Any) -> Any:
+    box = args.box or getattr(loss, "box", None)
+    if box is None:
+        raise InvalidInput(
+            f'{args.loss} has no box of its own: give the sides of the plane, --box "lo,hi;lo,hi".'
+        )
+    if len(box) not in (2, len(args.at)):
+        raise InvalidInput(
+            f"--box has {len(box)} sides: a plane needs 2, or the {len(args.at)} of --at."
+        )
+    args.box = box if len(box) == 2 else tuple(box[axis] for axis in args.plane)
+    return args.box
+
+
 def where_of(args: Any, loss: Any) -> None:
     """Check --at, or fill in --box."""
     if args.at is None:
@@ -109,8 +137,9 @@ def figure_target(args: Any, dim: int | None = None) -> None:
     if not args.output:
         return
     from ..plot.save import check_target
-    from ..plot.style import require_plane
+    from ..plot.style import PLANE_HINT, require_plane
 
     check_target(args.output)
     if dim is not None:
-        require_plane(dim, f"-o of {args.command}")
+        hint = PLANE_HINT if hasattr(args, "plane") else ""
+        require_plane(dim, f"-o of {args.command}", hint)

@@ -111,7 +111,7 @@ def _draw(args, loss, method) -> None:
     from ..plot.portrait import portrait
     from ..plot.save import save
 
-    box = getattr(loss, "box", None) or tuple((x - 2, x + 2) for x in args.start)
+    box = [_with(x, *side) for x, side in zip(args.start, _box(args, loss), strict=True)]
     figure = portrait(
         loss,
         [method],
@@ -122,6 +122,18 @@ def _draw(args, loss, method) -> None:
         steps=args.steps,
     )
     save(figure, args.output)
+
+
+def _box(args, loss) -> Any:
+    return getattr(loss, "box", None) or tuple((x - 2, x + 2) for x in args.start)
+
+
+def _with(x: float, low: float, high: float) -> tuple[float, float]:
+    """The side, or one that holds x with a margin."""
+    if low <= x <= high:
+        return low, high
+    margin = 0.05 * (max(x, high) - min(x, low))
+    return (x - margin, high) if x < low else (low, x + margin)
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from ..dynamics.flow import Flow
 from ..dynamics.integrate import integrate
 from ..dynamics.perturbation import GD
 from ..errors import InvalidInput
+from ..precision import in_double
 from .style import BLUE, GREY, VERMILION, axes_legend, new_axes, styled
 
 MOST = 200  # points of the path that are looked at
@@ -40,6 +41,7 @@ def _ends(loss: Callable, starts):
     return jax.vmap(one)(starts)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # ends that diverge are at rest nowhere
 def sides(loss: Callable, flow: Flow, path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(wᵖ (n, 2), keys of `SIDES` (n,)) for the points w (n, 2) of a path.
 
@@ -57,6 +59,7 @@ def sides(loss: Callable, flow: Flow, path: np.ndarray) -> tuple[np.ndarray, np.
     return ahead, np.where(rests[:n] | rests[n:], names, "undecided")
 
 
+@in_double
 @styled
 def basin_alternation(loss: Callable, flow: Flow, path: Any, ax: Axes | None = None) -> Axes:
     """Join w and wᵖ along a path (n, 2), coloured by whether both are in one basin of descent.

@@ -9,10 +9,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .markers import Mark, draw_mark, hallucinated_mark
+from .markers import Mark, attractor_mark, draw_mark, hallucinated_mark
+from .paths import is_inside
 from .style import (
     BELOW,
-    BLACK,
     BLUE,
     GREEN,
     ORANGE,
@@ -75,23 +75,32 @@ def _image(basins, colours) -> np.ndarray:
 def _mark(attractor) -> Mark:
     if attractor.kind == "hallucinated":
         return hallucinated_mark(True)
-    harmless = attractor.critical_type in ("minimum", None)
-    return Mark("circle", True, BLACK if harmless else VERMILION, "")
+    return attractor_mark(attractor.critical_type)
 
 
-def _attractor_label(attractor) -> str:
+def _title(plane) -> str | None:
+    if plane is None:
+        return None
+    i, j = plane.names()
+    return f"ends by {i} and {j};\nthe others start as in {point_text(plane.at)}"
+
+
+def _attractor_label(attractor, plane) -> str:
+    shown = attractor.w if plane is None else plane.project(attractor.w)
     kind = attractor.kind if attractor.kind == "hallucinated" else attractor.critical_type
     low, high = (100 * float(x) for x in attractor.ci95)
     # an interval need not be symmetric: the larger side is the honest ±
     margin = max(high - 100 * attractor.fraction, 100 * attractor.fraction - low)
     share = f"{100 * attractor.fraction:.1f} % ± {margin:.1f}"
-    return f"{kind or 'attractor'} {point_text(attractor.w)}: {share}"
+    return f"{kind or 'attractor'} {point_text(shown)}: {share}"
 
 
 def _entries(basins, colours) -> list[Patch]:
     edge: dict[str, Any] = {"edgecolor": "#606060", "linewidth": 0.4}
+    plane = getattr(basins, "plane", None)
     entries = [
-        Patch(facecolor=colours[a.id], label=_attractor_label(a), **edge) for a in basins.attractors
+        Patch(facecolor=colours[a.id], label=_attractor_label(a, plane), **edge)
+        for a in basins.attractors
     ]
     for grey, name, field in OUTCOMES.values():
         share = float(getattr(basins, field))
@@ -108,20 +117,25 @@ def _draw(ax: Axes, basins, colours) -> None:
         _image(basins, colours), origin="lower", extent=extent, aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
+    plane = getattr(basins, "plane", None)
     for attractor in basins.attractors:
-        draw_mark(ax, np.asarray(attractor.w), _mark(attractor)).set_label("_")
-    frame(ax, box)
+        w = np.asarray(attractor.w)
+        shown = w if plane is None else plane.project(w)
+        if plane is None or is_inside(shown, box):  # where paths end need not be in the picture
+            draw_mark(ax, shown, _mark(attractor)).set_label("_")
+    frame(ax, box, ("x", "y") if plane is None else plane.names())
     entries = _entries(basins, colours)
     if entries:
-        ax.legend(handles=entries, **BELOW)
+        ax.legend(handles=entries, title=_title(plane), **BELOW)
 
 
 @styled
 def draw_basins(basins: Any, ax: Axes | None = None) -> Axes:
     """The basins of a 2-D loss: one colour an attractor, greys for what ended elsewhere.
 
-    `basins` is what `samdyn.basins` returns. The legend gives each basin's share of the box
-    with the half-width of its 95 % interval. `InvalidInput` in other dimensions.
+    `basins` is what `samdyn.basins` returns, of a loss of two dimensions or on a plane. The
+    legend gives each basin's share of the box with the half-width of its 95 % interval.
+    `InvalidInput` in other dimensions.
     """
     require_plane(len(basins.box), "basins")
     ax = ax or new_axes()
@@ -135,6 +149,7 @@ def plot_basins(many: Sequence[Any], titles: Sequence[str]) -> Figure:
     for basins in many:
         require_plane(len(basins.box), "basins")
     entries = max(len(_entries(*pair)) for pair in zip(many, attractor_colours(many), strict=True))
+    entries += 0 if getattr(many[0], "plane", None) is None else 2
     figure, axes = new_figure(len(many), height=panel_height(many[0].box) + 0.2 * entries + 0.2)
     for ax, basins, colours, title in zip(
         axes[0], many, attractor_colours(many), titles, strict=True

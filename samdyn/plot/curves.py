@@ -13,12 +13,15 @@ from ..attractors.report import PointStability
 from ..dynamics.flow import Flow
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import iterate
+from ..dynamics.plane import Plane
 from ..dynamics.step_map import StepMap
 
 BETWEEN = 4  # points on a curve for each step of the solver
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn
 FASTEST = 1e4  # box sizes per unit of time: the speed at which curves are followed at most
 FOREVER = 1e5  # time for a manifold to leave the box or come to rest
+NUDGE = 1e-9  # of a side: how far inside the border a curve is started at least
+ELSEWHERE = 1e4  # sizes of a plane's box: where a curve is given up in the other coordinates
 OFFSET = 1e-4  # of the box's size: how far from a saddle its manifolds are started
 MOST_STEPS = 4096
 MOST_ITERATES = 3000  # that are drawn
@@ -48,28 +51,41 @@ class _Paced(eqx.Module):
         return self.pace / (1 + jnp.linalg.norm(velocity) / self.fastest) * velocity
 
 
-def follow(flow: Flow, starts: np.ndarray, times: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
-    """The curve (n, 2) of the flow from each of `starts` (k, 2), until it leaves the box.
+def follow(
+    flow: Flow, starts: np.ndarray, times: np.ndarray, box: np.ndarray, plane: Plane | None = None
+) -> list[np.ndarray]:
+    """The curve (n, d) of the flow from each of `starts` (k, d), until it leaves the box.
 
     `times` (k,) is how long each may take, negative to go back. A curve that reaches a point
-    where the flow slides ends there. Starts outside the box give that one point.
+    where the flow slides ends there. Starts outside the box give that one point. The box (2, 2)
+    is that of `plane` where there is one.
     """
     if not len(starts):
         return []
-    inside = np.all((starts > box[:, 0]) & (starts < box[:, 1]), axis=1)
-    safe = np.where(inside[:, None], starts, box.mean(axis=1))
-    points = np.asarray(_follow_all(flow, *(jnp.asarray(a, float) for a in (safe, times, box))))
-    cell = RESOLUTION * float(np.max(box[:, 1] - box[:, 0]))
+    sides = box if plane is None else _around(plane, box)
+    inside = np.all((starts >= sides[:, 0]) & (starts <= sides[:, 1]), axis=1)
+    # on the border itself a curve would end at once, also where it goes inwards
+    rim = NUDGE * (sides[:, 1] - sides[:, 0])
+    safe = np.clip(starts, sides[:, 0] + rim, sides[:, 1] - rim)
+    size = float(np.max(box[:, 1] - box[:, 0]))
+    arrays = (jnp.asarray(a, float) for a in (safe, times, sides, FASTEST * size))
+    points, cell = np.asarray(_follow_all(flow, *arrays)), RESOLUTION * size
     return [
         _thinned(curve, cell) if ok else start[None]
         for curve, ok, start in zip(points, inside, starts, strict=True)
     ]
 
 
-@eqx.filter_jit
-def _follow_all(flow, starts, times, box):
-    fastest = FASTEST * jnp.max(box[:, 1] - box[:, 0])
+def _around(plane: Plane, box: np.ndarray) -> np.ndarray:
+    """A box (d, 2) with the plane's sides, and so wide otherwise that it stops nothing else."""
+    far = ELSEWHERE * float(np.max(box[:, 1] - box[:, 0]))
+    sides = np.stack([plane.at - far, plane.at + far], axis=1)
+    sides[list(plane.axes)] = box
+    return sides
 
+
+@eqx.filter_jit
+def _follow_all(flow, starts, times, box, fastest):
     def one(start, time):
         path = integrate(
             _Paced(flow, time, fastest),
@@ -110,8 +126,9 @@ def flow_curves(
     box: np.ndarray,
     starts: Sequence[np.ndarray] = (),
     duration: float = 1.0,
+    plane: Plane | None = None,
 ) -> tuple[list[Manifold], list[np.ndarray]]:
-    """(manifolds of the flow's saddles among `points`, a trajectory (n, 2) from each start).
+    """(manifolds of the flow's saddles among `points`, a trajectory (n, d) from each start).
 
     Four halves a saddle; none where no Jacobian exists, at a critical point of a method whose
     field jumps there. One call for both, because each compiles a solver.
@@ -126,7 +143,7 @@ def flow_curves(
     offset = OFFSET * float(np.max(box[:, 1] - box[:, 0]))
     begin = [w + offset * vector for w, _, vector in seeds] + list(starts)
     times = [-FOREVER if stable else FOREVER for _, stable, _ in seeds] + [duration] * len(starts)
-    curves = follow(flow, np.array(begin), np.array(times), box)
+    curves = follow(flow, np.array(begin), np.array(times), box, plane)
     manifolds = [
         Manifold(w, bool(stable), np.concatenate([w[None], curve]))
         for (w, stable, _), curve in zip(seeds, curves, strict=False)
@@ -149,10 +166,10 @@ def _jacobian(flow: Flow, w):
 
 
 def iterates(step_map: StepMap, start: np.ndarray, steps: int) -> np.ndarray:
-    """w (n, 2) along the steps of the optimizer: all of them, or ever sparser late ones.
+    """w (n, d) along the steps of the optimizer: all of them, or ever sparser late ones.
 
     Late ones are kept in pairs of neighbours, so that an alternation stays visible. A run that
-    diverges ends at its last finite w.
+    diverges ends in one row of nan.
     """
     kept = np.arange(steps + 1)
     if steps > MOST_ITERATES:
@@ -160,4 +177,5 @@ def iterates(step_map: StepMap, start: np.ndarray, steps: int) -> np.ndarray:
         kept = np.unique(np.concatenate([[0], late, late + 1]))
     run = iterate(step_map, jnp.asarray(start), steps, at_steps=kept.tolist())
     path = np.asarray(run.checkpoints)
-    return path[np.all(np.isfinite(path), axis=1)]
+    lost = np.flatnonzero(~np.all(np.isfinite(path), axis=1))
+    return np.where(np.isfinite(path), path, np.nan)[: lost[0] + 1] if len(lost) else path

@@ -10,15 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ..dynamics.flow import Flow
 from .style import FAINT, PURPLE
+from .zeros import zero_contours
 
 COARSE, FINE = 96, 320  # points a side: for streamlines, and for contours
 LEVELS = 14
-# A zero contour is interpolated between neighbours on the grid. It is kept where the component,
-# evaluated on it, is smaller than this part of what it is at those neighbours.
-CONFIRMED = 0.25
-NULLCLINES = (("ẋ = 0", (0, (4, 1.5))), ("ẏ = 0", (0, (1, 1.2))))
+NULLCLINES = ("ẋ = 0", "ẏ = 0")
+DASHES: tuple[Any, ...] = ((0, (4, 1.5)), (0, (1, 1.2)))
 
 
 def sample(function: Callable, box: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -50,7 +48,7 @@ def draw_contours(ax: Axes, loss: Callable, box: np.ndarray) -> None:
     ax.contour(x, y, values, levels=contour_levels(values), zorder=1, **style)
 
 
-def draw_streamlines(ax: Axes, flow: Flow, box: np.ndarray, colour: str) -> None:
+def draw_streamlines(ax: Axes, flow: Any, box: np.ndarray, colour: str) -> None:
     """Which way the flow goes; lines are spaced evenly and say nothing about speed."""
     x, y, field = sample(flow.field, box, COARSE)
     # directions only: speeds over six decades would defeat the step control of the drawing
@@ -63,43 +61,23 @@ def draw_streamlines(ax: Axes, flow: Flow, box: np.ndarray, colour: str) -> None
     lines.lines.set_alpha(0.55)
 
 
-def nullclines(flow: Flow, box: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def nullclines(flow: Any, box: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Curves (n, 2) where the velocity's x component is 0, and those where its y component is.
 
-    Where the field jumps, or turns faster than the grid can tell, its sign changes without a
-    zero: those parts of the contours are left out.
+    `flow` has a `field` of the plane. Where that jumps or has a pole its sign changes without a
+    zero: nothing is drawn there.
     """
     x, y, field = sample(flow.field, box, FINE)
-    lines = [_zero_contour(x, y, field[..., k]) for k in (0, 1)]
-    first, second = (
-        [part for line in lines[k] for part in _confirmed(flow, k, line, x, y, field)]
-        for k in (0, 1)
-    )
+    first, second = (zero_contours(flow.field, k, x, y, field[..., k]) for k in (0, 1))
     return first, second
 
 
-def _zero_contour(x, y, values) -> list[np.ndarray]:
-    import contourpy  # comes with matplotlib
-
-    return contourpy.contour_generator(x, y, np.ma.masked_invalid(values)).lines(0.0)  # pyright: ignore
-
-
-def _confirmed(flow: Flow, component: int, line, x, y, field) -> list[np.ndarray]:
-    """The parts of a zero contour on which the component really is small."""
-    here = np.abs(np.asarray(_evaluate(flow.field, jnp.asarray(line)))[:, component])
-    column = np.clip(np.searchsorted(x, line[:, 0]) - 1, 0, len(x) - 2)
-    row = np.clip(np.searchsorted(y, line[:, 1]) - 1, 0, len(y) - 2)
-    corners = [np.abs(field[row + i, column + j, component]) for i in (0, 1) for j in (0, 1)]
-    small = here <= CONFIRMED * np.max(corners, axis=0)
-    breaks = np.flatnonzero(np.diff(small.astype(int))) + 1
-    parts = np.split(line, breaks)
-    keep = np.split(small, breaks)
-    return [part for part, ok in zip(parts, keep, strict=True) if ok[0] and len(part) > 1]
-
-
-def draw_nullclines(ax: Axes, flow: Flow, box: np.ndarray) -> None:
-    """Both nullclines, told apart by their dashes."""
-    for curves, (label, dashes) in zip(nullclines(flow, box), NULLCLINES, strict=True):
+def draw_nullclines(
+    ax: Axes, flow: Any, box: np.ndarray, names: tuple[str, str] | None = None
+) -> None:
+    """Both nullclines, told apart by their dashes; `names` of the axes if they aren't x and y."""
+    labels = NULLCLINES if names is None else [f"d{name}/dt = 0" for name in names]
+    for curves, label, dashes in zip(nullclines(flow, box), labels, DASHES, strict=True):
         joined = np.concatenate([[[np.nan, np.nan]], *_with_gaps(curves)])
         ax.add_line(
             Line2D(*joined.T, color=PURPLE, linestyle=dashes, linewidth=1.6, zorder=3, label=label)

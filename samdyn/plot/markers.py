@@ -1,8 +1,11 @@
 """The marks of fixed points, used by every figure.
 
 Shape and fill say how the method behaves there: attractor ●, repeller ○, saddle ◐ with the
-filled half along the attracting direction, degenerate ◇, hallucinated ✕ (filled if it attracts),
-a period-2 orbit as two linked rings. Vermilion is an alarm: it attracts without being a minimum.
+filled half along the attracting direction (two quarters where that isn't known), degenerate ◇,
+hallucinated ✕ (filled if it attracts), a period-2 orbit as two linked rings, ? where no verdict
+is known, ▷ where the step changes from step to step.
+Vermilion is an alarm: it attracts without being a minimum. What it is instead stands inside the
+mark: a bar at a saddle, an eye at a maximum.
 """
 
 from collections.abc import Callable
@@ -20,6 +23,8 @@ from matplotlib.patheffects import Normal, withStroke
 
 from ..attractors.report import PointStability, Stability
 from ..dynamics.flow import Flow
+from ..dynamics.plane import Plane
+from ..precision import in_double
 from .curves import eigenpairs
 from .style import BLACK, PURPLE, VERMILION, axes_legend, new_axes, require_plane, styled
 
@@ -36,35 +41,90 @@ class Mark(NamedTuple):
     label: str
 
 
-def _linked_rings() -> Path:
-    ring = Path.unit_circle()
-    left, right = (Path(0.62 * ring.vertices + [shift, 0], ring.codes) for shift in (-0.4, 0.4))  # pyright: ignore
-    return Path.make_compound_path(left, right)
+def _disc(radius: float = 1.0, at: float = 0.0) -> Path:
+    circle = Path.unit_circle()
+    return Path(radius * circle.vertices + [at, 0], circle.codes)  # pyright: ignore
+
+
+def _bar(length: float, width: float) -> Path:
+    corners = [(-length, -width), (length, -width), (length, width), (-length, width)]
+    return Path([*corners, corners[0]], closed=True)
+
+
+def _with_hole(hole: Path) -> Path:
+    """A disc without `hole`, whose outline runs the other way round."""
+    return Path.make_compound_path(_disc(), _reversed(hole))
+
+
+def _reversed(path: Path) -> Path:
+    """The same closed outline the other way round, as a polygon."""
+    polygon = np.asarray(path.to_polygons()[0])
+    return Path(polygon[::-1], closed=True)
+
+
+def _linked_rings(*inside: Path) -> Path:
+    return Path.make_compound_path(_disc(0.62, -0.4), _disc(0.62, 0.4), *inside)
+
+
+def _quarters() -> Path:
+    """A ring with two opposite quarters filled."""
+    quarters = (Path.wedge(0, 90), Path.wedge(180, 270))
+    return Path.make_compound_path(_disc(), _reversed(_disc(0.8)), *quarters)
 
 
 _SHAPES: dict[str, tuple[Any, float]] = {  # marker, size in points
     "circle": ("o", 6.5),
+    "circle, saddle": (MarkerStyle(_with_hole(_bar(0.62, 0.2))), 8.0),
+    "circle, maximum": (MarkerStyle(_with_hole(_disc(0.42))), 8.0),
+    "quarters": (MarkerStyle(_quarters()), 8.0),
     "half": (MarkerStyle("o", "right"), 7.0),
     "diamond": ("D", 5.5),
     "cross": ("X", 7.0),
+    "question": ("$?$", 8.0),
+    "moving": (">", 6.5),
     "rings": (MarkerStyle(_linked_rings(), "none"), 12.0),
+    "rings, saddle": (MarkerStyle(_linked_rings(_bar(0.9, 0.0)), "none"), 12.0),
+    "rings, maximum": (MarkerStyle(_linked_rings(_disc(0.1)), "none"), 12.0),
 }
+_WHITE_EDGED, _HALOED = ("circle", "cross"), ("rings", "question")
+_SOLID = ("question", "quarters")
+_HOLED = ("circle, saddle", "circle, maximum", "quarters")
 
 
 def mark_of(item: PointStability) -> Mark:
-    """The mark of a fixed point: by the flow's verdict, unless the step settles on a 2-cycle."""
-    alarm = item.point.critical_type != "minimum"
-    colour, where = (VERMILION, f" at a {item.point.critical_type}") if alarm else (BLACK, "")
-    if item.step is not None and item.step.orbit == "period-2":
-        return Mark("rings", False, colour, f"period-2 orbit{where}")
-    if item.point.kind == "hallucinated":
-        return hallucinated_mark(item.flow.verdict == "attractor")
-    return {
-        "attractor": Mark("circle", True, colour, f"attractor{where}"),
-        "repeller": Mark("circle", False, BLACK, "repeller"),
-        "saddle": Mark("half", True, BLACK, "saddle, filled half attracts"),
-        "degenerate": Mark("diamond", False, PURPLE, "degenerate"),
-    }[item.flow.verdict]
+    """The mark of a fixed point: by the step's verdict where there is one, else by the flow's."""
+    judged = item.flow if item.step is None else item.step
+    if judged.orbit == "period-2":
+        return attractor_mark(item.point.critical_type, "rings")
+    if item.point.kind == "hallucinated" and judged.verdict in _MARKS:
+        return hallucinated_mark(judged.verdict == "attractor")
+    if judged.verdict == "attractor":
+        return attractor_mark(item.point.critical_type)
+    return _MARKS.get(judged.verdict, _UNKNOWN)
+
+
+_MARKS = {
+    "attractor": Mark("circle", True, BLACK, "attractor"),
+    "repeller": Mark("circle", False, BLACK, "repeller"),
+    "saddle": Mark("half", True, BLACK, "saddle, filled half attracts"),
+    "degenerate": Mark("diamond", False, PURPLE, "degenerate"),
+    "not a fixed map": Mark("moving", False, PURPLE, "not a fixed map"),
+}
+_UNKNOWN = Mark("question", True, BLACK, "unknown")
+UNDIRECTED = Mark("quarters", True, BLACK, "saddle")  # where it isn't known what attracts
+
+
+def attractor_mark(critical_type: str | None, shape: str = "circle") -> Mark:
+    """The mark of what attracts ("circle") or of a period-2 orbit that does ("rings")."""
+    what = {"circle": "attractor", "rings": "period-2 orbit"}[shape]
+    if critical_type == "minimum":
+        return Mark(shape, shape == "circle", BLACK, what)
+    place = {None: "hallucinated point", "degenerate": "degenerate point"}.get(
+        critical_type, critical_type
+    )
+    own = f"{shape}, {critical_type}"
+    own = own if own in _SHAPES else shape
+    return Mark(own, shape == "circle", VERMILION, f"{what} at a {place}")
 
 
 def hallucinated_mark(attracts: bool) -> Mark:
@@ -77,7 +137,7 @@ def hallucinated_mark(attracts: bool) -> Mark:
 def draw_mark(ax: Axes, w: np.ndarray, mark: Mark, direction: np.ndarray | None = None) -> Line2D:
     """Put `mark` at w (2,); `direction` (2,) is where a half-filled one points, in the data."""
     marker, size = _SHAPES[mark.shape]
-    edge = "white" if mark.filled and mark.shape in ("circle", "cross") else mark.colour
+    edge = "white" if mark.filled and mark.shape.startswith(_WHITE_EDGED) else mark.colour
     line = _Pointing(
         [w[0]],
         [w[1]],
@@ -87,13 +147,15 @@ def draw_mark(ax: Axes, w: np.ndarray, mark: Mark, direction: np.ndarray | None 
         markerfacecolor=mark.colour if mark.filled else "white",
         markerfacecoloralt="white",
         markeredgecolor=edge,
-        markeredgewidth=0.7 if edge == "white" else 1.1,
+        markeredgewidth=0.7 if edge == "white" else 0.2 if mark.shape in _SOLID else 1.1,
         zorder=ABOVE,
         label=mark.label,
         clip_on=False,
     )
+    if mark.shape in _HOLED:  # what lies below must not show through
+        ax.plot(*w, "o", ms=0.85 * size, color="white", zorder=ABOVE, clip_on=False)
     line.direction = direction if mark.shape == "half" else None
-    if mark.shape == "rings":
+    if mark.shape.startswith(_HALOED):
         line.set_path_effects([withStroke(linewidth=3.0, foreground="white"), Normal()])
     ax.add_line(line)
     return line
@@ -148,19 +210,37 @@ def _direction_of_fastest_approach(flow: Flow, point):
     return fan[jnp.argmin(outward)]
 
 
-def mark_points(ax: Axes, stability: Stability, loss: Callable | None = None) -> None:
-    """Every fixed point of `stability` (2-D), labelled for a legend that the caller makes."""
+def mark_points(
+    ax: Axes, stability: Stability, loss: Callable | None = None, plane: Plane | None = None
+) -> None:
+    """Every fixed point of `stability`, labelled for a legend that the caller makes.
+
+    They are points of the plane, or of d dimensions and then drawn where `plane` has them.
+    """
     for item in stability.points:
-        require_plane(item.point.w.size, "fixed points")
+        where = item.point.w if plane is None else plane.project(item.point.w)
+        require_plane(where.size, "fixed points")
         mark, direction = mark_of(item), None
         if item.point.continuum is not None:
-            _draw_continuum(ax, item.point.continuum, item.point.kind)
+            samples = item.point.continuum
+            shown = samples if plane is None else plane.project(samples)
+            _draw_continuum(ax, shown, item.point.kind)
             continue
-        if mark.shape == "half" and loss is not None:
-            direction = attracting_direction(Flow(loss, stability.flow.perturbation), item.point.w)
-        elif mark.shape == "half":
-            mark = mark._replace(label="saddle")
-        draw_mark(ax, item.point.w, mark, direction)
+        if mark.shape == "half" and loss is not None and plane is None:
+            direction = _saddle_direction(Flow(loss, stability.flow.perturbation), item)
+        if mark.shape == "half" and direction is None:
+            mark = UNDIRECTED
+        draw_mark(ax, where, mark, direction)
+
+
+def _saddle_direction(flow: Flow, item: PointStability) -> np.ndarray | None:
+    """Where a saddle of the flow, or of the step alone, attracts; None where that isn't known."""
+    if item.flow.verdict == "saddle":  # what grows along the flow grows with every step
+        return attracting_direction(flow, item.point.w)
+    if item.flow.verdict == "attractor" and item.flow.eigenvalues is not None:
+        pairs = eigenpairs(flow, item.point.w)  # the step oversteps the fastest direction
+        return pairs[-1][1] if pairs else None
+    return None
 
 
 def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str) -> None:
@@ -171,14 +251,15 @@ def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str) -> None:
     ax.plot(*samples.T, marker, ms=1.6, mew=0.6, color=PURPLE, zorder=ABOVE - 1, label=label)
 
 
+@in_double
 @styled
 def draw_fixed_points(
     stability: Stability, ax: Axes | None = None, loss: Callable | None = None
 ) -> Axes:
     """The fixed points of a 2-D loss in the plane, with a legend of the marks that occur.
 
-    Only with `loss` is it known where a saddle attracts; without it the filled half has no
-    meaning, and the legend does not claim one. `InvalidInput` in other dimensions.
+    Only with `loss` is it known where a saddle attracts; without it two of its quarters are
+    filled and no direction is claimed. `InvalidInput` in other dimensions.
     """
     for item in stability.points:
         require_plane(item.point.w.size, "fixed points")

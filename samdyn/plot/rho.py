@@ -15,7 +15,10 @@ LINE_STYLES: dict[str, Any] = {
     "saddle": (0, (5, 1.6)),
     "repeller": (0, (1, 1.3)),
     "degenerate": "-",
+    "unknown": (0, (3, 1.2, 1, 1.2)),
+    "not a fixed map": (0, (3, 1.2, 1, 1.2)),
 }
+UNDECIDED = ("degenerate", "unknown", "not a fixed map")
 TYPE_MARKERS = {
     "crossing": "o",
     "pitchfork": "^",
@@ -42,7 +45,7 @@ def _runs(verdicts) -> Iterator[tuple[str, slice]]:
 def _draw_branch(ax: Axes, rho, values, branch, colour: str) -> None:
     width = 1.7 if branch.kind == "critical" else 1.1
     for verdict, where in _runs(branch.verdict):
-        shade = GREY if verdict == "degenerate" else colour
+        shade = GREY if verdict in UNDECIDED else colour
         ax.plot(rho[where], values[where], color=shade, ls=LINE_STYLES[verdict], lw=width)
 
 
@@ -69,7 +72,7 @@ def _branch_entries(sweep) -> list[Line2D]:
 def _verdict_entries(sweep) -> list[Line2D]:
     present = {v for branch in sweep.branches for v in branch.verdict}
     return [
-        Line2D([], [], color=GREY if name == "degenerate" else BLACK, ls=style, label=name)
+        Line2D([], [], color=GREY if name in UNDECIDED else BLACK, ls=style, label=name)
         for name, style in LINE_STYLES.items()
         if name in present
     ]

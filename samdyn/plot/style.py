@@ -58,6 +58,7 @@ STYLE: dict[Any, Any] = {
 
 # under a panel, clear of tick labels and axis label whatever the panel's size
 BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 4.8}
+PLANE_HINT = " A plane through more is chosen by --plane I,J --at P (plane=(i, j), at=p)."
 PANEL = 3.1  # inches, the width of one panel
 
 
@@ -128,16 +129,19 @@ def axis_name(axis: int, dim: int) -> str:
     return "w" + "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(axis + 1))
 
 
-def frame(ax: Axes, box: np.ndarray) -> None:
-    """Axis ranges from a box (2, 2); one unit is as long on both axes if the box allows it."""
+def frame(ax: Axes, box: np.ndarray, names: Sequence[str] = ("x", "y")) -> None:
+    """Axis names, and ranges from a box (2, 2).
+
+    One unit is as long on both axes if the box allows it.
+    """
     ax.set_xlim(*box[0])
     ax.set_ylim(*box[1])
     sides = box[:, 1] - box[:, 0]
     if np.max(sides) <= 2.5 * np.min(sides):
         ax.set_aspect("equal")
-    ax.set_xlabel(axis_name(0, 2))
+    ax.set_xlabel(names[0])
     if ax.get_subplotspec() is None or ax.get_subplotspec().is_first_col():  # pyright: ignore
-        ax.set_ylabel(axis_name(1, 2))
+        ax.set_ylabel(names[1])
 
 
 def legend_entries(axes: Sequence[Axes]) -> tuple[list, list[str]]:
@@ -173,7 +177,7 @@ def point_text(w: np.ndarray) -> str:
     return "(" + ", ".join(shown) + (", …)" if len(w) > 3 else ")")
 
 
-def require_plane(dim: int, what: str) -> None:
-    """`InvalidInput` unless `dim` is 2."""
+def require_plane(dim: int, what: str, hint: str = "") -> None:
+    """`InvalidInput`, ending in `hint`, unless `dim` is 2."""
     if dim != 2:
-        raise InvalidInput(f"{what} can be drawn for losses of 2 dimensions only, not {dim}.")
+        raise InvalidInput(f"{what} can be drawn for losses of 2 dimensions only, not {dim}.{hint}")

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from verbs import stability
 
 from samdyn.attractors.point import Completeness, FixedPoint
 from samdyn.attractors.report import PointStability, Stability
@@ -119,3 +120,36 @@ def test_direction_does_not_depend_on_the_scale_of_the_loss():
     for scale in (1e-6, 1e6):
         flow = Flow(lambda w, c=scale: c * jnp.vdot(w, w * jnp.asarray([1.0, -1.0])), GD())
         assert abs(attracting_direction(flow, np.zeros(2))[0]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("orbit", [None, "period-2"])
+def test_what_attracts_tells_by_its_shape_what_it_is(orbit):
+    """Not by colour alone: each critical type has a shape and a label of its own."""
+    step = Verdict("attractor", "", orbit=orbit)
+    marks = [
+        mark_of(item([0, 0], "attractor", critical_type=kind, step=step))
+        for kind in ("minimum", "saddle", "maximum")
+    ]
+    assert len({mark.shape for mark in marks}) == 3
+    assert len({mark.label for mark in marks}) == 3
+
+
+@pytest.mark.parametrize("verdict", ["unknown", "not a fixed map"])
+def test_what_is_not_known_has_a_mark_of_its_own(verdict):
+    for known in ("attractor", "repeller", "saddle", "degenerate"):
+        assert mark_of(item([0, 0], verdict)).shape != mark_of(item([0, 0], known)).shape
+    ax = draw_fixed_points(report(item([0, 0], verdict)), loss=tilted)
+    assert drawn_labels(ax) == [verdict]
+    FigureCanvasAgg(ax.figure).draw()
+
+
+def test_where_steps_are_judged_the_mark_is_theirs():
+    """η = 1.5 oversteps the steep direction of a bowl: a saddle that attracts along the other."""
+
+    def bowl(w):
+        return w[0] ** 2 + w[1] ** 2 / 8
+
+    found = stability(bowl, GD(), at=(0.0, 0.0), learning_rate=1.5)
+    (mark,) = [x for x in draw_fixed_points(found, loss=bowl).lines if x.get_label() != "_"]
+    assert mark.get_label() == "saddle, filled half attracts"
+    assert abs(mark.direction[1]) == pytest.approx(1)
