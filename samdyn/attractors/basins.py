@@ -21,6 +21,7 @@ from ..dynamics.step_map import State, StepMap
 from ..errors import InvalidInput
 from ..interrupts import heed, heeded
 from ..losses.check import check_loss
+from ..precision import in_double
 from .arrivals import arrivals, ends_of_paths
 from .lockstep import advance
 from .point import as_box
@@ -105,6 +106,7 @@ class Basins(eqx.Module):
         return draw_basins(self, ax)
 
 
+@in_double
 @np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so
 def basins(
     loss: Any,

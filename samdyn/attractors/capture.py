@@ -13,6 +13,7 @@ from ..dynamics.perturbation import AbstractPerturbation
 from ..dynamics.step_map import StepMap
 from ..errors import ComputationFailed, InvalidInput
 from ..losses.check import check_loss
+from ..precision import in_double
 
 SECTIONS = 33  # radii that run side by side in each round
 
@@ -39,6 +40,7 @@ class CaptureThreshold(eqx.Module):
         return f"captured from ρ = {self.rho:.8g} ± {(self.high - self.low) / 2:.1g}{note}"
 
 
+@in_double
 def capture_threshold(
     loss: Any,
     perturbation: AbstractPerturbation,

@@ -1,11 +1,49 @@
 """Are all fixed points found? The degree test of `winding.py`, for the gradient and the field."""
 
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 
 from ..dynamics.flow import Flow, Gradient
 from ..dynamics.perturbation import GD
 from .point import Completeness, FixedPoint
-from .winding import DegreeCheck, check_degree
+from .winding import DegreeCheck, check_degree, point_indices
+
+
+class Defined(eqx.Module):
+    """A field where the loss is finite, and nan elsewhere: a derivative may exist where it is not,
+    as that of log at −1."""
+
+    field: Callable
+    loss: Callable
+
+    def __call__(self, w):
+        return jnp.where(jnp.isfinite(self.loss(w)), self.field(w), jnp.nan)
+
+
+def doubted(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> tuple[FixedPoint, ...]:
+    """The points, with a doubt where the winding number about one is not the sign of det H.
+
+    That number is ±1 at every nondegenerate critical point. Another one tells of a zero of higher
+    order (a fold), or of several zeros too near to be told apart.
+    """
+    some = [p for p in points if p.kind == "critical" and p.critical_type != "degenerate"]
+    if len(box) > 2 or not some:
+        return points
+    indices = point_indices(Gradient(flow.loss), np.array([p.w for p in some]), box)
+    found = {}
+    for point, index in zip(some, indices, strict=True):
+        sign = float(np.prod(np.sign(point.hessian_eigenvalues)))
+        if np.isfinite(index) and index != sign:
+            text = (
+                f"the winding number of the gradient about this point is {index:.0f}, that of a "
+                f"{point.critical_type} is {sign:.0f}: it is a zero of higher order, or several "
+                "that are too near to be told apart"
+            )
+            found[id(point)] = point._replace(critical_type="degenerate", doubt=text)
+    return tuple(found.get(id(point), point) for point in points)
 
 
 def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> list[DegreeCheck]:
@@ -17,9 +55,9 @@ def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -
     def check(field, some):
         return check_degree(field, box, np.array([p.w for p in some]).reshape(-1, len(box)), curves)
 
-    checks = [check(Gradient(flow.loss), critical)]
+    checks = [check(Defined(Gradient(flow.loss), flow.loss), critical)]
     if not isinstance(flow.perturbation, GD):
-        checks.append(check(flow.field, isolated))
+        checks.append(check(Defined(flow.field, flow.loss), isolated))
     return checks
 
 

@@ -16,11 +16,14 @@ from ..dynamics.flow import Flow, Gradient
 from ..dynamics.perturbation import GD
 from ..errors import InvalidInput
 from ..losses.check import check_loss, check_loss_in_box
+from ..precision import in_double
+from .completeness import doubted
 from .newton import newton
 from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at, padded
 from .search import Search
 
 
+@in_double
 def fixed_points(flow: Flow, box: Any, *, seed: int = 0, check: bool = True) -> FixedPoints:
     """Find every fixed point of `flow` in `box` (d pairs low, high).
 
@@ -35,9 +38,10 @@ def fixed_points(flow: Flow, box: Any, *, seed: int = 0, check: bool = True) -> 
     complete = Completeness(False, "not checked: not asked for", None)
     if check:
         complete = search.check_and_refine()
-    return FixedPoints(search.points(), complete)
+    return FixedPoints(doubted(flow, box, search.points()), complete)
 
 
+@in_double
 def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
     """The fixed point that Newton reaches from `w` (d,): w itself if it is one.
 
@@ -55,6 +59,7 @@ def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
     return min((describe(flow, end) for end in same), key=lambda point: point.gradient_norm)
 
 
+@in_double
 def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
     """The fixed point nearest to `w` (d,) among those that Newton reaches from around it.
 

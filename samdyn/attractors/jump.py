@@ -18,7 +18,7 @@ from ..dynamics.flow import Flow
 from ..dynamics.perturbation import SAM
 
 LIMIT = 1e-60  # length of the displacement from c: squares of gradients still are numbers
-BESIDE = 1e-6  # of 1 + ‖c‖: where slopes are compared, far above rounding
+BESIDE = 1e-6  # where slopes are compared, far above rounding
 BENT = 1e-3  # of the steepest slope: a difference from the Jacobian that curvature can't explain
 SMALL = 1e-6  # of ρ, or of 1: a shorter jump is none
 DIRECTIONS = 16
@@ -68,7 +68,7 @@ def _limits(flow: Flow, c, directions):
     """(‖w^p − w‖ in the limit (n,), slopes beside c (n, d), slopes by the Jacobian (n, d))."""
     hessian = jax.hessian(flow.loss)(c)
     jacobian = jax.jacfwd(flow.field)(c)
-    step = BESIDE * (1 + jnp.linalg.norm(c))
+    step = BESIDE * (1 + 1e-3 * jnp.linalg.norm(c))
 
     def one(e):
         moved = flow.perturbation.perturb(lambda w: hessian @ (LIMIT * e), c) - c

@@ -14,7 +14,8 @@ from ..losses.loss import type_of_eigenvalues
 from .verdict import ZERO
 
 RESIDUAL = 1e-11  # of the field's own scale nearby: what counts as zero
-STRAY = 1e-7  # of 1 + ‖w‖: a longer Newton step says that Newton has not converged quadratically
+STRAY = 1e-7  # a longer Newton step says that Newton has not converged quadratically
+FAR = 2e-3  # of ‖w‖: by so much rounding far from 0 lengthens the unit of length
 SAME = 1e-7  # of the box's size: what counts as one point (Newton ends far closer)
 
 
@@ -27,6 +28,7 @@ class FixedPoint(NamedTuple):
     hallucinated), `hessian_eigenvalues` (d,) ascending.
     `scale` is the largest curvature near w^p: what rates are compared with.
     `continuum` holds samples (n, d) of a curve or surface of fixed points through w, else None.
+    `doubt` says why no verdict can be trusted here, where that is so.
     """
 
     w: np.ndarray
@@ -38,6 +40,7 @@ class FixedPoint(NamedTuple):
     hessian_eigenvalues: np.ndarray
     continuum: np.ndarray | None = None
     scale: float = 0.0
+    doubt: str | None = None
 
 
 class Completeness(NamedTuple):
@@ -81,17 +84,18 @@ class Facts(NamedTuple):
     field_singular: np.ndarray  # the field's Jacobian has
     hessian_eigenvalues: np.ndarray
     scale: np.ndarray  # the largest curvature near w^p
+    defined: np.ndarray  # the loss is finite at w and at w^p: elsewhere nothing rests
 
     @property
     def critical(self) -> np.ndarray:
         """Where the gradient vanishes, (n,)."""
-        return self.gradient_norm <= RESIDUAL * self.size
+        return (self.gradient_norm <= RESIDUAL * self.size) & self.defined
 
     @property
     def hallucinated(self) -> np.ndarray:
         """Where the field vanishes and the gradient clearly does not, (n,)."""
         not_critical = self.gradient_norm > np.sqrt(RESIDUAL) * self.size
-        return (self.residual <= RESIDUAL * self.field_size) & not_critical
+        return (self.residual <= RESIDUAL * self.field_size) & not_critical & self.defined
 
     def take(self, rows: np.ndarray) -> "Facts":
         """The measurements at some of the points."""
@@ -106,10 +110,14 @@ def facts_at(flow: Flow, points: np.ndarray) -> Facts:
     """
     rows = jnp.asarray(padded(points))
     values = jax.tree.map(lambda x: np.asarray(x)[: len(points)], _measure(flow, rows))
-    loss, gradient, field, curvature, ahead, hessian, jacobian = values
-    defined = np.all(np.isfinite(hessian) & np.isfinite(jacobian), axis=(1, 2))
-    hessian, jacobian = (np.where(defined[:, None, None], m, 0) for m in (hessian, jacobian))
-    length = 1 + np.linalg.norm(points, axis=1)
+    loss, loss_ahead, gradient, field, curvature, ahead, hessian, jacobian = values
+    # each by itself: normalised SAM's Jacobian overflows beside a point whose Hessian is sound
+    sound = [np.all(np.isfinite(m), axis=(1, 2)) for m in (hessian, jacobian)]
+    hessian, jacobian = (
+        np.where(good[:, None, None], m, 0)
+        for good, m in zip(sound, (hessian, jacobian), strict=True)
+    )
+    length = 1 + FAR * np.linalg.norm(points, axis=1)
     smallest, _, step = _newton_facts(hessian, gradient)
     singular = (smallest <= ZERO * curvature) | (step > STRAY * length)
     smallest, largest, step = _newton_facts(jacobian, field)
@@ -117,13 +125,14 @@ def facts_at(flow: Flow, points: np.ndarray) -> Facts:
     return Facts(
         loss,
         np.linalg.norm(gradient, axis=1),
-        np.where(defined, np.linalg.norm(field, axis=1), np.inf),
+        np.where(sound[1], np.linalg.norm(field, axis=1), np.inf),
         curvature * length,
         largest * length,
         singular,
         (smallest <= ZERO * largest) | (step > STRAY * length),
         np.linalg.eigvalsh(hessian),
         ahead,
+        np.isfinite(loss) & np.isfinite(loss_ahead),
     )
 
 
@@ -146,7 +155,7 @@ def padded(points: np.ndarray) -> np.ndarray:
 
 @eqx.filter_jit
 def _measure(flow: Flow, points):
-    """Loss, gradient, field, curvature near w and near w^p, Hessian, Jacobian of the field.
+    """Loss at w and w^p, gradient, field, curvature near w and w^p, Hessian, the field's Jacobian.
 
     NumPy factorises the matrices: jaxlib 0.10.1 can stall for ever when a large batch holds
     more than one kind of LAPACK call.
@@ -155,7 +164,7 @@ def _measure(flow: Flow, points):
     hessian = jax.hessian(flow.loss)
 
     def curvature(w):
-        reach = 1e-3 * (1 + jnp.linalg.norm(w))
+        reach = 1e-3 * (1 + FAR * jnp.linalg.norm(w))
         corners = reach * jnp.concatenate([jnp.eye(w.size), -jnp.eye(w.size)]).astype(w.dtype)
         nearby = jax.vmap(lambda shift: hessian(w + shift))(corners)
         return jnp.maximum(jnp.max(jnp.abs(nearby)), jnp.max(jnp.abs(hessian(w))))
@@ -163,6 +172,7 @@ def _measure(flow: Flow, points):
     def at(w):
         return (
             flow.loss(w),
+            flow.loss(flow.perturbed(w)),
             gradient(w),
             flow.field(w),
             curvature(w),

@@ -19,6 +19,8 @@ from ..dynamics.step_map import (
     state_jacobian,
 )
 from ..errors import InvalidInput
+from ..losses.dimension import unread
+from ..precision import in_double
 from .fixed_points import fixed_point_near, fixed_points
 from .jump import Limit, limit_at
 from .orbit import orbit_verdict
@@ -119,6 +121,7 @@ class Stability(eqx.Module):
         return draw_fixed_points(self, ax, self.flow.loss)
 
 
+@in_double
 def stability(
     loss: Any,
     perturbation: AbstractPerturbation,
@@ -135,7 +138,8 @@ def stability(
     `loss` maps w (d,) to a scalar. Give `box` (d pairs) to find every fixed point in it, or
     `at` (d,) to judge the one that Newton reaches from there. With `learning_rate` the discrete
     step is judged as well; with `optimizer`, any optax optimizer, its step is, in its full
-    state. Work in float64: `jax.config.update("jax_enable_x64", True)`.
+    state. It computes in float64 whatever JAX's default is. `InvalidInput` for a point or a box of
+    another dimension than the loss reads.
     """
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
@@ -151,6 +155,7 @@ def stability(
         return Stability(judged, complete, flow, warnings)
     judged = tuple(judge(flow, point, step_map) for point in found)
     warnings = [w for point in found for w in _undeclared(flow, _limit(flow, point))]
+    warnings += _unread(loss, box, at)
     return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
 
 
@@ -204,6 +209,8 @@ def _is_nondegenerate(point: FixedPoint) -> bool:
 def flow_verdict_at(flow: Flow, point: FixedPoint, limit: Limit | None = None) -> Verdict:
     """Attractor, repeller, saddle, degenerate or unknown for the flow, with the reason."""
     w = jnp.asarray(point.w)
+    if point.doubt:
+        return Verdict("unknown", point.doubt)
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else np.asarray(_flow_eigenvalues(flow, w)))
@@ -225,6 +232,8 @@ def step_verdict_at(
     `InvalidInput` for an optax optimizer under normalised SAM: its orbit is not analysed.
     """
     w = jnp.asarray(point.w)
+    if point.doubt:
+        return Verdict("unknown", point.doubt)
     flow = Flow(step_map.loss, step_map.perturbation)
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
@@ -266,6 +275,15 @@ def _own_radius(flow: Flow) -> float:
         return float(flow.perturbation.radius)
     except AttributeError:
         return 0.0
+
+
+def _unread(loss: Any, box: Any, at: Any) -> list[str]:
+    """A warning where coordinates are given that the loss does not depend on."""
+    w = np.mean(np.asarray(box, float), axis=1) if at is None else np.asarray(at, float)
+    names = [f"w[{i}]" for i in unread(loss, jnp.asarray(w))]
+    if not names:
+        return []
+    return [f"the loss does not depend on {', '.join(names)}: is its dimension {w.size}?"]
 
 
 def _undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:

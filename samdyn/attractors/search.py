@@ -116,9 +116,16 @@ class Search:
         found = [*self.critical, *self.hallucinated]
         for kind, samples in self.degenerate.items():
             for cluster in clusters(samples, LINK * self.size):
-                found.append(self._describe_cluster(cluster, kind))
+                if not self._is_known(cluster, kind):
+                    found.append(self._describe_cluster(cluster, kind))
         scale = SAME * self.size
         return tuple(sorted(found, key=lambda point: tuple(np.round(point.w / scale))))
+
+    def _is_known(self, cluster: np.ndarray, kind: str) -> bool:
+        """Whether samples are all one isolated point, found singular only by rounding."""
+        known = self.critical if kind == "critical" else self.hallucinated
+        reach = SAME * self.size
+        return any(np.max(np.linalg.norm(cluster - p.w, axis=1)) <= reach for p in known)
 
     def _describe_cluster(self, cluster, kind) -> FixedPoint:
         extent = float(np.max(np.ptp(cluster, axis=0)))

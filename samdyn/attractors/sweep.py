@@ -18,6 +18,7 @@ from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import GD, AbstractPerturbation
 from ..dynamics.step_map import StepMap, optional_step_map
 from ..errors import InvalidInput
+from ..precision import in_double
 from .branches import (
     Branch,
     Stretch,
@@ -98,6 +99,7 @@ class Sweep(eqx.Module):
         return draw_eigenvalues(self, ax)
 
 
+@in_double
 def sweep(
     loss: Any,
     perturbation: AbstractPerturbation,

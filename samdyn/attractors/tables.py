@@ -47,10 +47,20 @@ def stability_table(result: "Stability") -> str:
     rows = [header]
     for number, item in enumerate(result.points, 1):
         rows.append(_row(number, item, with_step))
-    lines = [columns(rows), ""] if result.points else ["No fixed point in this box.", ""]
+    lines = [columns(rows), ""] if result.points else [_none(result), ""]
     lines += _reasons(result)
     lines.append(_completeness(result))
     return with_warnings(result.warnings, "\n".join(lines))
+
+
+def _none(result: "Stability") -> str:
+    """That nothing was found, and what this says."""
+    if result.complete.consistent:
+        return "No fixed point in this box."
+    return (
+        "No fixed point was found, and one may be in this box: minima at kinks, where the gradient "
+        "jumps, are not looked for."
+    )
 
 
 def _row(number: int, item: "PointStability", with_step: bool) -> list[str]:

@@ -97,5 +97,12 @@ def as_dtype(tree: PyTree, dtype: Any) -> PyTree:
 
 
 def as_array(value: Any) -> Any:
-    """A float array that traces: a Python float would recompile at every new value."""
-    return value if isinstance(value, jax.Array) else jnp.asarray(value, dtype=float)
+    """A float array that traces: a Python float would recompile at every new value.
+
+    In double precision whatever JAX's default is, so that 0.1 stays 0.1 for verbs that compute in
+    it; what is computed with the array takes the dtype of the parameters.
+    """
+    if isinstance(value, jax.Array):
+        return value
+    with jax.enable_x64(True):
+        return jnp.asarray(value, dtype=float)

@@ -7,17 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ComputationFailed, InvalidInput
+from .dimension import check_indices
 
 
 def check_loss(loss: Callable, w) -> None:
     """Raise `ComputationFailed` unless loss(w) is one finite real number.
 
-    `w` is an array of shape (dim,); a loss of another dimension than w's is `InvalidInput`.
+    `w` is an array of shape (dim,); a loss of another dimension than w's is `InvalidInput`, also
+    where it only shows in the coordinates that the loss reads.
     """
     w = jnp.asarray(w)
     expected = getattr(loss, "dim", None)
     if expected is not None and w.shape != (expected,):
         raise InvalidInput(f"{loss.name} has dimension {expected}, but {w.size} were given.")
+    check_indices(loss, w)
     try:
         value = _evaluate(loss, w)
     except Exception as error:

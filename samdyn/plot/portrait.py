@@ -52,6 +52,7 @@ class _Run(NamedTuple):
 
 
 @in_double
+@in_double
 @styled
 def portrait(
     loss: Callable,
