@@ -109,6 +109,30 @@ WRONG = {
         replaced(SWEEP, "--momentum", "0.9"),
         "give a learning rate",
     ),
+    "plane without its point": (
+        ["basins", "rosenbrock-3d", *RUN, "--grid", "3", "--plane", "0,2"],
+        "--plane I,J needs --at P",
+    ),
+    "point without its plane": (
+        ["portrait", "beale", "--method", "gd", "--at", "1,2", "-o", "a.png"],
+        "goes with --plane",
+    ),
+    "plane of one coordinate": (
+        ["basins", "rosenbrock-3d", *RUN, "--grid", "3", "--plane", "1,1", "--at", "1,1,1"],
+        "two different coordinates",
+    ),
+    "plane beyond the point": (
+        ["basins", "rosenbrock-3d", *RUN, "--grid", "3", "--plane", "0,3", "--at", "1,1,1"],
+        "coordinates 0 to 2",
+    ),
+    "second start outside the box": (
+        ["portrait", "beale", "--method", "gd", "--start", "1,2", "-9,1.5", "-o", "a.png"],
+        "the start (-9, 1.5) lies outside",
+    ),
+    "box in two arguments": (
+        ["portrait", "beale", "--box", "-2,2", "-2,2", "-o", "a.png"],
+        "in quotes",
+    ),
     "point without a fixed point": (
         ["stability", "beale", "--at", "1e8,1e8", "--method", "gd"],
         "no fixed point",
