@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InvalidInput
+from ..losses.dimension import check_indices
 from .attempt import Attempt, Problem
 from .engine import Engine, Finished
 from .patience import Patience, end_of_patience
@@ -78,6 +79,7 @@ def escape_times(
     """
     _check(paths, max_time, target_error)
     with jax.enable_x64(True):
+        check_indices(dynamics.loss, jnp.asarray(start, float))
         region = with_distance(region, start)
         problem = Problem(dynamics, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
         first = problem.first()

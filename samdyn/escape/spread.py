@@ -23,6 +23,7 @@ from ..dynamics.perturbation import GD, USAM, AbstractPerturbation, PerturbedLos
 from ..dynamics.stochastic_map import StochasticStepMap
 from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
+from ..losses.dimension import check_indices
 from .generator import normal_pair, path_key, random_words, seed_words
 from .linear import map_variance, sde_variance
 from .moments import affordable, noise_depends_on_w, sde_moments, step_moments
@@ -168,6 +169,7 @@ def spread(
     """
     with jax.enable_x64(True):
         at = jnp.asarray(at, jnp.float64)
+        check_indices(loss, at)
         eigenvalues, vectors = _critical_point(loss, at)
         step_map = StochasticStepMap(
             loss,
