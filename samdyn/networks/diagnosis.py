@@ -174,7 +174,8 @@ class Diagnosis(NamedTuple):
                 start = f"This {what} would hold the run if the step were not too large: along its"
             if self.driven_out:
                 return self._driven(f"A {what}", bottom)
-            return f"{start} {bottom} the method pulls back, because {self._held()}"
+            plain = f"plain steps grow e-fold in about {self._plain()} steps"
+            return f"{start} {bottom} {plain}, and the method pulls back, because {self._held()}"
         if self.rho > 0 and self.rho_eff != 0:
             return self._slowed(bottom)
         return (
@@ -216,18 +217,17 @@ class Diagnosis(NamedTuple):
     def _held(self) -> str:
         """Why, what to change, and what that brings."""
         assert self.escape_rate is not None
-        plain, now = self._plain(), "now none does"
+        now = "now none does"
         if self.escape_rate.method > 0:
             now = f"now no direction does in less than {self._steps('method')}"
         if self.rho_advised is None:
             return (
                 "gradients vanish here, so that any rho does; move away at random, or switch to "
-                f"plain steps, which grow e-fold in about {plain} steps."
+                "plain steps."
             )
         advised = f"with rho = {self.rho_advised:.3g} it grows e-fold in about {self._advised()}"
         return (
-            f"rho = {self.rho:.3g} is above {self.rho_window[0]:.3g}; {advised} steps, with plain "
-            f"steps in {plain}, while {now}."
+            f"rho = {self.rho:.3g} is above {self.rho_window[0]:.3g}; {advised} steps, while {now}."
         )
 
     def _slowed(self, bottom: str) -> str:
