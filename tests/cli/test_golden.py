@@ -13,6 +13,7 @@ def test_a_command_answers_as_before(name):
     assert found["status"] == golden["status"], found
     if "stderr" in golden:
         assert found["stderr"] == golden["stderr"]
+        assert found["stderr"].count("\n") == 1
         return
     answer = found["answer"]
     told = [f"{list(e.absolute_path)}: {e.message}" for e in contract.iter_errors(answer)]
@@ -55,3 +56,10 @@ GOLDEN = {"fields": {"mean": {"atol": 0.1}, "b.x": {"rtol": 1e-3}}}
 )
 def test_what_counts_as_a_difference(stored, found, number):
     assert len(differences(stored, found, GOLDEN)) == number
+
+
+def test_values_are_found_by_the_end_of_their_path():
+    result = {"a": [{"flow": {"verdict": "saddle"}}, {"map": {"verdict": "unknown"}}]}
+    assert values_at(result, "verdict") == ["saddle", "unknown"]
+    assert values_at(result, "map.verdict") == ["unknown"]
+    assert values_at(result, "dict") == []

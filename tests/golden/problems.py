@@ -56,3 +56,8 @@ def maximum():
 def slope():
     """Far from the saddle: the gradient decides."""
     return _problem([10.0, 1e-3], [[0.2, -0.1], [0.2, -0.1]])
+
+
+def flat():
+    """No curvature at all, which no arithmetic can tell from a little."""
+    return _problem([1.0, 1.0], [[0.0, 0.0], [0.0, 0.0]])
