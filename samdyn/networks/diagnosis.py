@@ -62,9 +62,16 @@ class Diagnosis(NamedTuple):
         """ "saddle", "no negative curvature found", or "unresolved"."""
         if self.ends.curvature != NEGATIVE:
             return VERDICTS.get(self.ends.curvature, "unresolved")
-        if self.gains is not None and self.gains.away:
+        if self.gains is not None and self.gains.away and not self.within_noise:
             return "not at a saddle"
         return "maximum" if self.ends.high.sign < 0 and self.ends.converged else "saddle"
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the full gradient is no more than the noise of as many minibatches makes it: at
+        most twice the length that their scatter about it gives their mean."""
+        scatter = max(0.0, self.batch_gradient_norm**2 - self.gradient_norm**2)
+        return self.batches > 1 and self.gradient_norm**2 <= 4 * scatter / self.batches
 
     @property
     def held(self) -> bool:
