@@ -129,7 +129,7 @@ def test_yes_or_no_in_one_dimension_is_the_interval():
         check_mean(found, 1.0)
     well = samdyn.get_loss("double-well")
     left = samdyn.Predicate(lambda w: w[0] < 0)
-    diffusion, found = escapes(well, [-1.0], left, samdyn.Additive(0.4**0.5))
+    _, found = escapes(well, [-1.0], left, samdyn.Additive(0.4**0.5))
     check_mean(found, 7.934021540010201)
     assert [exit.where for exit in found.exits] == ["w[0] = 0"]
 
