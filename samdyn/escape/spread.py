@@ -31,6 +31,8 @@ from .published import kim_theorem_2, kim_theorem_3
 
 LANES = 4096  # paths that run side by side: memory does not grow with their number
 CRITICAL = 1e-6  # gradient over the largest curvature: a critical point is no farther away
+CARRIED = 1e-3  # of a variance: more by the gradient at the point, and it is not noise's alone
+NOISELESS = 1e-24  # of the largest variance: rounding where there is no noise
 DIAGONAL = 1e-8  # of the largest rate: less does not couple two eigendirections
 ENOUGH = 100  # paths from which on their fourth powers are trusted
 MANY = 2e7  # path-steps: below, compiling for a second device costs more than it saves
@@ -165,7 +167,8 @@ def spread(
     included (`moments.py`). The published formulas are given the variance of the noise at the
     point; for `Fisher` that is |λ|/B, as they are printed. The numbers depend on the options,
     `seed` and `dtype`, not on the number of devices. `InvalidInput` where `dtype` can't resolve
-    the noise of a step about the point.
+    the noise of a step about the point, or where the gradient left at the point moves w by a
+    share of that which the noise does.
     """
     with jax.enable_x64(True):
         at = jnp.asarray(at, jnp.float64)
@@ -262,7 +265,38 @@ def _theory(
         why = "the step is not linear and diagonal in the Hessian's eigenvectors at the point."
         return Exact(None, None, why), paper
     sde = sde_variance(rate, noise, eta, eta * steps, gamma)
-    return Exact(sde, map_variance(rate, noise, eta, steps, gamma), None), paper
+    values = map_variance(rate, noise, eta, steps, gamma)
+    pull = vectors.T @ np.asarray(step_map._direction(at, jnp.zeros(step_map.draws(at))))
+    _require_rest(at, values, _carried(rate, pull, eta, steps, gamma))
+    return Exact(sde, values, None), paper
+
+
+def _carried(
+    rate: np.ndarray, pull: np.ndarray, eta: float, steps: int, gamma: float
+) -> np.ndarray:
+    """How far (d,) the linearised step moves w without noise, where it descends `pull` (d,)."""
+    move = np.zeros((len(rate), 3, 3))  # of (w, m, 1)
+    move[:, 1, :] = np.stack([rate, np.full_like(rate, gamma), pull], axis=1)
+    move[:, 0, :] = [1, 0, 0] - eta * move[:, 1, :]
+    move[:, 2, 2] = 1
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return np.linalg.matrix_power(move, steps)[:, 0, 2]
+
+
+def _require_rest(at: Array, variance: np.ndarray, carried: np.ndarray) -> None:
+    """Refuse a point so far beside a critical one that its own gradient competes with the noise."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        noisy = np.isfinite(variance) & (variance > NOISELESS * np.max(variance))
+        too_far = noisy & (carried**2 > CARRIED * variance)
+    if np.any(too_far):
+        i = int(np.argmax(np.where(too_far, carried**2, 0)))
+        where = ", ".join(f"{x:.9g}" for x in np.asarray(at))
+        raise InvalidInput(
+            f"({where}) is not near enough to a critical point for noise as small as this: in this "
+            f"time its gradient alone carries w by {abs(carried[i]):.3g}, the noise by "
+            f"{np.sqrt(variance[i]):.3g}; `samdyn stability` finds the critical points in all "
+            "digits."
+        )
 
 
 def _by_moments(step_map: StochasticStepMap, at: Array, vectors: np.ndarray, steps: int) -> Exact:

@@ -142,3 +142,28 @@ def test_few_digits_far_from_the_origin_are_refused_in_one_sentence():
             *arguments[2:],
             **options,
         )
+
+
+@pytest.mark.parametrize(("curvature", "gamma"), [(-1.0, 0.0), (2.0, 0.9), (-0.3, 0.5)])
+def test_a_gradient_that_competes_with_the_noise_is_refused(curvature, gamma):
+    """A point 10⁻⁷ beside the critical one passes under large noise and not under small."""
+    loss = samdyn.quadratic([curvature, 3.0])
+    arguments = [1e-7, 0.0], samdyn.GD(), 0.1
+    options = {"momentum": gamma, "time": 2.0, "paths": 1000}
+    with pytest.raises(InvalidInput, match="gradient alone carries"):
+        spread(loss, *arguments, samdyn.Isotropic(1e-7), **options)
+    result = spread(loss, *arguments, samdyn.Isotropic(1e-3), **options)
+    at_rest = spread(loss, [0.0, 0.0], *arguments[1:], samdyn.Isotropic(1e-3), **options)
+    np.testing.assert_allclose(result.variance, at_rest.variance, rtol=1e-2)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.6])
+def test_the_way_without_noise_is_that_of_the_steps_themselves(gamma):
+    from samdyn.escape.spread import _carried
+
+    rate, pull = np.array([-1.0, 0.0, 2.5]), np.array([1e-3, -2e-3, 5e-4])
+    w, m = np.zeros(3), np.zeros(3)
+    for _ in range(17):
+        m = gamma * m + rate * w + pull
+        w = w - 0.1 * m
+    np.testing.assert_allclose(_carried(rate, pull, 0.1, 17, gamma), w, rtol=1e-12)

@@ -26,10 +26,10 @@ def errors(result):
     return (result.ci95[:, 1] - result.ci95[:, 0]) / (2 * 1.96)
 
 
-def recursion(a, nu, gamma):
-    A, b = np.array([[1 - ETA * a, -ETA * gamma], [a, gamma]]), np.array([-ETA, 1.0])
+def recursion(a, nu, gamma, eta=ETA, steps=round(TIME / ETA)):
+    A, b = np.array([[1 - eta * a, -eta * gamma], [a, gamma]]), np.array([-eta, 1.0])
     P = np.zeros((2, 2))
-    for _ in range(round(TIME / ETA)):
+    for _ in range(steps):
         P = A @ P @ A.T + nu * np.outer(b, b)
     return P[0, 0]
 
@@ -232,3 +232,47 @@ def test_wrong_input_is_told_in_one_sentence(case):
     call, expected = WRONG[case]
     with pytest.raises(InvalidInput, match=expected):
         call()
+
+
+class Bowl(eqx.Module):
+    """½(w−c)ᵀH(w−c), of any signature."""
+
+    h: jax.Array
+    centre: jax.Array
+
+    def __call__(self, w):
+        d = w - self.centre
+        return 0.5 * jnp.sum(d * jnp.sum(self.h * d[None, :], axis=1))
+
+
+def test_a_hundred_quadratics_are_right_or_refused():
+    """Conditions 1 to 10¹², origins to 10⁶, points that are 10⁻⁹ off: no wrong value in silence."""
+    rng, answered = np.random.default_rng(7), 0
+    for _ in range(100):
+        condition, scale = 10 ** rng.uniform(0, 12), 10 ** rng.uniform(-3, 3)
+        size = np.array([1, condition ** -rng.uniform(), 1 / condition])
+        curvature = np.sort(size * scale * rng.choice([1, -1], 3))
+        u = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        centre = rng.choice([0, 1e2, 1e4, -1e6]) * rng.normal(size=3)
+        at, eta = centre * (1 + rng.choice([0, 1e-12, 1e-9])), 0.3 / scale
+        rho, std = rng.choice([0, 0.5]) / scale, 10 ** rng.uniform(-4, 0)
+        name, gamma = str(rng.choice(list(samdyn.COUPLINGS))), float(rng.choice([0.0, 0.7]))
+        steps = int(rng.integers(1, 40))
+        h = (u * curvature) @ u.T
+        loss = Bowl(jnp.asarray((h + h.T) / 2), jnp.asarray(centre))
+        noise, coupling = samdyn.Isotropic(std), samdyn.COUPLINGS[name]
+        try:
+            result = spread(
+                *(loss, at, samdyn.USAM(rho), eta, noise, coupling, gamma),
+                **{"time": eta * steps, "paths": 1000},
+            )
+        except InvalidInput as error:
+            assert not np.array_equal(at, centre), error
+            continue
+        a, factor = rates(name, curvature, rho)
+        pairs = zip(a, factor * std**2, strict=True)
+        want = np.array([recursion(*pair, gamma, eta, steps) for pair in pairs])
+        np.testing.assert_allclose(result.exact.map, want, rtol=1e-7)
+        assert np.all(np.abs(result.variance - want) < 5 * errors(result))
+        answered += 1
+    assert answered > 60
