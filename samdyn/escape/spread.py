@@ -260,13 +260,12 @@ def _theory(
         return Exact(None, None, why), paper
     if noise_depends_on_w(step_map, at):
         return _by_moments(step_map, at, vectors, steps), paper
-    rate, noise = _linearised(step_map, at, vectors)
+    rate, noise, pull = _linearised(step_map, at, vectors)
     if rate is None or noise is None:
         why = "the step is not linear and diagonal in the Hessian's eigenvectors at the point."
         return Exact(None, None, why), paper
     sde = sde_variance(rate, noise, eta, eta * steps, gamma)
     values = map_variance(rate, noise, eta, steps, gamma)
-    pull = vectors.T @ np.asarray(step_map._direction(at, jnp.zeros(step_map.draws(at))))
     _require_rest(at, values, _carried(rate, pull, eta, steps, gamma))
     return Exact(sde, values, None), paper
 
@@ -314,17 +313,19 @@ def _by_moments(step_map: StochasticStepMap, at: Array, vectors: np.ndarray, ste
 
 def _linearised(
     step_map: StochasticStepMap, at: Array, vectors: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """(rate, noise variance) of the descent direction along each eigenvector, both (d,)."""
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """(rate, noise variance, mean at the point) of the descent along each eigenvector, all (d,)."""
     zero = jnp.zeros(step_map.draws(at))
-    by_w, by_z = jax.jacfwd(step_map._direction, (0, 1))(at, zero)
+    descent = lambda w, z: (step_map._direction(w, z),) * 2  # noqa: E731
+    (by_w, by_z), here = jax.jacfwd(descent, (0, 1), has_aux=True)(at, zero)
+    pull = vectors.T @ np.asarray(here)
     rates = vectors.T @ np.asarray(by_w) @ vectors
     noise = np.sum((vectors.T @ np.asarray(by_z)) ** 2, axis=1)
     rate = np.diagonal(rates)
     coupled = np.max(np.abs(rates - np.diag(rate)))
     if not (np.all(np.isfinite(noise)) and coupled <= DIAGONAL * np.max(np.abs(rate))):
-        return None, None
-    return rate, noise
+        return None, None, pull
+    return rate, noise, pull
 
 
 def _published(
