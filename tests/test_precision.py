@@ -22,6 +22,12 @@ slab = samdyn.Slab([0.0, 0.0], 1, 1.0)
 noise = samdyn.Isotropic(1.0, batch_size=4)
 diffusion = samdyn.Diffusion(samdyn.get_loss("saddle"), samdyn.USAM(0.2), 0.01, noise)
 found["theory"] = verbs.theory(diffusion, [0.0, 0.0], slab)
+drift = lambda x: jax.numpy.asarray(x) - jax.numpy.asarray(x) ** 3
+found["exit_time"] = samdyn.exit_time(drift, lambda x: np.float64(0.5), -1, -3, 0)
+found["capture"] = verbs.capture_threshold(
+    well, samdyn.SAM(0.1), start=[0.2, 0.0], target=[0.0, 0.0], rho=(0.05, 0.6),
+    learning_rate=1e-2, steps=500, rtol=1e-3,
+).rho
 assert jax.config.jax_enable_x64 == (sys.argv[1] == "1")
 print(json.dumps(found))
 """

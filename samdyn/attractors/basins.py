@@ -21,10 +21,11 @@ from ..dynamics.step_map import State, StepMap
 from ..errors import InvalidInput
 from ..interrupts import heed, heeded
 from ..losses.check import check_loss
+from ..losses.dimension import unread_warnings
 from ..precision import in_double
 from .arrivals import arrivals, ends_of_paths
 from .lockstep import advance
-from .point import as_box
+from .point import as_box, padded
 from .report import PointStability, stability
 from .traps import Trap, traps
 
@@ -81,18 +82,24 @@ class Basins(eqx.Module):
     seconds: float
     interrupted: bool
     plane: Plane | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The result object of `samdyn basins --json`."""
-        return {
-            "attractors": [attractor.to_dict() for attractor in self.attractors],
-            "undecided": self.undecided,
-            "diverged": self.diverged,
-            "left_box": self.left_box,
-            "path_steps": self.path_steps,
-            "seconds": self.seconds,
-            "interrupted": self.interrupted,
-        } | ({} if self.plane is None else {"plane": self.plane.to_dict()})
+        result: dict[str, Any] = {"warnings": list(self.warnings)} if self.warnings else {}
+        return (
+            result
+            | {
+                "attractors": [attractor.to_dict() for attractor in self.attractors],
+                "undecided": self.undecided,
+                "diverged": self.diverged,
+                "left_box": self.left_box,
+                "path_steps": self.path_steps,
+                "seconds": self.seconds,
+                "interrupted": self.interrupted,
+            }
+            | ({} if self.plane is None else {"plane": self.plane.to_dict()})
+        )
 
     def __str__(self) -> str:
         from .tables import basins_table
@@ -154,7 +161,7 @@ def basins(
     if not interrupted:
         run.label_outside()
     seconds = time.perf_counter() - began
-    return _summary(run, judged.points, grid, seconds, interrupted)
+    return _summary(run, judged.points, grid, seconds, interrupted, judged.warnings)
 
 
 def _on_plane(step_map: StepMap, box, plane: Plane, starts, steps: int, progress) -> Basins:
@@ -173,7 +180,8 @@ def _on_plane(step_map: StepMap, box, plane: Plane, starts, steps: int, progress
         run.settle(traps(step_map, points, box))
     if not interrupted:
         run.label_outside()
-    return _summary(run, points, grid, time.perf_counter() - began, interrupted)
+    warnings = unread_warnings(step_map.loss, None, plane.at)
+    return _summary(run, points, grid, time.perf_counter() - began, interrupted, warnings)
 
 
 def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
@@ -197,11 +205,15 @@ class _Run:
     def __init__(self, step_map: StepMap, box, places: tuple[Trap, ...], starts, plane=None):
         self.step_map, self.box, self.places, self.plane = step_map, box, places, plane
         self.size = float(np.max(box[:, 1] - box[:, 0]))
+        self.middle = starts.mean(axis=0)
         self.state: State = jax.tree.map(np.asarray, jax.vmap(step_map.init)(starts))
         self.labels = np.full(len(starts), UNDECIDED)
-        self.open = np.arange(len(starts))
-        self.rests = np.zeros(len(starts), bool)
-        self.inside = np.full(len(starts), UNDECIDED)  # trap at the end of the block before
+        # where the loss is not finite nothing starts
+        self.open = np.flatnonzero(_is_defined(step_map.loss, starts))
+        self.undefined = len(starts) - len(self.open)
+        self.state = jax.tree.map(lambda leaf: leaf[self.open], self.state)
+        self.rests = np.zeros(len(self.open), bool)
+        self.inside = np.full(len(self.open), UNDECIDED)  # trap at the end of the block before
         self.path_steps = 0
 
     def go(self, steps: int, progress) -> bool:
@@ -229,7 +241,8 @@ class _Run:
         resting = (label == UNDECIDED) & (last <= AT_REST * self.size)
         label[resting] = self._rest_at(w[resting])
         finite = np.all(np.isfinite(w), axis=1)
-        far = ~finite | (np.max(np.abs(np.where(finite[:, None], w, 0)), axis=1) > FAR * self.size)
+        away = np.max(np.abs(np.where(finite[:, None], w - self.middle, 0)), axis=1)
+        far = ~finite | (away > FAR * self.size)
         label[far] = DIVERGED
         self.labels[self.open] = label
         stay = label == UNDECIDED
@@ -265,6 +278,15 @@ class _Run:
             found[np.min(gaps, axis=1) <= place.resting] = i
         return found
 
+    def warnings(self, count: int) -> tuple[str, ...]:
+        """What must be known of the `count` starts."""
+        if not self.undefined:
+            return ()
+        return (
+            f"the loss is not finite at {self.undefined} of {count} starts: they belong to no "
+            "basin and count as undecided.",
+        )
+
     def label_outside(self) -> None:
         """Label the open paths that are outside the box."""
         w = self.state.w if self.plane is None else self.plane.project(self.state.w)
@@ -272,7 +294,9 @@ class _Run:
         self.labels[self.open[outside]] = LEFT_BOX
 
 
-def _summary(run: _Run, points: tuple[PointStability, ...], grid, seconds, interrupted) -> Basins:
+def _summary(
+    run: _Run, points: tuple[PointStability, ...], grid, seconds, interrupted, warnings
+) -> Basins:
     """Ids in the order of the fixed points, for those that any path ended at."""
     count = len(run.labels)
     reached = [i for i in range(len(points)) if np.any(run.labels == i)]
@@ -299,7 +323,18 @@ def _summary(run: _Run, points: tuple[PointStability, ...], grid, seconds, inter
         seconds=seconds,
         interrupted=interrupted,
         plane=run.plane,
+        warnings=(*warnings, *run.warnings(count)),
     )
+
+
+def _is_defined(loss: Callable, points: np.ndarray) -> np.ndarray:
+    """Where the loss of points (n, d) is finite, (n,)."""
+    return np.isfinite(np.asarray(_losses(loss, padded(points))))[: len(points)]
+
+
+@eqx.filter_jit
+def _losses(loss, points):
+    return jax.vmap(loss)(points)
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

@@ -65,6 +65,8 @@ def capture_threshold(
         raise InvalidInput(f"rho must range from low to high, 0 ≤ low < high, not {rho}.")
     start, target = jnp.asarray(start, dtype=float), jnp.asarray(target, dtype=float)
     check_loss(loss, start)
+    if target.shape != start.shape:
+        raise InvalidInput(f"target has shape {target.shape}, the start {start.shape}.")
     step_map = StepMap(loss, perturbation, learning_rate, momentum)
     monotone, rounds = True, 0
     while high - low > rtol * high:

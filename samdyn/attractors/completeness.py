@@ -26,24 +26,42 @@ class Defined(eqx.Module):
 def doubted(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> tuple[FixedPoint, ...]:
     """The points, with a doubt where the winding number about one is not the sign of det H.
 
-    That number is ±1 at every nondegenerate critical point. Another one tells of a zero of higher
-    order (a fold), or of several zeros too near to be told apart.
+    Of the Hessian at critical points, of the field's Jacobian at hallucinated ones: that number
+    is ±1 at every nondegenerate zero. Another one tells of a zero of higher order (a fold), or
+    of several zeros too near to be told apart.
     """
-    some = [p for p in points if p.kind == "critical" and p.critical_type != "degenerate"]
-    if len(box) > 2 or not some:
+    if len(box) > 2:
         return points
-    indices = point_indices(Gradient(flow.loss), np.array([p.w for p in some]), box)
+    isolated = [p for p in points if p.continuum is None]
+    critical = [p for p in isolated if p.kind == "critical"]
     found = {}
-    for point, index in zip(some, indices, strict=True):
-        sign = float(np.prod(np.sign(point.hessian_eigenvalues)))
-        if np.isfinite(index) and index != sign:
-            text = (
-                f"the winding number of the gradient about this point is {index:.0f}, that of a "
-                f"{point.critical_type} is {sign:.0f}: it is a zero of higher order, or several "
-                "that are too near to be told apart"
-            )
-            found[id(point)] = point._replace(critical_type="degenerate", doubt=text)
-    return tuple(found.get(id(point), point) for point in points)
+    for kind, field, some in (
+        ("critical", Gradient(flow.loss), critical),
+        ("hallucinated", flow.field, isolated),
+    ):
+        judged = {id(p) for p in some if p.kind == kind and p.critical_type != "degenerate"}
+        if not judged:
+            continue
+        places = np.array([p.w for p in some])
+        indices = point_indices(Defined(field, flow.loss), places, box)
+        found |= {id(p): i for p, i in zip(some, indices, strict=True) if id(p) in judged}
+    return tuple(_with_doubt(p, found.get(id(p), np.nan)) for p in points)
+
+
+def _with_doubt(point: FixedPoint, index: float) -> FixedPoint:
+    """The point, doubted where `index` is known and not its own."""
+    critical = point.kind == "critical"
+    own = float(np.prod(np.sign(point.hessian_eigenvalues))) if critical else point.orientation
+    if not np.isfinite(index) or index == own:
+        return point
+    what = f"the gradient about this point is {index:.0f}, that of a {point.critical_type}"
+    if not critical:
+        what = f"the field about this point is {index:.0f}, that of its linear part"
+    text = (
+        f"the winding number of {what} is {own:.0f}: it is a zero of higher order, or several "
+        "that are too near to be told apart"
+    )
+    return point._replace(critical_type="degenerate" if critical else None, doubt=text)
 
 
 def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> list[DegreeCheck]:

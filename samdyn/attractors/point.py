@@ -26,7 +26,8 @@ class FixedPoint(NamedTuple):
     ‖g(w^p)‖ (for normalised SAM at a critical point w^p is w), `kind` "critical" or
     "hallucinated", `critical_type` "minimum", "saddle", "maximum" or "degenerate" (None when
     hallucinated), `hessian_eigenvalues` (d,) ascending.
-    `scale` is the largest curvature near w^p: what rates are compared with.
+    `scale` is the largest curvature near w^p: what rates are compared with; `orientation` the
+    sign of the determinant of the field's Jacobian.
     `continuum` holds samples (n, d) of a curve or surface of fixed points through w, else None.
     `doubt` says why no verdict can be trusted here, where that is so.
     """
@@ -41,6 +42,7 @@ class FixedPoint(NamedTuple):
     continuum: np.ndarray | None = None
     scale: float = 0.0
     doubt: str | None = None
+    orientation: float = 0.0
 
 
 class Completeness(NamedTuple):
@@ -69,6 +71,13 @@ def as_box(box: Any) -> Float[np.ndarray, "d 2"]:
             raise InvalidInput(
                 f"side {axis + 1} of the box runs from {low:g} to {high:g}; low < high is needed."
             )
+    size, farthest = float(np.max(np.ptp(array, axis=1))), float(np.max(np.abs(array)))
+    if SAME * size < np.spacing(farthest):
+        raise InvalidInput(
+            f"the box is {size:g} wide at {farthest:g} from 0, {size / np.spacing(farthest):.2g} "
+            "spacings of double precision, too few to tell its points apart: give the loss in "
+            "coordinates about the middle of the box."
+        )
     return array
 
 
@@ -85,6 +94,7 @@ class Facts(NamedTuple):
     hessian_eigenvalues: np.ndarray
     scale: np.ndarray  # the largest curvature near w^p
     defined: np.ndarray  # the loss is finite at w and at w^p: elsewhere nothing rests
+    orientation: np.ndarray  # sign of det of the field's Jacobian
 
     @property
     def critical(self) -> np.ndarray:
@@ -133,6 +143,7 @@ def facts_at(flow: Flow, points: np.ndarray) -> Facts:
         np.linalg.eigvalsh(hessian),
         ahead,
         np.isfinite(loss) & np.isfinite(loss_ahead),
+        np.linalg.slogdet(jacobian)[0],
     )
 
 
@@ -205,4 +216,5 @@ def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> FixedPoint:
         critical_type,
         facts.hessian_eigenvalues[0],
         scale=float(facts.scale[0]),
+        orientation=float(facts.orientation[0]),
     )

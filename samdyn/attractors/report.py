@@ -19,7 +19,7 @@ from ..dynamics.step_map import (
     state_jacobian,
 )
 from ..errors import InvalidInput
-from ..losses.dimension import unread
+from ..losses.dimension import unread_warnings
 from ..precision import in_double
 from .fixed_points import fixed_point_near, fixed_points
 from .jump import Limit, limit_at
@@ -155,7 +155,7 @@ def stability(
         return Stability(judged, complete, flow, warnings)
     judged = tuple(judge(flow, point, step_map) for point in found)
     warnings = [w for point in found for w in _undeclared(flow, _limit(flow, point))]
-    warnings += _unread(loss, box, at)
+    warnings += unread_warnings(loss, box, at)
     return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
 
 
@@ -275,15 +275,6 @@ def _own_radius(flow: Flow) -> float:
         return float(flow.perturbation.radius)
     except AttributeError:
         return 0.0
-
-
-def _unread(loss: Any, box: Any, at: Any) -> list[str]:
-    """A warning where coordinates are given that the loss does not depend on."""
-    w = np.mean(np.asarray(box, float), axis=1) if at is None else np.asarray(at, float)
-    names = [f"w[{i}]" for i in unread(loss, jnp.asarray(w))]
-    if not names:
-        return []
-    return [f"the loss does not depend on {', '.join(names)}: is its dimension {w.size}?"]
 
 
 def _undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import GD, AbstractPerturbation
 from ..dynamics.step_map import StepMap, optional_step_map
 from ..errors import InvalidInput
+from ..losses.dimension import unread_warnings
 from ..precision import in_double
 from .branches import (
     Branch,
@@ -78,10 +79,12 @@ class Sweep(eqx.Module):
     rho: Float[np.ndarray, " n"]
     branches: tuple[Branch, ...]
     bifurcations: tuple[Bifurcation, ...]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The result object of `samdyn sweep --json`."""
-        return {
+        result: dict[str, Any] = {"warnings": list(self.warnings)} if self.warnings else {}
+        return result | {
             "rho": self.rho.tolist(),
             "branches": [branch.to_dict() for branch in self.branches],
             "bifurcations": [event.to_dict() for event in self.bifurcations],
@@ -123,7 +126,7 @@ def sweep(
         raise InvalidInput("give either a box to search or a point to follow, not both or neither.")
     flow = Flow(loss, perturbation.at_radius(grid[-1]))
     step_map = optional_step_map(loss, perturbation, learning_rate, momentum)
-    follower = _Follower(flow, step_map, grid)
+    follower = _Follower(flow, step_map, grid, unread_warnings(loss, box, at))
     if at is not None:
         return follower.from_point(np.asarray(at, dtype=float))
     return follower.in_box(as_box(box), seed)
@@ -141,7 +144,8 @@ def _radii(rho: Any) -> np.ndarray:
 class _Follower:
     """Branches and events of one flow over one grid of radii."""
 
-    def __init__(self, flow: Flow, step_map: StepMap | None, grid: np.ndarray):
+    def __init__(self, flow: Flow, step_map: StepMap | None, grid: np.ndarray, warnings):
+        self.warnings: list[str] = list(warnings)
         self.flow, self.step_map, self.grid = flow, step_map, grid
         self.branches: list[Branch] = []
         self.events: list[Bifurcation] = []
@@ -178,9 +182,25 @@ class _Follower:
                 if point.kind == "critical" and not self._known_critical(point, size):
                     self._add_critical(point)
             for point in isolated(points, "hallucinated"):
-                if not self._known(point.w, float(rho), size):
+                if point.doubt:
+                    self._warn_of(point, float(rho))
+                elif not self._known(point.w, float(rho), size):
                     self._add_curve(point.w, float(rho), box)
+        if not self.branches and not self.warnings:
+            self.warnings.append(
+                "no fixed point was found, and one may be in this box: whether the list of "
+                "points is complete is not checked in a sweep."
+            )
         return self._result()
+
+    def _warn_of(self, point: FixedPoint, rho: float) -> None:
+        """Of one point a curve that no verdict can be given on is told once."""
+        if not any("not followed" in warning for warning in self.warnings):
+            where = ", ".join(f"{x:.6g}" for x in point.w)
+            self.warnings.append(
+                f"a hallucinated fixed point, at ρ = {rho:g} at ({where}), is not followed: "
+                f"{point.doubt}."
+            )
 
     def _known_critical(self, point: FixedPoint, size: float) -> bool:
         critical = [b for b in self.branches if b.kind == "critical"]
@@ -285,7 +305,9 @@ class _Follower:
     def _result(self) -> Sweep:
         events = sorted(self.events, key=lambda event: event.rho)
         reach = self.grid[-1] - self.grid[0]
-        return Sweep(self.grid, tuple(self.branches), tuple(_merged(events, reach)))
+        return Sweep(
+            self.grid, tuple(self.branches), tuple(_merged(events, reach)), tuple(self.warnings)
+        )
 
 
 def _merged(events: list[Bifurcation], reach: float) -> list[Bifurcation]:

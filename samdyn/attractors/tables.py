@@ -119,7 +119,7 @@ def sweep_table(result: "Sweep") -> str:
         lines.append(f"  ρ = {event.rho:.10g}  {event.type} at {point_text(event.w)}: {change}")
     if len(result.bifurcations) > MOST_ROWS:
         lines.append(f"  … and {len(result.bifurcations) - MOST_ROWS} more")
-    return "\n".join(lines)
+    return with_warnings(result.warnings, "\n".join(lines))
 
 
 def _spans(result: "Sweep", branch: "Branch") -> str:
@@ -150,4 +150,4 @@ def basins_table(result: "Basins") -> str:
     lines.append(f"{result.path_steps:.3g} path-steps in {result.seconds:.3g} s ({speed:.3g}/s)")
     if result.interrupted:
         lines.append("Interrupted: open paths count as undecided.")
-    return "\n".join(lines)
+    return with_warnings(result.warnings, "\n".join(lines))

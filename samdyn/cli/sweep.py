@@ -53,4 +53,4 @@ def run(args) -> int:
 
         save(plot_sweep(result, loss_name=args.loss), args.output)
     emit(args, result.to_dict(), str(result))
-    return 0
+    return 0 if result.branches else 1

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from ..errors import InvalidInput
+from .iterate import check_start
 from .tree import as_array, flatten, squared_norm
 
 STATUS = ("ran", "arrived", "left the box", "diverged", "stopped short")
@@ -66,6 +67,9 @@ def integrate(
         box = jnp.asarray(box, flat.dtype)
         if box.shape != (flat.size, 2):
             raise InvalidInput(f"box must have shape ({flat.size}, 2), not {box.shape}.")
+    loss = getattr(flow, "loss", None)
+    if loss is not None:
+        check_start(loss, start, None if arrive is None else arrive[0], "arrive")
     arrive = None if arrive is None else (arrive[0], as_array(arrive[1]))
     _check_times(t0, t1)
     return _solve(

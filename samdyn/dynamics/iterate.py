@@ -4,16 +4,18 @@ The loop runs in blocks and remembers where the last blocks began, so that the t
 (does it rest, alternate, or wander?) is replayed at the end instead of stored on the way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..errors import InvalidInput
+from ..losses.dimension import check_indices
 from .step_map import AbstractStepMap, State
 from .tree import as_array, squared_norm
 
@@ -72,8 +74,21 @@ def iterate(
     steps; memory does not grow with `steps`. `jax.vmap` it over anything.
     """
     kept = check_checkpoints(at_steps, steps)
+    check_start(step_map.loss, start, target, "target")
     stop = None if target is None else (target, as_array(within))
     return run_steps(step_map, start, jnp.asarray(steps), jnp.asarray(kept), stop)
+
+
+def check_start(loss: Callable, start: PyTree, other: PyTree | None, name: str) -> None:
+    """`InvalidInput` where `loss` reads coordinates that `start` has not, or `other`, which is
+    called `name`, has another shape than it. Starts that are being mapped over pass."""
+    if other is not None:
+        shapes = [jax.tree.map(jnp.shape, tree) for tree in (start, other)]
+        if shapes[0] != shapes[1]:
+            raise InvalidInput(f"{name} has shape {shapes[1]}, the start {shapes[0]}.")
+    arrays = [leaf for leaf in jax.tree.leaves((loss, start)) if isinstance(leaf, Tracer)]
+    if isinstance(start, jax.Array | np.ndarray) and start.ndim == 1 and not arrays:
+        check_indices(loss, jnp.asarray(start))
 
 
 def check_checkpoints(at_steps: Sequence[int], steps: int) -> np.ndarray:
@@ -185,7 +200,8 @@ class Tail(NamedTuple):
 def describe_tail(points: Float[np.ndarray, "n dim"]) -> Tail:
     """Classify the last points of a run, oldest first.
 
-    At rest: no step longer than 1e-12 of the size of w (float64; 1e-5 in float32). Period 2:
+    At rest: no step longer than 1e-12 (float64; 1e-5 in float32), or than four spacings of the
+    numbers at w where these are wider; so the origin does not decide. Period 2:
     after two steps w is back to within 1e-6 of the distance that one step covers. A run that
     diverged has period None and amplitude infinity.
     """
@@ -196,8 +212,8 @@ def describe_tail(points: Float[np.ndarray, "n dim"]) -> Tail:
     spread = float(np.max(np.linalg.norm(points - centre, axis=1)))
     if len(points) < 3:
         return Tail(None, spread, centre)
-    size = max(1.0, float(np.max(np.abs(points))))
-    resolution = size * (1e-12 if points.dtype == np.float64 else 1e-5)
+    spacing = float(np.max(np.spacing(np.abs(points))))
+    resolution = max(1e-12 if points.dtype == np.float64 else 1e-5, 4 * spacing)
     one = np.linalg.norm(points[1:] - points[:-1], axis=1)
     two = np.linalg.norm(points[2:] - points[:-2], axis=1)
     if np.max(one) <= resolution:

@@ -16,6 +16,7 @@ from numpy.polynomial import legendre
 from scipy.special import dawsn, erf, logsumexp
 
 from ..errors import ComputationFailed, InvalidInput
+from ..precision import in_double
 
 ORDER = 16  # nodes on a panel
 MOST_PANELS = 200_000
@@ -61,7 +62,7 @@ class _Field(NamedTuple):
             if value.ndim and value.dtype.kind == "f" and value.dtype.itemsize < 8:
                 raise InvalidInput(
                     f"the {name} returns {value.dtype}, too coarse for the quadrature: let it "
-                    "compute in float64 (JAX does after jax.config.update('jax_enable_x64', True))."
+                    "compute in float64, with no array of fewer bits among its constants."
                 )
         b, s = (np.asarray(value, float) + np.zeros_like(x) for value in values)
         for name, bad in (("drift", ~np.isfinite(b)), ("diffusion", ~np.isfinite(s))):
@@ -76,6 +77,7 @@ class _Field(NamedTuple):
         return slope, 2 * np.log(np.abs(s))
 
 
+@in_double
 def exit_time(drift: Callable, diffusion: Callable, start: Any, left: Any, right: Any) -> ExitTime:
     """The time in which dX = drift(X) dt + diffusion(X) dW (Itô) leaves (left, right) from `start`.
 

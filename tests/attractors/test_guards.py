@@ -5,9 +5,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from verbs import basins, capture_threshold, integrate, iterate, stability
+from verbs import basins, capture_threshold, integrate, iterate, stability, sweep
 
-from samdyn import GD, SAM, ComputationFailed, Flow, StepMap, get_loss
+from samdyn import (
+    GD,
+    SAM,
+    USAM,
+    ComputationFailed,
+    Flow,
+    InvalidInput,
+    StepMap,
+    describe_tail,
+    get_loss,
+)
 from samdyn.attractors.point import facts_at
 from samdyn.cli.main import main
 from samdyn.dynamics.tree import as_array
@@ -178,3 +188,70 @@ def test_capture_between_known_radii_or_a_sentence():
     assert found.low == pytest.approx(0.2, abs=0.01)
     with pytest.raises(ComputationFailed, match="captured at no radius"):
         capture_threshold(loss, SAM(0.1), rho=(0.01, 0.05), **settings)
+
+
+@pytest.mark.parametrize("rho", [0.2, 0.45])
+def test_a_hallucinated_zero_of_even_order_has_no_verdict(rho):
+    """x³ + y² under USAM: g(wᵖ) = (3(x + 3ρx²)², …) touches 0 at x = −1/3ρ from one side."""
+    loss = Fold([3.0, 0.0, 0.0])
+    result = stability(loss, USAM(rho), box=SQUARE, learning_rate=0.01)
+    (point,) = (p for p in result.points if p.point.kind == "hallucinated")
+    np.testing.assert_allclose(point.point.w, (-1 / (3 * rho), 0), atol=1e-6)
+    assert {point.flow.verdict, point.step.verdict} == {"unknown"}
+    assert not result.certain
+
+
+def test_a_sweep_names_the_curve_that_it_does_not_follow():
+    result = sweep(Fold([3.0, 0.0, 0.0]), USAM(0.1), [0.0, 0.2, 0.4], box=SQUARE)
+    assert {name for b in result.branches for name in b.verdict} == {"degenerate"}
+    assert "is not followed" in str(result).splitlines()[0]
+    nothing = sweep(Fold([0.0, 1.0, 0.0]), USAM(0.1), [0.0, 0.2, 0.4], box=SQUARE)
+    assert not nothing.branches
+    assert "one may be in this box" in nothing.warnings[0]
+
+
+class Fold(eqx.Module):
+    """a x³/3 + b x + y²."""
+
+    a: jax.Array = eqx.field(converter=as_array)
+
+    def __call__(self, w):
+        return self.a[0] * w[0] ** 3 / 3 + self.a[1] * w[0] + w[1] ** 2
+
+
+def pulled(w):
+    """Undefined for x < 0, where its derivative exists and leads across."""
+    return (w[0] - 1) ** 2 + 1e-3 * jnp.log(w[0]) + w[1] ** 2
+
+
+def test_a_start_without_a_loss_is_in_no_basin():
+    """All starts end at the minimum; half of them began where there is no loss."""
+    found = basins(pulled, GD(), box=SQUARE, grid=6, learning_rate=0.05)
+    assert [a.fraction for a in found.attractors] == [0.5]
+    assert found.undecided == 0.5
+    assert "not finite at 18 of 36 starts" in str(found).splitlines()[0]
+
+
+@pytest.mark.parametrize("centre", [1e7, -1e8])
+def test_far_from_0_nothing_has_diverged(centre):
+    box = ((centre - 2, centre + 2),) * 2
+    found = basins(Wells([1.0] * 3, [centre] * 2), GD(), box=box, grid=6, learning_rate=0.1)
+    assert found.diverged == 0
+    at = np.array([a.w for a in found.attractors]) - centre
+    np.testing.assert_allclose(at, [(-1, 0), (1, 0)], atol=1e-6)
+    assert [a.fraction for a in found.attractors] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("centre", [1e10, -1e13])
+def test_a_box_that_double_precision_cannot_resolve_is_refused(centre):
+    with pytest.raises(InvalidInput, match="spacings of double precision"):
+        stability(Wells([1.0] * 3, [centre] * 2), GD(), box=((centre - 2, centre + 2),) * 2)
+
+
+@pytest.mark.parametrize("centre", [0.0, 1e4, -1e6, 1e8])
+def test_a_slow_run_is_not_at_rest_wherever_the_origin_is(centre):
+    step = StepMap(Wells([1.0] * 3, [centre] * 2), GD(), 1e-6)
+    tail = iterate(step, jnp.full(2, centre + 0.5), 100).tail
+    assert describe_tail(np.asarray(tail)).period is None
+    still = iterate(step, jnp.asarray([centre + 1, centre]), 100).tail
+    assert describe_tail(np.asarray(still)).period == 1
