@@ -65,7 +65,7 @@ def _none(result: "Stability") -> str:
 
 def _row(number: int, item: "PointStability", with_step: bool) -> list[str]:
     point = item.point
-    kind = point.critical_type or "hallucinated"
+    kind = point.critical_type or {"step": "of the step only"}.get(point.kind, point.kind)
     if point.continuum is not None:
         kind = "degenerate, a continuum"
     row = [str(number), point_text(point.w), kind, f"{point.loss:.6g}", _verdict(item.flow)]
@@ -119,7 +119,7 @@ def sweep_table(result: "Sweep") -> str:
         lines.append(f"  ρ = {event.rho:.10g}  {event.type} at {point_text(event.w)}: {change}")
     if len(result.bifurcations) > MOST_ROWS:
         lines.append(f"  … and {len(result.bifurcations) - MOST_ROWS} more")
-    return "\n".join(lines)
+    return with_warnings(result.warnings, "\n".join(lines))
 
 
 def _spans(result: "Sweep", branch: "Branch") -> str:
