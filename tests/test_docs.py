@@ -33,7 +33,7 @@ def test_every_shell_line_of_the_readme_parses():
 
 def test_figures_and_files_that_the_documentation_names_exist():
     for page in (README, (ROOT / "docs" / "architecture.md").read_text()):
-        for name in re.findall(r"(?:figures|docs|scripts)/[\w/]+\.\w+", page):
+        for name in re.findall(r"(?:figures|docs|scripts)/[\w/]+(?:\.\w+)+", page):
             assert (ROOT / name).is_file(), name
 
 

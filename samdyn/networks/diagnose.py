@@ -126,15 +126,15 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
     )
     plain_bottom, falls = None, None
     if negative is not None and not ends.interrupted:
-        plain_steps = _along(operator, GD(), ends.low)
-        plain_bottom = random_growth(plain_steps.tangent, weights, learning_rate, momentum)
-        slopes = plain_steps.gradient
+        plain = seen[0] or _along(operator, GD(), ends.low)
+        plain_bottom = random_growth(plain.curvature, weights, learning_rate, momentum)
+        slopes = plain.gradient
         noise = float(weights @ (slopes - weights @ slopes) ** 2)
         falls = gains(operator, negative, noise, learning_rate)
     # a method without a radius is asked what SAM would do
-    plain = isinstance(perturbation, GD) or rho == 0
+    no_radius = isinstance(perturbation, GD) or rho == 0
     units = [1 / operator.batch_gradient_norm if operator.batch_gradient_norm > 0 else math.inf] * 2
-    if not plain:
+    if not no_radius:
         units = [low_reach / rho, high_reach / rho]
     if perturbation.discontinuous:
         low_reach = min(low_reach, hover(ends.high.value, learning_rate, momentum))
@@ -199,7 +199,7 @@ def _reach(
         return 0.0
     seen = _along(operator, perturbation, end) if seen is None else seen
     weights = np.asarray(operator.mean.weights, float)
-    tangent, descent, gradient = (float(weights @ part) for part in seen)
+    tangent, descent, gradient = (float(weights @ part) for part in seen[:3])
     error = operator.error(abs(end.value))
     here = reach(end.value, tangent, error)
     if abs(gradient) <= ALONG * operator.batch_gradient_norm:

@@ -21,13 +21,14 @@ from ..spectra.operator import Operator
 
 class Along(NamedTuple):
     """What each minibatch's step does along a direction v, arrays (n,): `tangent` = vᵀ D v, D the
-    Jacobian of the direction of descent, that direction itself, `descent` = vᵀ d, and `gradient`
-    = vᵀ g of the loss.
+    Jacobian of the direction of descent, that direction itself, `descent` = vᵀ d; of the loss
+    `gradient` = vᵀ g and `curvature` = vᵀ H v, which are those of a plain step.
     """
 
     tangent: np.ndarray
     descent: np.ndarray
     gradient: np.ndarray
+    curvature: np.ndarray
 
 
 def along(mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array, v: Array) -> Along:
@@ -43,7 +44,8 @@ def along(mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array, v: Ar
 def _along(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w, v):
     one = lambda w: loss(w, batch)  # noqa: E731
     d, change = jax.jvp(lambda w: perturbation.direction(one, w), (w,), (v,))
-    return v @ change, v @ d, v @ jax.grad(one)(w)
+    g, bent = jax.jvp(jax.grad(one), (w,), (v,))
+    return v @ change, v @ d, v @ g, v @ bent
 
 
 def step_operator(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CHAINS, STEPS, BURN = 256, 4000, 200
+CHAINS, STEPS, BURN = 128, 3000, 100
 ALIKE = 1e-12  # relative: curvatures that are one
 
 
@@ -58,7 +58,8 @@ def random_growth(
     n = len(matrices[0])
     mean = _log_radius(np.einsum("k,kij->ij", p, matrices))
     square = np.einsum("k,kij,kab->iajb", p, matrices, matrices).reshape(n * n, n * n)
-    return Growth(Rate(mean, 0.0), Rate(_log_radius(square) / 2, 0.0), _lyapunov(a, matrices, p))
+    runs = _lyapunov(a, matrices, p, learning_rate, momentum)
+    return Growth(Rate(mean, 0.0), Rate(_log_radius(square) / 2, 0.0), runs)
 
 
 def _log_radius(matrix: np.ndarray) -> float:
@@ -68,20 +69,24 @@ def _log_radius(matrix: np.ndarray) -> float:
     return math.log(radius) if radius > 0 else -math.inf
 
 
-def _lyapunov(a: np.ndarray, matrices: np.ndarray, p: np.ndarray) -> Rate:
+def _lyapunov(a: np.ndarray, matrices: np.ndarray, p: np.ndarray, eta: float, gamma: float) -> Rate:
     if np.ptp(a) <= ALIKE * np.max(np.abs(a)):  # one matrix
         return Rate(_log_radius(matrices[0]), 0.0)
-    if matrices.shape[1] == 1:
+    if gamma == 0:
         with np.errstate(divide="ignore"):
             return Rate(float(p @ np.log(np.abs(matrices[:, 0, 0]))), 0.0)
     rng = np.random.default_rng(0)
-    state, total = rng.normal(size=(CHAINS, 2)), np.zeros(CHAINS)
-    for step in range(BURN + STEPS):
-        chosen = matrices[rng.choice(len(p), CHAINS, p=p)]
-        state = np.einsum("cij,cj->ci", chosen, state)
-        length = np.linalg.norm(state, axis=1)
-        state /= np.maximum(length, 1e-300)[:, None]
+    w, m = rng.normal(size=(2, CHAINS))
+    total = np.zeros(CHAINS)
+    drawn = a[np.searchsorted(np.cumsum(p)[:-1], rng.random((BURN + STEPS, CHAINS)))]
+    for step, row in enumerate(drawn):
+        m = gamma * m + row * w
+        w = w - eta * m
+        length = np.maximum(np.hypot(w, m), 1e-300)
+        w, m = w / length, m / length
         if step >= BURN:
-            total += np.log(np.maximum(length, 1e-300))
+            total += np.log(length)
     rates = total / STEPS
-    return Rate(float(np.mean(rates)), float(2 * np.std(rates, ddof=1) / math.sqrt(CHAINS)))
+    # of a run that ends somewhere within a turn of (w, m) about the origin, 1/STEPS is left
+    error = 2 * np.std(rates, ddof=1) / math.sqrt(CHAINS) + 1 / STEPS
+    return Rate(float(np.mean(rates)), float(error))

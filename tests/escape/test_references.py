@@ -121,14 +121,45 @@ def test_multiplicative_noise(perturbation):
     check_mean(found, quadrature(diffusion, 0.0, -0.1, 0.1).mean)
 
 
-def test_without_the_exit_correction_euler_is_late():
-    """The correction earns its place: a bare predicate misses exits within a step."""
+def test_yes_or_no_in_one_dimension_is_the_interval():
+    """Its ends are found, so that exits within a step are seen as they are of an interval."""
     inside = samdyn.Predicate(lambda w: jnp.abs(w[0]) < 1)
-    _, bare = escapes(flat, [0.0], inside, samdyn.Additive(1.0), scheme="euler", dt=0.01)
-    _, corrected = escapes(flat, [0.0], LINE, samdyn.Additive(1.0), scheme="euler", dt=0.01)
-    late = (1 + 0.5826 * 0.1) ** 2
-    assert abs(bare.summary.mean - late) < 0.01 + 3 * np.sqrt(bare.summary.variance / PATHS)
-    check_mean(corrected, 1.0)
+    for region in (inside, LINE):
+        _, found = escapes(flat, [0.0], region, samdyn.Additive(1.0), scheme="euler", dt=0.01)
+        check_mean(found, 1.0)
+    well = samdyn.get_loss("double-well")
+    left = samdyn.Predicate(lambda w: w[0] < 0)
+    _, found = escapes(well, [-1.0], left, samdyn.Additive(0.4**0.5))
+    check_mean(found, 7.934021540010201)
+    assert [exit.where for exit in found.exits] == ["w[0] = 0"]
+
+
+@pytest.mark.parametrize("dt", [None, 0.02])
+def test_yes_or_no_in_two_dimensions_is_extrapolated_and_covered(dt):
+    """From the middle of the disc, mean ½; the finest run alone is late by 0.58·√dt·2."""
+    inside = samdyn.Predicate(lambda w: jnp.sum(w**2) < 1)
+    _, found = escapes(flat, [0.0, 0.0], inside, samdyn.Additive(1.0), scheme="euler", dt=dt)
+    low, high = found.summary.mean_ci95
+    assert low < 0.5 < high
+    assert high - low < 0.08
+    assert "extrapolated" in found.summary.estimator
+    late = float(np.mean(found.times)) / 0.5 - 1
+    assert late > 0.05
+    assert len(found.exits) == 4
+    for exit in found.exits:
+        assert exit.ci95[0] - 0.005 < 0.25 < exit.ci95[1] + 0.005
+
+
+@pytest.mark.parametrize("drift", [0.0, 1.0])
+def test_the_share_at_each_end_of_an_interval(drift):
+    """1/(1 + e^(−2v)) at the end that a drift v leads to."""
+    slope = lambda w: -drift * w[0]  # noqa: E731
+    _, found = escapes(slope, [0.0], LINE, samdyn.Additive(1.0))
+    shares = {exit.where: exit.share for exit in found.exits}
+    want = 1 / (1 + np.exp(-2 * drift))
+    assert abs(shares["w[0] = 1"] - want) < 4 * np.sqrt(want * (1 - want) / PATHS) + 1e-3
+    assert sum(shares.values()) == pytest.approx(1)
+    assert found.to_dict()["exits"][0].keys() == {"where", "share", "ci95"}
 
 
 def test_momentum_follows_the_step_map():
