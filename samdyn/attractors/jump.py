@@ -43,15 +43,21 @@ def limit_at(flow: Flow, c: np.ndarray) -> Limit:
     )
     jump = float(np.max(np.where(np.isfinite(jumps), jumps, 0)))
     scale = max(np.max(np.abs(measured)), np.max(np.abs(linear)))
-    bent = bool(np.max(np.abs(measured - linear)) > BENT * scale)
+    bent = not np.max(np.abs(measured - linear)) <= BENT * scale  # nan is bent, too
     jump = jump if jump > SMALL * _size(flow) else 0.0
     # with eps > 0 it is smooth, within a distance that may be too short to be measured
     return Limit(jump, not bent or isinstance(flow.perturbation, SAM))
 
 
-def jumps_at(flow: Flow, c: np.ndarray) -> bool:
-    """Whether the field jumps at a critical point c (d,), for some radius of the method."""
-    return limit_at(flow, c).jump > 0
+def undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:
+    """A warning where a method jumps and does not say so."""
+    if not limit.jump or flow.perturbation.discontinuous:
+        return ()
+    name = type(flow.perturbation).__name__
+    return (
+        f"{name} jumps by up to {limit.jump:.3g} at critical points, and its `discontinuous` says "
+        "that it does not: it is judged as one that jumps.",
+    )
 
 
 def _size(flow: Flow) -> float:

@@ -66,7 +66,9 @@ def _orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verd
     share = float(np.mean(held))
     run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
     if not np.any(held):
-        name = "repeller" if np.all(eigenvalues < 0) else "saddle"
+        edge = float(step_map.momentum.edge()) / eta  # of the curvatures that a step contracts
+        growing = (eigenvalues < 0) | (eigenvalues > edge)
+        name = "repeller" if np.all(growing) else "saddle"
         return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
     orbit = _refined_orbit(step_map, c, runs, held, reach)
     if orbit is not None and orbit.spectral_radius < 1:

@@ -22,7 +22,7 @@ from ..errors import InvalidInput
 from ..losses.dimension import unread_warnings
 from ..precision import in_double
 from .fixed_points import fixed_point_near, fixed_points
-from .jump import Limit, limit_at
+from .jump import Limit, limit_at, undeclared
 from .orbit import orbit_verdict
 from .point import Completeness, FixedPoint, describe
 from .resting import RestingPoints
@@ -152,9 +152,12 @@ def stability(
     step_map = _step_map(loss, perturbation, learning_rate, momentum, optimizer)
     if isinstance(step_map, OptaxStepMap):
         judged, warnings = judge_optimizer(flow, found, step_map, box, at)
-        return Stability(judged, complete, flow, warnings)
+        method = (
+            f"{complete.method}, for the flow; the step's own points: those that Newton reached"
+        )
+        return Stability(judged, Completeness(False, method, None), flow, warnings)
     judged = tuple(judge(flow, point, step_map) for point in found)
-    warnings = [w for point in found for w in _undeclared(flow, _limit(flow, point))]
+    warnings = [w for point in found for w in undeclared(flow, _limit(flow, point))]
     warnings += unread_warnings(loss, box, at)
     return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
 
@@ -174,7 +177,11 @@ def judge_optimizer(
         judged.append(judge(flow, point)._replace_step(step))
     nowhere = Verdict("unknown", "the flow does not rest here: this is a fixed point of the step")
     for w in resting.others:
-        point = describe(flow, w, "hallucinated")._replace(kind="step")
+        point = describe(flow, w)
+        if point.kind == "critical":  # beyond `at`, or missed by the search
+            judged.append(judge(flow, point)._replace_step(resting.verdict(w)))
+            continue
+        point = point._replace(kind="step")
         judged.append(PointStability(point, nowhere, resting.verdict(w), None, None))
     judged.sort(key=lambda item: tuple(item.point.w))
     return tuple(judged), resting.warnings
@@ -247,7 +254,7 @@ def step_verdict_at(
         return orbit_verdict(step_map, w, _radius(flow, limit))
     if not limit.differentiable:
         return Verdict("unknown", BENT)
-    found = map_verdict(np.asarray(_multipliers(step_map, w)))
+    found = map_verdict(np.asarray(_multipliers(step_map, w)), w.size)
     declared = step_map.perturbation.discontinuous and point.kind == "critical"
     if declared and found.verdict != "attractor" and isinstance(step_map, StepMap):
         # smooth only within eps of the point: a run may settle on an orbit about it
@@ -275,17 +282,6 @@ def _own_radius(flow: Flow) -> float:
         return float(flow.perturbation.radius)
     except AttributeError:
         return 0.0
-
-
-def _undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:
-    """A warning where a method jumps and does not say so."""
-    if not limit.jump or flow.perturbation.discontinuous:
-        return ()
-    name = type(flow.perturbation).__name__
-    return (
-        f"{name} jumps by up to {limit.jump:.3g} at critical points, and its `discontinuous` says "
-        "that it does not: it is judged as one that jumps.",
-    )
 
 
 def _degenerate(values: np.ndarray | None) -> Verdict:

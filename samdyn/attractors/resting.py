@@ -5,6 +5,7 @@ with its step count (schedules, bias correction), or jump beside a point (sign m
 is asked of the step itself: step(init(w)).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -21,9 +22,16 @@ from .verdict import Verdict, map_verdict
 STARTS = 64
 NEWTON = 50
 REST = 1e-9  # of the longest step in the box: a shorter one is none
+LEAVES = 1e-6  # the same for steps whose memory has settled, which adds up rounding
 SAME = 1e-6  # of the size of the box
 LATER = (1, 10, 100, 1000, 10_000)  # steps after which the map is compared with its first
-BESIDE = 1e-4  # of the size of the box: from where runs are followed
+NEAR = 0.3  # of a jump: from where runs are followed
+FAST = 1.01  # a multiplier whose growth 4000 steps show
+LINEAR = 1e-4  # of the size of the box: beyond it an eps of the optimizer is negligible
+FEW = 1e-9  # of the size of the box: from no nearer, because of rounding
+HELD = 10  # jumps: a run that goes no farther from the point has stayed
+SWINGS = 300  # jumps: so far a run may swing by its memory, if its mean stays
+SETTLED = 3000  # steps after which the memory of a run kept at a point has settled
 RUN = 4000  # steps of them
 CHANGED = 1e-6  # relative difference of multipliers
 
@@ -55,12 +63,21 @@ class RestingPoints:
 
     def _search(self, starts, known, middle, half, near: bool) -> np.ndarray:
         starts = starts[: len(known) + 1] if near else starts
-        ends = np.asarray(_newton(self.step_map, jnp.asarray(starts)))
-        ends = ends[np.all(np.isfinite(ends), axis=1)]
-        ends = ends[np.all(np.abs(ends - middle) <= half * (1 + 1e-9), axis=1)]
+        inside = lambda ends: ends[  # noqa: E731
+            np.all(np.abs(ends - middle) <= half * (1 + 1e-9), axis=1)
+            & np.all(np.isfinite(ends), axis=1)
+        ]
+        ends = inside(np.asarray(_newton(_moves, self.step_map, jnp.asarray(starts))))
         rest = np.linalg.norm(np.asarray(_moves(self.step_map, jnp.asarray(ends))), axis=1)
+        ends = ends[rest <= REST * self.longest]
+        later = np.linalg.norm(np.asarray(_moves_later(self.step_map, jnp.asarray(ends))), axis=1)
+        if np.any(later > LEAVES * self.longest):  # memory that is not 0 where the step rests
+            ends = inside(np.asarray(_newton(_moves_later, self.step_map, jnp.asarray(starts))))
+            later = np.asarray(_moves_later(self.step_map, jnp.asarray(ends)))
+            later = np.linalg.norm(later, axis=1)
+            ends = ends[later <= LEAVES * self.longest]
         found: list[np.ndarray] = []
-        for end in ends[rest <= REST * self.longest]:
+        for end in ends:
             taken = [*known, *found]
             if all(np.linalg.norm(end - w) > SAME * self.size for w in taken):
                 found.append(end)
@@ -72,16 +89,42 @@ class RestingPoints:
         if self.random:
             return Verdict("not a fixed map", "the step draws random numbers: it rests nowhere")
         if self.idle:
-            text = "the first step moves nothing anywhere: it waits for later ones"
+            text = "the first step moves nothing anywhere: later ones, if any, decide"
             return Verdict("not a fixed map", text)
         move = float(np.linalg.norm(np.asarray(_moves(self.step_map, point[None]))[0]))
+        if not np.isfinite(move):
+            return map_verdict(np.full(w.size, np.nan + 0j))
+        later = float(np.linalg.norm(np.asarray(_moves_later(self.step_map, point[None]))[0]))
         beside = self._beside(w)
         if beside > 1e-3 * self.longest:
             return self._followed(w, beside)
-        if move > REST * self.longest:
+        rests, settled = move <= REST * self.longest, later <= LEAVES * self.longest
+        if not (rests or settled):
             text = f"the step does not rest here: it moves by {move:.4g}"
             return Verdict("not a fixed map", text)
-        return self._over_time(point)
+        if not settled:
+            text = (
+                f"the first step rests here and later ones do not: after {SETTLED} steps its "
+                f"memory moves it by {later:.4g}"
+            )
+            return Verdict("not a fixed map", text)
+        found = self._over_time(point, LATER if rests else LATER[-1:])
+        return self._held_beyond(w, found)
+
+    def _held_beyond(self, w: np.ndarray, found: Verdict) -> Verdict:
+        """A step with a tiny eps grows at the point itself, and may be held just beyond."""
+        if found.verdict not in ("repeller", "saddle") or found.eigenvalues is None:
+            return found
+        modulus = np.abs(found.eigenvalues)
+        if np.min(modulus[modulus > 1]) < FAST:  # too slow for runs of this length to tell
+            return found
+        shift = jnp.asarray(w + LINEAR * self.size * np.eye(w.size))
+        step = float(np.max(np.linalg.norm(np.asarray(_moves(self.step_map, shift)), axis=1)))
+        followed = self._followed(w, step)
+        if followed.verdict != "attractor":
+            return found
+        why = f"{found.why}, close to the point; runs from beyond stay about it"
+        return followed._replace(why=why, eigenvalues=found.eigenvalues)
 
     def _beside(self, w: np.ndarray) -> float:
         """Half of how much steps on opposite sides of w differ, however near: a jump."""
@@ -96,29 +139,38 @@ class RestingPoints:
         return float(sizes[1]) if sizes[1] > 0.1 * sizes[0] else 0.0
 
     def _followed(self, w: np.ndarray, step: float) -> Verdict:
-        """Where the step jumps, runs from beside the point are followed."""
+        """Where the step jumps, runs from beside the point are followed.
+
+        Distances are measured in jumps: a small learning rate moves as far in as many steps.
+        """
         extra = np.random.default_rng(1).standard_normal((16, w.size))
         directions = np.concatenate([np.eye(w.size), -np.eye(w.size), extra])
         directions /= np.linalg.norm(directions, axis=1)[:, None]
-        starts = jnp.asarray(w + BESIDE * self.size * directions)
-        far = np.asarray(_farthest(self.step_map, starts, jnp.asarray(w)))
-        held = far <= max(10 * step * np.sqrt(w.size), 100 * BESIDE * self.size)
+        beside = max(NEAR * step, FEW * self.size)
+        starts = jnp.asarray(w + beside * directions)
+        far, drift = map(np.asarray, _farthest(self.step_map, starts, jnp.asarray(w)))
+        jump = step * np.sqrt(w.size) + beside
+        held = (far <= HELD * jump) | ((far <= SWINGS * jump) & (drift <= 3 * jump))
         text = (
             f"the step jumps here, by {step:.4g} however near: it never rests; {np.sum(held)} of "
-            f"{held.size} runs from beside it stay within {np.max(far[held], initial=0.0):.4g}"
+            f"{held.size} runs from beside it stay about it for {RUN} steps"
         )
         if np.all(held):
-            return Verdict("attractor", text, orbit="chaotic", amplitude=float(np.max(far)))
-        name = "repeller" if not np.any(held) else "saddle"
+            amplitude = float(np.max(far))
+            text += f", within {amplitude:.4g}"
+            return Verdict("attractor", text, orbit="chaotic", amplitude=amplitude)
+        name = "repeller" if not np.any(held) or w.size == 1 else "saddle"
         return Verdict(name, text, orbit="escapes")
 
-    def _over_time(self, w: Array) -> Verdict:
+    def _over_time(self, w: Array, counts: tuple[int, ...]) -> Verdict:
         """By the multipliers, unless the step is another one later: schedules, bias correction."""
         kept = np.asarray(_changing(self.step_map, w, jnp.asarray(self.size)))
-        first = _multipliers(_jacobian(self.step_map, self.step_map.init(w)), kept)
+        settled = len(counts) < len(LATER)  # its memory is not that of init(w)
+        start = _after(self.step_map, w, SETTLED) if settled else self.step_map.init(w)
+        first = _multipliers(_jacobian(self.step_map, start), kept)
         if not np.all(np.isfinite(first)):
-            return map_verdict(first)
-        for count in LATER:
+            return map_verdict(first, w.size)
+        for count in counts:
             state = _after(self.step_map, w, jnp.asarray(count))
             later = _multipliers(_jacobian(self.step_map, state), kept)
             gap = np.max(np.abs(np.sort_complex(later) - np.sort_complex(first)))
@@ -130,7 +182,7 @@ class RestingPoints:
                     f"{side} the unit circle, the largest {top:.6g}"
                 )
                 return Verdict("not a fixed map", text, later)
-        return map_verdict(first)
+        return map_verdict(first, w.size)
 
 
 def _require_step(step_map: OptaxStepMap, w: Array) -> None:
@@ -150,13 +202,24 @@ def _moves(step_map: OptaxStepMap, ws: Array) -> Array:
 
 
 @eqx.filter_jit
-def _newton(step_map: OptaxStepMap, starts: Array) -> Array:
-    move = lambda w: step_map(step_map.init(w)).w - w  # noqa: E731
+def _newton(moves: Callable, step_map: OptaxStepMap, starts: Array) -> Array:
+    move = lambda w: moves(step_map, w[None])[0]  # noqa: E731
 
     def one(_, w):
         return w - jnp.linalg.solve(jax.jacfwd(move)(w), move(w))
 
     return jax.vmap(lambda w: jax.lax.fori_loop(0, NEWTON, one, w))(starts)
+
+
+@eqx.filter_jit
+def _moves_later(step_map: OptaxStepMap, ws: Array) -> Array:
+    return jax.vmap(lambda w: _move_later(step_map, w))(ws)
+
+
+@eqx.filter_jit
+def _move_later(step_map: OptaxStepMap, w: Array) -> Array:
+    """How far a step moves from w once the memory of a run kept there has settled."""
+    return step_map(_after(step_map, w, SETTLED)).w - w
 
 
 def _draws(step_map: OptaxStepMap, w: Array) -> bool:
@@ -184,21 +247,26 @@ def _draws(step_map: OptaxStepMap, w: Array) -> bool:
 
 
 @eqx.filter_jit
-def _after(step_map: OptaxStepMap, w: Array, count: Array) -> State:
+def _after(step_map: OptaxStepMap, w: Array, count: Array | int) -> State:
     """The state after `count` steps that are kept at w."""
     still = lambda _, state: step_map(state)._replace(w=w)  # noqa: E731
     return jax.lax.fori_loop(0, count, still, step_map.init(w))
 
 
 @eqx.filter_jit
-def _farthest(step_map: OptaxStepMap, starts: Array, w: Array) -> Array:
-    def one(start):
-        def go(_, carry):
-            state, far = carry
-            state = step_map(state)
-            return state, jnp.fmax(far, jnp.linalg.norm(state.w - w))
+def _farthest(step_map: OptaxStepMap, starts: Array, w: Array) -> tuple[Array, Array]:
+    """How far each run gets from w, and how far the mean of its later half is from there."""
 
-        return jax.lax.fori_loop(0, RUN, go, (step_map.init(start), jnp.zeros((), w.dtype)))[1]
+    def one(start):
+        def go(i, carry):
+            state, far, total = carry
+            state = step_map(state)
+            total = total + jnp.where(i >= RUN // 2, state.w - w, 0)
+            return state, jnp.fmax(far, jnp.linalg.norm(state.w - w)), total
+
+        begin = (step_map.init(start), jnp.zeros((), w.dtype), jnp.zeros_like(w))
+        _, far, total = jax.lax.fori_loop(0, RUN, go, begin)
+        return far, jnp.linalg.norm(total) / (RUN - RUN // 2)
 
     return jax.vmap(one)(starts)
 

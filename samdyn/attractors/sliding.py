@@ -33,8 +33,18 @@ FEW = 16  # directions followed where V' is not of one sign
 FAR = 4.0  # of ρ: how far the capture radius is looked for
 
 
+# Of ‖F₀‖: a V' that is smaller is rounding. A method that normalises a part of w only has such
+# directions: there F₀ neither pulls nor pushes, and the next order decides.
+SIDEWAYS = 1e-10
+UNDECIDED = (
+    "sliding: in some direction the field, in the limit, neither approaches nor leaves the point, "
+    "so that the next order decides"
+)
+
+
 class _Local(NamedTuple):
     inward: Array  # V'/‖δ‖ as δ → 0, (n,)
+    speed: Array  # ‖F₀‖, (n,)
     first_outward: Array  # smallest distance at which V' ≥ 0, inf if none up to FAR·ρ, (n,)
 
 
@@ -51,6 +61,8 @@ def sliding_verdict(flow: Flow, c: Float[Array, " d"], rho: float) -> Verdict:
     local = jax.tree.map(np.asarray, _local_analysis(flow, c, hessian, directions, radius))
     weakest = float(np.max(local.inward))
     count = len(directions)
+    if np.any(np.abs(local.inward) <= SIDEWAYS * local.speed):
+        return Verdict("unknown", UNDECIDED)
     if weakest < 0:
         capture = float(min(np.min(local.first_outward), FAR * rho))
         text = (
@@ -83,7 +95,7 @@ def _by_exponents(exponent: np.ndarray) -> Verdict:
         f"{resolved.size} directions followed, {shrinking:.1%} shrink onto the point"
     )
     if not resolved.size:
-        return Verdict("degenerate", "sliding: no direction could be followed; try float64")
+        return Verdict("unknown", "sliding: no direction could be followed")
     if shrinking == 1:
         return Verdict("attractor", text)
     if shrinking == 0:
@@ -112,10 +124,10 @@ def sliding_names(flow: Flow, c: Float[Array, " d"], rho: Float[np.ndarray, " n"
     """`sliding_verdict` by name for many radii > 0, (n,)."""
     hessian, directions = _local_frame(flow, c)
     extremes = _extremes(flow, c, hessian, directions, jnp.asarray(rho))
-    weakest, strongest = (np.asarray(x) for x in extremes)
-    names = np.select([weakest < 0, strongest > 0], ["attractor", "repeller"], "saddle")
-    names = names.astype(object)
-    for i in np.flatnonzero(names == "saddle"):
+    weakest, strongest, sideways = (np.asarray(x) for x in extremes)
+    conditions = [sideways, weakest < 0, strongest > 0]
+    names = np.select(conditions, ["unknown", "attractor", "repeller"], "follow").astype(object)
+    for i in np.flatnonzero(names == "follow"):
         exponent = _exponents(flow, c, hessian, _few(directions), jnp.asarray(rho[i]))
         names[i] = _by_exponents(np.asarray(exponent)).verdict
     return names
@@ -136,9 +148,9 @@ def _limit_field(flow: Flow, c, hessian, rho, direction):
 @eqx.filter_jit
 def _extremes(flow: Flow, c, hessian, directions, rho):
     def at(rho):
-        limit = lambda e: jnp.vdot(e, _limit_field(flow, c, hessian, rho, e))  # noqa: E731
-        inward = jax.vmap(limit)(directions)
-        return jnp.max(inward), jnp.min(inward)
+        field = jax.vmap(lambda e: _limit_field(flow, c, hessian, rho, e))(directions)
+        inward, speed = _inward(directions, field)
+        return jnp.max(inward), jnp.min(inward), jnp.any(jnp.abs(inward) <= SIDEWAYS * speed)
 
     return jax.lax.map(at, rho, batch_size=64)
 
@@ -204,5 +216,11 @@ def _local_analysis(flow: Flow, c, hessian, directions, rho) -> _Local:
         low, _ = jax.lax.fori_loop(0, 60, halve, (low, high))
         return jnp.where(jnp.any(bad), low, jnp.inf)
 
-    limit = lambda e: jnp.vdot(e, _limit_field(flow, c, hessian, rho, e))  # noqa: E731
-    return _Local(jax.vmap(limit)(directions), jax.vmap(first_outward)(directions))
+    field = jax.vmap(lambda e: _limit_field(flow, c, hessian, rho, e))(directions)
+    inward, speed = _inward(directions, field)
+    return _Local(inward, speed, jax.vmap(first_outward)(directions))
+
+
+def _inward(directions, field) -> tuple[Array, Array]:
+    """V'/‖δ‖ and ‖F₀‖ in each direction."""
+    return jnp.sum(directions * field, axis=1), jnp.linalg.norm(field, axis=1)

@@ -34,7 +34,7 @@ from .branches import (
 )
 from .crossings import Crossing, crossings_at_point, crossings_on
 from .fixed_points import fixed_point_near, fixed_points
-from .jump import jumps_at
+from .jump import limit_at, undeclared
 from .point import FixedPoint, as_box
 from .sliding import sliding_names
 from .verdict import ZERO, flow_verdict_names
@@ -220,10 +220,21 @@ class _Follower:
 
     def _add_critical(self, point: FixedPoint) -> None:
         ws = np.broadcast_to(point.w, (self.grid.size, point.w.size))
-        if jumps_at(self.flow, point.w):
+        limit = limit_at(self.flow, point.w)
+        self.warnings += undeclared(self.flow, limit)
+        if limit.jump:
             self._add_sliding(point, ws)
+        elif not limit.differentiable:
+            self._add_bent(point, ws)
         else:
             self._add_linear(point, ws)
+
+    def _add_bent(self, point: FixedPoint, ws: np.ndarray) -> None:
+        """No Jacobian and no jump: nothing is known but gradient descent at ρ = 0."""
+        rates = -point.hessian_eigenvalues[None].astype(complex)
+        names = np.where(self.grid > 0, "unknown", flow_verdict_names(rates, point.scale)[0])
+        leading = np.where(self.grid > 0, np.nan, -point.hessian_eigenvalues[0])
+        self._add(point, ws, names, leading, None)
 
     def _add(self, point, ws, names, leading, radius) -> None:
         names = tuple(str(name) for name in names)
@@ -305,9 +316,8 @@ class _Follower:
     def _result(self) -> Sweep:
         events = sorted(self.events, key=lambda event: event.rho)
         reach = self.grid[-1] - self.grid[0]
-        return Sweep(
-            self.grid, tuple(self.branches), tuple(_merged(events, reach)), tuple(self.warnings)
-        )
+        warnings = tuple(dict.fromkeys(self.warnings))
+        return Sweep(self.grid, tuple(self.branches), tuple(_merged(events, reach)), warnings)
 
 
 def _merged(events: list[Bifurcation], reach: float) -> list[Bifurcation]:

@@ -65,7 +65,7 @@ def _none(result: "Stability") -> str:
 
 def _row(number: int, item: "PointStability", with_step: bool) -> list[str]:
     point = item.point
-    kind = point.critical_type or "hallucinated"
+    kind = point.critical_type or {"step": "of the step only"}.get(point.kind, point.kind)
     if point.continuum is not None:
         kind = "degenerate, a continuum"
     row = [str(number), point_text(point.w), kind, f"{point.loss:.6g}", _verdict(item.flow)]

@@ -36,6 +36,8 @@ def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdic
     `smallest_scale` is the size below which the largest eigenvalue is itself rounding.
     """
     real = np.real(eigenvalues)
+    if not np.all(np.isfinite(eigenvalues)):
+        return Verdict("unknown", "the field has no Jacobian here that is finite")
     name = str(flow_verdict_names(eigenvalues[None], smallest_scale)[0])
     lead = float(np.max(real))
     text = {
@@ -54,9 +56,10 @@ def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> 
     return _by_signs(np.real(eigenvalues), scale)
 
 
-def map_verdict(multipliers: np.ndarray) -> Verdict:
+def map_verdict(multipliers: np.ndarray, dim: int | None = None) -> Verdict:
     """The verdict for a step map from its multipliers, shape (n,) complex.
 
+    On one parameter (`dim` 1) what grows is a repeller, although the momentum beside it shrinks.
     Adam and its like are not differentiable where their second moment is zero: degenerate.
     """
     if not np.all(np.isfinite(multipliers)):
@@ -65,12 +68,15 @@ def map_verdict(multipliers: np.ndarray) -> Verdict:
     modulus = np.abs(multipliers)
     scale = np.max(np.abs(multipliers - 1))
     name = str(_by_signs(modulus[None] - 1, scale[None])[0])
+    if name == "saddle" and dim == 1:
+        name = "repeller"
     largest = multipliers[np.argmax(modulus)]
+    outside = "all" if np.all(modulus > 1) else f"{np.sum(modulus > 1)} of {modulus.size}"
     text = {
         "attractor": f"all multipliers lie inside the unit circle, the largest {_show(largest)}",
-        "repeller": f"all multipliers lie outside the unit circle, the largest {_show(largest)}",
-        "saddle": f"{np.sum(modulus > 1)} of {modulus.size} multipliers lie outside the circle, "
-        f"the largest {_show(largest)}",
+        "repeller": f"{outside} multipliers lie outside the unit circle, the largest "
+        f"{_show(largest)}",
+        "saddle": f"{outside} multipliers lie outside the circle, the largest {_show(largest)}",
         "degenerate": "a multiplier lies on the unit circle, so the linear part decides nothing",
     }[name]
     return Verdict(name, text, multipliers)
@@ -80,8 +86,9 @@ def _by_signs(growth: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Verdicts (n,) from growth (n, d) by direction, zero where it is below ZERO·scale (n,)."""
     signs = np.where(np.abs(growth) <= ZERO * scale[:, None], 0, np.sign(growth))
     lowest, highest = signs.min(axis=1), signs.max(axis=1)
-    conditions = [np.any(signs == 0, axis=1), highest < 0, lowest > 0]
-    return np.select(conditions, ["degenerate", "attractor", "repeller"], "saddle")
+    undefined = ~np.all(np.isfinite(growth), axis=1)
+    conditions = [undefined, np.any(signs == 0, axis=1), highest < 0, lowest > 0]
+    return np.select(conditions, ["unknown", "degenerate", "attractor", "repeller"], "saddle")
 
 
 def _show(z: complex) -> str:

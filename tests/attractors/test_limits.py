@@ -173,3 +173,61 @@ class Bowl(eqx.Module):
 
     def __call__(self, w):
         return jnp.sum(self.h * (w - self.at) ** 2) / 2
+
+
+class OneOnly(AbstractPerturbation):
+    """Ascends along the first coordinate by ρ·sign: the field does not move some directions."""
+
+    rho: jax.Array = eqx.field(converter=as_array)
+
+    def perturb(self, gradient, w):
+        return w.at[0].add(self.rho * jnp.sign(gradient(w)[0]))
+
+
+class Careless(AbstractPerturbation):
+    """ρg/(‖g‖ + eps) whose norm has no derivative at 0."""
+
+    rho: jax.Array = eqx.field(converter=as_array)
+
+    def perturb(self, gradient, w):
+        g = gradient(w)
+        return w + self.rho * g / (jnp.linalg.norm(g) + 1e-12)
+
+
+@pytest.mark.parametrize("seed", [None, 3, 4])
+@pytest.mark.parametrize("method", [OneOnly(0.3), OneOnly(1.2), Careless(0.05)])
+def test_what_a_jump_in_some_directions_or_no_derivative_leaves_open_is_unknown(method, seed):
+    loss = quadratic((2.0, -1.0), seed=seed)
+    (point,) = stability(loss, method, at=ORIGIN).points
+    assert point.flow.verdict == "unknown"
+    result = sweep(loss, method, [0.1, 0.4, 0.9], at=ORIGIN)
+    assert set(result.branches[0].verdict) == {"unknown"}
+
+
+@pytest.mark.parametrize("power", [0, 1])
+def test_a_sweep_says_what_is_not_declared_and_what_bends(power):
+    """w + ρ|w|·sign(g) turns the maximum at 0 at ρ = 1; its Jacobian there does not see it."""
+    result = sweep(double_well, Signed(0.1, power), np.linspace(0.0, 2.0, 6), at=[0.0])
+    names = result.branches[0].verdict
+    assert names[0] == "repeller"
+    if power:
+        assert set(names[1:]) == {"unknown"}
+        assert not result.bifurcations
+    else:
+        assert "jumps" in result.warnings[0]
+        assert result.to_dict()["warnings"] == list(result.warnings)
+        assert str(result).startswith("warning: Signed jumps")
+
+
+@pytest.mark.parametrize("method", [GD(), USAM(0.1)])
+def test_on_one_parameter_what_grows_is_a_repeller_with_momentum_too(method):
+    (point,) = stability(double_well, method, at=[0.0], learning_rate=0.1, momentum=0.9).points
+    assert (point.flow.verdict, point.step.verdict) == ("repeller", "repeller")
+
+
+@pytest.mark.parametrize("spectrum", [(1.0, 2.0), (1.0, 5.0), (-1.0, 3.0)])
+def test_a_step_of_sam_that_every_direction_leaves_is_a_repeller(spectrum):
+    point = stability(
+        quadratic(spectrum, seed=None), SAM(0.1), at=ORIGIN, learning_rate=2.5
+    ).points[0]
+    assert (point.step.verdict, point.step.orbit) == ("repeller", "escapes")

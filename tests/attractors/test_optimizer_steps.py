@@ -104,3 +104,42 @@ def test_in_several_dimensions_and_under_usam():
         want = 1 - 0.1 * (np.array([2.0, -1.0]) * (1 + rho * np.array([2.0, -1.0])) + 0.5)
         np.testing.assert_allclose(np.sort(point.step.eigenvalues.real), np.sort(want), rtol=1e-12)
         assert point.step.verdict == verdict
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-7])
+@pytest.mark.parametrize("kind", [optax.sign_sgd, optax.lion, optax.adam])
+def test_a_step_that_jumps_is_judged_alike_at_every_learning_rate(kind, rate):
+    """A maximum is left by any jump, however small; a minimum holds the run within some jumps."""
+    for at, verdict in ((0.0, "repeller"), (1.0, "attractor")):
+        points = stability(double_well, GD(), at=[at], optimizer=kind(rate)).points
+        point = min(points, key=lambda p: abs(p.point.w[0] - at))
+        assert point.step.verdict == verdict
+        if verdict == "attractor":
+            assert point.step.amplitude < 200 * rate
+
+
+@pytest.mark.parametrize(("gamma", "decay"), [(0.9, 0.5), (0.5, 0.5), (0.8, 0.1)])
+def test_memory_that_is_not_zero_where_the_step_rests(gamma, decay):
+    """Decay behind momentum: g/(1 − γ) + decay·w = 0, so w² = 1 − decay(1 − γ)."""
+    optimizer = optax.chain(optax.trace(gamma), optax.add_decayed_weights(decay), optax.scale(-0.1))
+    root = round(float(np.sqrt(1 - decay * (1 - gamma))), 4)
+    found = judged(optimizer)
+    assert rests(found) == [-root, root]
+    a, d = 0.1 * (3 * root**2 - 1), 0.1 * decay
+    exact = np.linalg.eigvals([[1 - a - d, -0.1 * gamma], [a / 0.1, gamma]])
+    modulus = np.max(np.abs(found[root].step.eigenvalues))
+    assert modulus == pytest.approx(np.max(np.abs(exact)), rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", [optax.rmsprop(0.01), optax.rmsprop(0.003, eps=1e-10)])
+def test_an_eps_is_negligible_beyond_the_point_where_runs_are_held(optimizer):
+    found = judged(optimizer)
+    assert rests(found) == [-1.0, 1.0]
+    assert found[0.0].step.verdict == "repeller"
+    assert "outside the unit circle" in found[1.0].step.why
+
+
+def test_the_list_of_a_step_is_not_called_complete():
+    result = stability(double_well, GD(), box=[(-2, 2)], optimizer=optax.sgd(0.1))
+    assert result.complete.consistent is None
+    assert "Newton" in result.complete.method
