@@ -95,7 +95,7 @@ def run(args) -> int:
 def _problem(args, loss) -> tuple[Any, Any]:
     from ..dynamics.diffusion import Diffusion
     from ..dynamics.stochastic_map import StochasticStepMap
-    from ..escape.regions import parse_region
+    from ..escape.region_text import parse_region
     from ..losses.check import check_loss
     from ..losses.registry import get_loss
 

@@ -111,28 +111,32 @@ def _coarser(
 ) -> tuple[Summary, ...]:
     """Where only yes or no is known of the region: as many paths with steps 4 and 16 times as long.
 
-    Exits within a step can't be seen there, and the three together tell what they come to.
+    Exits within a step can't be seen there, and the three together tell what they come to. They
+    are not judged as the run is: that their steps are long is their purpose.
     """
     if run.interrupted or not problem.watched(attempt):
         return ()
-    found = []
+    found, seed = [], [int(word) for word in engine.seed]
     for factor in (4, 16):
         assert attempt.dt is not None
         with jax.enable_x64(True):
             longer = attempt._replace(dt=attempt.dt * factor)
             stepper = problem.stepper(longer)
-        limit = longer.most_steps(max_time)
-        if limit is None:
-            limit = max(1, int(engine.limit) // factor)
-        seed = [int(word) for word in engine.seed]
-        other = Engine(stepper, hash_of(seed, factor), limit, engine.lanes, engine.workers)
+        limit = longer.most_steps(max_time) or max(1, int(engine.limit) // factor)
+        other = Engine(stepper, _seed_of(seed, factor), limit, engine.lanes, engine.workers)
         part = _Run(other, None, run.paths, None, False)
-        part.to_the_end(None, problem, longer)
-        found.append(summarize(part.time[: run.paths], part.status[: run.paths]))
+        part.all_at_once()
+        found.append(summarize(part.time, part.status))
+        if part.interrupted or found[-1].mean is None:
+            problem.warnings.append(
+                "runs with longer steps, which tell what exits within a step come to, were not "
+                "finished or left no path: the mean is uncorrected, and late."
+            )
+            return ()
     return tuple(found)
 
 
-def hash_of(words: list[int], factor: int) -> int:
+def _seed_of(words: list[int], factor: int) -> int:
     """A seed of its own for each run of a set, from the words of the first."""
     return int(np.random.SeedSequence([*words, factor]).generate_state(1, np.uint64)[0] >> 1)
 
@@ -198,6 +202,11 @@ class _Run:
             if target_error is not None and self._error(last) <= target_error:
                 self.paths = last
         return None
+
+    def all_at_once(self) -> None:
+        """Run all paths as one stage, unjudged."""
+        self._grow(self.paths)
+        self._run(0, self.paths)
 
     def _grow(self, count: int) -> None:
         """Room for `count` paths: as many as run, however many the limit allows."""

@@ -9,7 +9,6 @@ function that is positive inside. A new region is one small class here:
 """
 
 import abc
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +24,7 @@ from ..attractors.basins import Basins
 from ..dynamics import tree
 from ..dynamics.step_map import AbstractStepMap
 from ..errors import InvalidInput
-
-FAR = 1e6  # how far away a border is looked for
-FORMS = "ball:R, slab:AXIS:R, below:AXIS:C, above:AXIS:C or FILE.py:NAME"
+from .borders import find_border
 
 
 class AbstractRegion(eqx.Module):
@@ -94,7 +91,7 @@ class Ball(_ExactRegion):
         return _by_axis(self, points, np.asarray(self.centre, float))
 
     def __str__(self):
-        return f"ball of radius {_number(self.radius)} about {_point(self.centre)}"
+        return f"ball of radius {_number(self.radius)} about {point_text(self.centre)}"
 
 
 class Slab(_ExactRegion):
@@ -219,11 +216,11 @@ class BasinOf(AbstractRegion):
     def borders(self, points, start):
         """By the basin that a path has come to."""
         ends = np.asarray(jax.jit(jax.vmap(self._end))(jnp.asarray(points, self.attractors.dtype)))
-        names = [f"basin of {_point(w)}" for w in self.attractors]
+        names = [f"basin of {point_text(w)}" for w in self.attractors]
         return [*names, "no basin"], ends
 
     def __str__(self):
-        return f"basin of {_point(self.attractors[self.home])}"
+        return f"basin of {point_text(self.attractors[self.home])}"
 
 
 class BasinOnGrid(AbstractRegion):
@@ -272,8 +269,10 @@ def basin_region(basins: Basins, w: Any) -> BasinOnGrid:
     labels = np.full(basins.labels.shape, len(basins.attractors))
     for number, item in enumerate(basins.attractors):
         labels[basins.labels == item.id] = number
-    names = (*(f"basin of {_point(item.w)}" for item in basins.attractors), "no basin")
-    return BasinOnGrid(basins.box, inside, f"basin of {_point(home.w)}", jnp.asarray(labels), names)
+    names = (*(f"basin of {point_text(item.w)}" for item in basins.attractors), "no basin")
+    return BasinOnGrid(
+        basins.box, inside, f"basin of {point_text(home.w)}", jnp.asarray(labels), names
+    )
 
 
 class Intersection(AbstractRegion):
@@ -311,46 +310,11 @@ class Intersection(AbstractRegion):
         return " and ".join(str(region) for region in self.regions)
 
 
-def parse_region(text: str, start: Any, load_function: Callable[[str], Any]) -> AbstractRegion:
-    """The region that `text` names on the command line, about `start` (d,).
-
-    Forms: `ball:R`, `slab:AXIS:R`, `below:AXIS:C`, `above:AXIS:C`, `FILE.py:NAME`; for the last
-    `load_function(text)` gives the function, as `samdyn.get_loss` does. AXIS counts from 0.
-    """
-    start = np.asarray(start, dtype=float)
-    kind, *rest = text.split(":")
-    if kind == "ball" and len(rest) == 1:
-        return Ball(start, _positive(text, rest[0]))
-    if kind == "slab" and len(rest) == 2:
-        return Slab(start, _axis(text, rest[0], start.size), _positive(text, rest[1]))
-    if kind in ("below", "above") and len(rest) == 2:
-        side = Below if kind == "below" else Above
-        return side(_axis(text, rest[0], start.size), _finite(text, rest[1]))
-    if ":" in text and (".py:" in text or "." in kind):
-        return _from_function(text, load_function(text), start)
-    raise InvalidInput(f"there is no region {text!r}: {FORMS} is accepted.")
-
-
 def require_inside(region: AbstractRegion, start: Any) -> None:
     """`InvalidInput` unless `start` (d,) is inside."""
     start = np.asarray(start, dtype=float)
     if not bool(region.contains(jnp.asarray(start))):
-        raise InvalidInput(f"start {_point(start)} is outside the region: {region}.")
-
-
-def _from_function(text: str, function: Callable, start: np.ndarray) -> Predicate:
-    try:
-        value = jax.eval_shape(function, jnp.asarray(start))
-        shape, boolean = value.shape, value.dtype == jnp.bool_
-        real = boolean or not jnp.issubdtype(value.dtype, jnp.complexfloating)
-    except Exception as error:
-        brief = str(error).strip().split("\n")[0]
-        raise InvalidInput(
-            f"{text} cannot be evaluated by JAX at {_point(start)}: {type(error).__name__}: {brief}"
-        ) from error
-    if shape != () or not real:
-        raise InvalidInput(f"{text} must return one truth value or real number, not {value}.")
-    return Predicate(function)
+        raise InvalidInput(f"start {point_text(start)} is outside the region: {region}.")
 
 
 def _by_axis(
@@ -365,39 +329,6 @@ def _by_axis(
         return [f"w[0] = {_number(end)}" for end in ends], positive.astype(int)
     names = [f"{sign}w[{k}] side" for k in range(centre.size) for sign in "−+"]
     return names, 2 * axis + positive
-
-
-def find_border(region: AbstractRegion, start: float, sign: int) -> float:
-    """Where a region of one dimension ends on one side of `start`, by bisection; else infinity."""
-    return start + sign * _reach(region, np.array([start]), np.array([[sign]]))[0]
-
-
-def nearest_border(region: AbstractRegion, start: np.ndarray) -> float:
-    """How far from `start` (d,) the border is, at least; along the axes and 64 other directions."""
-    extra = np.random.default_rng(0).normal(size=(64, start.size))
-    directions = np.concatenate([np.eye(start.size), -np.eye(start.size), extra])
-    directions /= np.linalg.norm(directions, axis=1)[:, None]
-    return float(np.min(_reach(region, start, directions)))
-
-
-def _reach(region: AbstractRegion, start: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """How far (k,) it is from `start` (d,) to the border along `directions` (k, d); else inf."""
-    inside = jax.jit(jax.vmap(lambda w: region.distance(w) > 0))
-    spacing = np.spacing(np.max(np.abs(start), initial=1.0))
-    steps = np.geomspace(max(1e-6, 1e3 * spacing), FAR, 400)
-    found = np.full(len(directions), np.inf)
-    for number, direction in enumerate(directions):
-        out = ~np.asarray(inside(jnp.asarray(start + steps[:, None] * direction)))
-        if not np.any(out):
-            continue
-        first = int(np.argmax(out))
-        low, high = (steps[first - 1] if first else 0.0), steps[first]
-        for _ in range(60 if start.size == 1 else 20):
-            middle = (low + high) / 2
-            within = bool(inside(jnp.asarray(start + middle * direction)[None])[0])
-            low, high = (middle, high) if within else (low, middle)
-        found[number] = (low + high) / 2
-    return found
 
 
 def with_distance(region: AbstractRegion, start: Any) -> AbstractRegion:
@@ -422,42 +353,10 @@ def _sign(inside: Array, w: Array) -> Array:
     return jnp.where(inside, 1, -1).astype(w.dtype)
 
 
-def _finite(text: str, part: str) -> float:
-    try:
-        value = float(part)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InvalidInput(f"region {text!r}: {part!r} is not a finite number.")
-    return value
-
-
-def _positive(text: str, part: str) -> float:
-    try:
-        value = float(part)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise InvalidInput(f"region {text!r}: R must be a finite number > 0, not {part!r}.")
-    return value
-
-
-def _axis(text: str, part: str, dim: int) -> int:
-    try:
-        axis = int(part)
-    except ValueError:
-        axis = -1
-    if not 0 <= axis < dim:
-        accepted = "0" if dim == 1 else f"0 to {dim - 1}"
-        raise InvalidInput(
-            f"region {text!r}: AXIS must be {accepted} in dimension {dim}, not {part!r}."
-        )
-    return axis
-
-
 def _number(value: Any) -> str:
     return f"{float(value):g}"
 
 
-def _point(w: Any) -> str:
+def point_text(w: Any) -> str:
+    """(x, y, …), with −0 shown as 0."""
     return "(" + ", ".join(f"{float(x) + 0.0:g}" for x in np.asarray(w)) + ")"

@@ -362,7 +362,7 @@ def extrapolated(fine: Summary, coarse: Summary, coarsest: Summary) -> Summary:
     is independent, so that variances add. The tail stays that of the finest run.
     """
     runs = (fine, coarse, coarsest)
-    if any(run.mean is None or run.mean_ci95 is None for run in runs):
+    if fine.mean is None:  # no path left, and there is nothing to correct
         return fine
     mean, ci = _extrapolated([run.mean for run in runs], [run.mean_ci95 for run in runs])
     median, median_ci = _extrapolated([r.median for r in runs], [r.median_ci95 for r in runs])

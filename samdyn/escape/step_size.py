@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .regions import nearest_border
+from .borders import nearest_border
 from .schemes import SCHEMES
 from .stepper import AbstractStepper
 

@@ -11,10 +11,11 @@ from ..dynamics.diffusion import Diffusion
 from ..dynamics.perturbation import GD, USAM
 from ..errors import ComputationFailed, InvalidInput
 from ..precision import in_double
+from .borders import find_border
 from .exit_time_1d import exit_time, saddle_exit_time
 from .linear import rates
 from .published import kramers, saddle_logarithm
-from .regions import AbstractRegion, Slab, find_border
+from .regions import AbstractRegion, Slab
 
 AT_REST = 1e-6  # of the curvature: a gradient below it counts as zero
 LOOKS = 33  # points along an axis and beside it

@@ -7,6 +7,7 @@ import pytest
 from verbs import basins
 
 from samdyn import GD, InvalidInput, StepMap, get_loss
+from samdyn.escape.region_text import parse_region
 from samdyn.escape.regions import (
     Above,
     Ball,
@@ -18,7 +19,6 @@ from samdyn.escape.regions import (
     Slab,
     Sublevel,
     basin_region,
-    parse_region,
     require_inside,
 )
 
