@@ -41,8 +41,9 @@ def _from_function(text: str, function: Callable, start: np.ndarray) -> Predicat
         real = boolean or not jnp.issubdtype(value.dtype, jnp.complexfloating)
     except Exception as error:
         brief = str(error).strip().split("\n")[0]
+        told = f"{type(error).__name__}: {brief}"
         raise InvalidInput(
-            f"{text} cannot be evaluated by JAX at {point_text(start)}: {type(error).__name__}: {brief}"
+            f"{text} cannot be evaluated by JAX at {point_text(start)}: {told}"
         ) from error
     if shape != () or not real:
         raise InvalidInput(f"{text} must return one truth value or real number, not {value}.")
