@@ -217,7 +217,7 @@ def flow_verdict_at(flow: Flow, point: FixedPoint, limit: Limit | None = None) -
     """Attractor, repeller, saddle, degenerate or unknown for the flow, with the reason."""
     w = jnp.asarray(point.w)
     if point.doubt:
-        return Verdict("unknown", point.doubt)
+        return _doubted(point, flow_verdict(np.asarray(_flow_eigenvalues(flow, w)), point.scale))
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else np.asarray(_flow_eigenvalues(flow, w)))
@@ -240,7 +240,7 @@ def step_verdict_at(
     """
     w = jnp.asarray(point.w)
     if point.doubt:
-        return Verdict("unknown", point.doubt)
+        return _doubted(point, map_verdict(np.asarray(_multipliers(step_map, w))))
     flow = Flow(step_map.loss, step_map.perturbation)
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
@@ -262,6 +262,13 @@ def step_verdict_at(
         why = f"{found.why}, which holds within eps of the point; beyond, {orbit.why}"
         return orbit._replace(why=why, eigenvalues=found.eigenvalues)
     return found
+
+
+def _doubted(point: FixedPoint, linear: Verdict) -> Verdict:
+    """Unknown, where the linear part of a hallucinated point is not found singular already."""
+    if point.kind == "hallucinated" and linear.verdict == "degenerate":
+        return linear
+    return Verdict("unknown", point.doubt or "")
 
 
 def _limit(flow: Flow, point: FixedPoint) -> Limit:

@@ -59,6 +59,10 @@ def check_independence(loss: Callable, w: jax.Array, batch: PyTree, rounding: fl
     for found in reports:
         if found is not None:
             return found
+    for axis in axes:
+        related = _relating(leaves, axis, value, whole, noise)
+        if related is not None:
+            return f"not checked: an array of shape {related} relates examples to one another"
     raise InvalidInput(
         "the loss of a batch or its gradient is no sum over its examples: they see each other, as "
         "in batch norm in training mode or in a contrastive loss, their noise differs, as in "
@@ -113,6 +117,29 @@ def _axes(leaves: list[Any], keys: list[int]) -> list[_Axis]:
             size = max(sizes, key=lambda n: (len(sizes[n]), numbers(n)))
             found.append(_Axis(tuple(sizes[size]), axis, size))
     return found
+
+
+def _relating(
+    leaves: list[Any], axis: _Axis, value: Callable, whole: Value, noise: list[float]
+) -> tuple[int, ...] | None:
+    """The shape of an array with two axes of examples, as the matrix of a graph has, else None.
+
+    The loss feels what stands in it, and does not feel a new order of the examples that moves both
+    of its axes. Where a second axis has that length by chance, the new order would mix features.
+    """
+    order = np.roll(np.arange(axis.size), 1)
+    for i, leaf in enumerate(leaves):
+        places = [k for k, n in enumerate(np.shape(leaf)) if n == axis.size and k != axis.axis]
+        if i not in axis.leaves or not places:
+            continue
+        for place in places:
+            turned = _taken(leaves, axis, axis.leaves, order)
+            turned[i] = jnp.take(turned[i], order, axis=place)
+            merged = list(leaves)
+            merged[i] = jnp.take(jnp.asarray(leaf), np.zeros(axis.size, int), axis=place)
+            if _differ(whole, value(merged), noise) and not _differ(whole, value(turned), noise):
+                return np.shape(leaf)
+    return None
 
 
 def _along(

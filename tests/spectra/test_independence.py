@@ -138,6 +138,16 @@ def test_a_gradient_that_is_not_finite_has_a_sentence_of_its_own():
             checked(loss, arrays(20))
 
 
+def test_an_array_that_relates_examples_leaves_the_rest_unchecked():
+    """The matrix of a graph: nodes see each other by design, in the mean too."""
+    batch = arrays(7) | {"graph": np.eye(7) + np.eye(7, k=1)}
+    loss = lambda w, b: mean(w, {"x": b["graph"] @ b["x"], "y": b["y"]})  # noqa: E731
+    assert "relates examples to one another" in checked(loss, batch)
+    assert "do not see each other" in checked(lambda w, b: mean(w, b), batch)
+    with pytest.raises(InvalidInput, match="see each other"):
+        checked(normed, batch)  # the matrix lies there unused
+
+
 def dense(batches, weights):
     """The Hessian of the weighted mean of least-squares losses."""
     parts = [2 * x.T @ x / len(x) for x, _ in batches]
