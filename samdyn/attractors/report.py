@@ -41,8 +41,9 @@ class PointStability(eqx.Module):
     """One fixed point with its verdicts: `flow`, and `step` when a learning rate was given.
 
     `critical_rho` is the smallest ρ from which every negative direction is restoring under
-    USAM; `rho_window` the (low, high) radii for which the step map contracts everywhere: of ρ
-    under USAM, and of ρ/‖g‖, which changes along a run, under normalised SAM.
+    USAM; `rho_window` the (low, high) radii for which the step map contracts everywhere, and
+    `window_of` what they are radii of: "rho" under USAM, and "rho/gradient_norm" under normalised
+    SAM, where ‖g‖ changes along a run.
     """
 
     point: FixedPoint
@@ -50,9 +51,11 @@ class PointStability(eqx.Module):
     step: Verdict | None
     critical_rho: float | None
     rho_window: tuple[float | None, float | None] | None
+    window_of: str = "rho"
 
     def _replace_step(self, step: Verdict) -> "PointStability":
-        return PointStability(self.point, self.flow, step, self.critical_rho, self.rho_window)
+        window = self.rho_window, self.window_of
+        return PointStability(self.point, self.flow, step, self.critical_rho, *window)
 
     def to_dict(self) -> dict[str, Any]:
         """One FP of `samdyn stability --json`."""
@@ -71,6 +74,7 @@ class PointStability(eqx.Module):
         if self.step is not None:
             result["map"] = _map_dict(self.step)
             result["rho_window"] = None if self.rho_window is None else list(self.rho_window)
+            result["rho_window_of"] = self.window_of
         if point.continuum is not None:
             result["continuum"] = point.continuum.tolist()
         return result
@@ -206,6 +210,7 @@ def judge(flow: Flow, point: FixedPoint, step_map: AbstractStepMap | None = None
         None if step_map is None else step_verdict_at(step_map, point, limit),
         critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
+        "rho/gradient_norm" if isinstance(flow.perturbation, SAM) else "rho",
     )
 
 

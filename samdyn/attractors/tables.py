@@ -89,9 +89,22 @@ def _reasons(result: "Stability") -> list[str]:
         lines.append(f"{number}  flow: {item.flow.why}")
         if item.step is not None:
             lines.append(f"   step: {item.step.why}")
+        if item.rho_window is not None and any(end is not None for end in item.rho_window):
+            lines.append(f"   {_window(item)}")
     if len(result.points) > len(shown):
         lines.append(f"   … and {len(result.points) - len(shown)} more points")
     return lines
+
+
+def _window(item: "PointStability") -> str:
+    """Where the step contracts, and of what that is a range."""
+    assert item.rho_window is not None
+    low, high = (None if end is None else f"{end:.6g}" for end in item.rho_window)
+    radius = "ρ" if item.window_of == "rho" else "ρ/‖g‖ (‖g‖ changes along a run)"
+    where = " and ".join(
+        [f"above {low}"] * (low is not None) + [f"below {high}"] * (high is not None)
+    )
+    return f"window: the step contracts every direction for {radius} {where}"
 
 
 def _completeness(result: "Stability") -> str:

@@ -1,4 +1,8 @@
-"""Integrate a flow with diffrax: adaptive, forwards or backwards, stopping where asked."""
+"""Integrate a flow with diffrax: adaptive, forwards or backwards, stopping where asked.
+
+What is solved for is the displacement from the start, so that tolerances and stops do not know
+where the origin of the parameters lies.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +20,7 @@ from ..errors import InvalidInput
 from .iterate import check_start
 from .tree import as_array, flatten, squared_norm
 
+FAR, ATOL = 1e6, 1e-11  # of the longest side of the box
 STATUS = ("ran", "arrived", "left the box", "diverged", "stopped short")
 
 
@@ -32,11 +37,12 @@ class Path(eqx.Module):
     t: Float[Array, ""]
     w: PyTree
     status: Int[Array, ""]
-    interpolation: Any
+    start: PyTree
+    interpolation: Any  # of the displacement from the start
 
     def at(self, t: Any) -> PyTree:
         """w at time t, from the solver's own dense output."""
-        return self.interpolation.evaluate(t)
+        return _moved(self.start, self.interpolation.evaluate(t))
 
 
 def integrate(
@@ -48,17 +54,19 @@ def integrate(
     points: int = 201,
     arrive: tuple[PyTree, Any] | None = None,
     box: Any = None,
-    diverged: float = 1e6,
+    diverged: Any = None,
     solver: diffrax.AbstractSolver | None = None,
     rtol: float = 1e-9,
-    atol: float = 1e-11,
+    atol: Any = None,
     max_steps: int = 16384,
 ) -> Path:
     """Solve dw/dt = flow(t, w) from `start` at t0 to t1 (t1 < t0 goes back in time).
 
     Stops at the exact time of arrival, when ‖w − P‖ = r for `arrive=(P, r)`, from either side;
-    when w leaves `box` (shape (dim, 2)); or when ‖w‖ reaches `diverged`; the last two at once
-    if it starts beyond them. "stopped short" means that
+    when w leaves `box` (shape (dim, 2)), at once if it starts outside; or when ‖w − start‖
+    reaches `diverged`, by default 1e6 times the longest side of the box (1e6 without one). An
+    error of a step may be `rtol` of the displacement from the start, plus `atol`, by default
+    1e-11 times that side (1e-11 without a box). "stopped short" means that
     `max_steps` were not enough: normalised SAM's field jumps at its critical points, and
     adaptive steps cannot pass a point where trajectories slide, so give `arrive` there.
     """
@@ -72,6 +80,7 @@ def integrate(
         check_start(loss, start, None if arrive is None else arrive[0], "arrive")
     arrive = None if arrive is None else (arrive[0], as_array(arrive[1]))
     _check_times(t0, t1)
+    size = jnp.asarray(1.0, flat.dtype) if box is None else jnp.max(box[:, 1] - box[:, 0])
     return _solve(
         flow,
         start,
@@ -79,12 +88,26 @@ def integrate(
         jnp.asarray(t1, flat.dtype),
         arrive,
         box,
-        jnp.asarray(diverged, flat.dtype),
+        FAR * size if diverged is None else jnp.asarray(diverged, flat.dtype),
         solver or diffrax.Tsit5(),
-        (rtol, atol),
+        (rtol, ATOL * size if atol is None else jnp.asarray(atol, flat.dtype)),
         points,
         max_steps,
     )
+
+
+class _Displaced(eqx.Module):
+    """A flow as a function of the displacement from a start."""
+
+    flow: Callable
+    start: PyTree
+
+    def __call__(self, t: Any, way: PyTree, args: Any) -> PyTree:
+        return self.flow(t, _moved(self.start, way), args)
+
+
+def _moved(start: PyTree, way: PyTree) -> PyTree:
+    return jax.tree.map(jnp.add, start, way)
 
 
 def _check_times(t0: Any, t1: Any) -> None:
@@ -97,14 +120,15 @@ def _check_times(t0: Any, t1: Any) -> None:
 @eqx.filter_jit
 def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, max_steps) -> Path:
     rtol, atol = tolerances
-    conditions, codes = _stops(arrive, box, far)
+    nowhere = jax.tree.map(jnp.zeros_like, start)
+    conditions, codes = _stops(start, arrive, box, far)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(flow),
+        diffrax.ODETerm(_Displaced(flow, start)),
         solver,
         t0,
         t1,
         dt0=None,
-        y0=start,
+        y0=nowhere,
         saveat=diffrax.SaveAt(ts=jnp.linspace(t0, t1, points), dense=True, t1=True),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         event=diffrax.Event(conditions, _root_finder(t0.dtype)),
@@ -125,17 +149,16 @@ def _solve(flow, start, t0, t1, arrive, box, far, solver, tolerances, points, ma
     for condition, code in zip(conditions, codes, strict=True):
         if code == STATUS.index("arrived"):  # from within the ball, arrival is the way out
             continue
-        beyond = condition(t0, start, None) < 0
+        beyond = condition(t0, nowhere, None) < 0
         status, end = jnp.where(beyond, code, status), jnp.where(beyond, 0, end)
     late = jnp.arange(solution.ts.size) > end
     ts = jnp.where(late, jnp.inf, solution.ts)
     ws = jax.tree.map(
         lambda leaf: jnp.where(jnp.expand_dims(late, tuple(range(1, leaf.ndim))), jnp.inf, leaf),
-        solution.ys,
+        jax.vmap(_moved, in_axes=(None, 0))(start, solution.ys),
     )
-    return Path(
-        ts, ws, ts[end], jax.tree.map(lambda leaf: leaf[end], ws), status, solution.interpolation
-    )
+    last = jax.tree.map(lambda leaf: leaf[end], ws)
+    return Path(ts, ws, ts[end], last, status, start, solution.interpolation)
 
 
 def _root_finder(dtype) -> optx.Newton:
@@ -144,8 +167,10 @@ def _root_finder(dtype) -> optx.Newton:
     return optx.Newton(tolerance, tolerance, optx.rms_norm)
 
 
-def _stops(arrive, box, far) -> tuple[list[Callable], list[int]]:
+def _stops(start, arrive, box, far) -> tuple[list[Callable], list[int]]:
     """Event functions that turn negative where the solution must stop, and their status codes.
+
+    They take the displacement from the start.
 
     They are relative to the size of what they measure, so that one tolerance of root finding
     serves all.
@@ -153,7 +178,7 @@ def _stops(arrive, box, far) -> tuple[list[Callable], list[int]]:
     conditions: list[Callable] = [lambda t, y, args, **_: 1 - squared_norm(y) / far**2]
     codes = [STATUS.index("diverged")]
     if arrive is not None:
-        target, radius = arrive
+        target, radius = jax.tree.map(jnp.subtract, arrive[0], start), arrive[1]
 
         def distance(t, y, args, **_):
             gap = squared_norm(jax.tree.map(jnp.subtract, y, target))
@@ -162,11 +187,12 @@ def _stops(arrive, box, far) -> tuple[list[Callable], list[int]]:
         conditions.append(distance)
         codes.append(STATUS.index("arrived"))
     if box is not None:
+        around = box - flatten(lambda v: v, start)[1][:, None]
 
         def inside(t, y, args, **_):
             flat = flatten(lambda v: v, y)[1]
-            room = jnp.minimum(flat - box[:, 0], box[:, 1] - flat)
-            return jnp.min(room / (box[:, 1] - box[:, 0]))
+            room = jnp.minimum(flat - around[:, 0], around[:, 1] - flat)
+            return jnp.min(room / (around[:, 1] - around[:, 0]))
 
         conditions.append(inside)
         codes.append(STATUS.index("left the box"))

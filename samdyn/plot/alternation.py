@@ -12,31 +12,44 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ..dynamics.flow import Flow
-from ..dynamics.integrate import integrate
+from ..dynamics.integrate import FAR, integrate
 from ..dynamics.perturbation import GD
 from ..errors import InvalidInput
 from ..precision import in_double
 from .style import BLUE, GREY, VERMILION, axes_legend, new_axes, styled
 
 MOST = 200  # points of the path that are looked at
-TIME = 1e4  # the gradient flow is given this long to come to rest
-AT_REST = 1e-7  # of the start's gradient: what counts as rest
-SAME = 1e-3  # of 1 + ‖w‖: ends nearer than this are one critical point
+TIME = 1e6  # over the curvature at the start: how long the gradient flow has to come to rest
+AT_REST = 1e-7  # of the start's gradient, or of that across the path: what counts as rest
+SAME = 1e-3  # of the path's size: ends nearer than this are one critical point
 SIDES = {"same basin": BLUE, "different basins": VERMILION, "undecided": GREY}
 
 
 @eqx.filter_jit
-def _ends(loss: Callable, starts):
-    """Where the gradient flow ends from each of `starts` (n, 2), and whether it rests (n,)."""
+def _ends(loss: Callable, starts, size):
+    """Where the gradient flow ends from each of `starts` (n, 2), and whether it rests (n,).
+
+    `size` is that of the path; neither its unit nor the loss's decides.
+    """
     flow = Flow(loss, GD())
 
     def one(start):
+        curvature = jnp.linalg.norm(jax.hessian(loss)(start))
+        slope = jnp.linalg.norm(flow.field(start))
+        rate = jnp.maximum(curvature, slope / size)
         path = integrate(
-            flow, start, TIME, points=2, solver=diffrax.Kvaerno5(), rtol=1e-6, atol=1e-8,
+            flow,
+            start,
+            TIME / jnp.where(rate > 0, rate, 1),
+            points=2,
+            diverged=FAR * size,
+            solver=diffrax.Kvaerno5(),
+            rtol=1e-6,
+            atol=1e-8 * size,
             max_steps=4096,
-        )  # fmt: skip
+        )
         final = jnp.linalg.norm(flow.field(path.w))
-        return path.w, final <= AT_REST * (1 + jnp.linalg.norm(flow.field(start)))
+        return path.w, final <= AT_REST * jnp.maximum(slope, curvature * size)
 
     return jax.vmap(one)(starts)
 
@@ -50,10 +63,12 @@ def sides(loss: Callable, flow: Flow, path: np.ndarray) -> tuple[np.ndarray, np.
     valley, is in no basin: apart from one that does, undecided with another like it.
     """
     ahead = np.asarray(jax.vmap(flow.perturbed)(jnp.asarray(path)))
-    ends, rests = (np.asarray(a) for a in _ends(loss, jnp.asarray(np.concatenate([path, ahead]))))
+    both = np.concatenate([path, ahead])
+    size = float(np.max(np.ptp(both, axis=0)))
+    ends, rests = (np.asarray(a) for a in _ends(loss, jnp.asarray(both), jnp.asarray(size or 1.0)))
     n = len(path)
     gap = np.linalg.norm(ends[:n] - ends[n:], axis=1)
-    same = gap <= SAME * (1 + np.linalg.norm(ends[:n], axis=1))
+    same = gap <= SAME * size
     same &= rests[:n] & rests[n:]
     names = np.where(same, "same basin", "different basins")
     return ahead, np.where(rests[:n] | rests[n:], names, "undecided")

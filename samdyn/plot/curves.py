@@ -95,7 +95,7 @@ def _follow_all(flow, starts, times, box, fastest):
             box=box,
             solver=diffrax.Kvaerno5(),  # valleys are stiff: explicit steps would be minute
             rtol=1e-6,
-            atol=1e-8,
+            atol=1e-8 * jnp.max(box[:, 1] - box[:, 0]),
             max_steps=MOST_STEPS,
         )
         # The solver's own steps follow the curve: speeds along it differ by powers of ten.

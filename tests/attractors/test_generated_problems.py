@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 from jaxtyping import Array
-from verbs import stability, sweep
+from verbs import basins, capture_threshold, stability, sweep
 
 from samdyn import GD, SAM, USAM, ComputationFailed, InvalidInput
 
@@ -117,3 +117,84 @@ def _matrix(kind, hessian, rate, decay):
     outer = one + 0.6 * one if kind == "nesterov" else one
     through = 0.36 * one if kind == "nesterov" else 0.6 * one
     return np.block([[one - rate * outer @ hessian, -rate * through], [hessian, 0.6 * one]])
+
+
+class Wells(eqx.Module):
+    """s²k((x/s)² − 1)²/8 + q y²/2 about a centre: minima at ±s of curvature k, a saddle between."""
+
+    shape: Array  # s, k, q
+    centre: Array
+
+    def __call__(self, w):
+        s, k, q = self.shape
+        x, y = w - self.centre
+        return s**2 * k * ((x / s) ** 2 - 1) ** 2 / 8 + q * y**2 / 2
+
+
+def well(seed: int):
+    """(loss, its shape (s, k, q), its centre, a learning rate) of one generated pair of wells."""
+    rng = np.random.default_rng(seed)
+    s = 10.0 ** rng.uniform(-4, 4)
+    shape = np.array([s, 10.0 ** rng.uniform(-3, 3), 0.0])
+    shape[2] = shape[1] * 10.0 ** rng.uniform(-3, 2)
+    centre = s * np.round(rng.choice([0.0, 1.0, 1e3, 1e6]) * rng.uniform(-1, 1, 2), 3)
+    rate = rng.uniform(0.05, 0.5) / max(4 * shape[1], shape[2])
+    return Wells(jnp.asarray(shape), jnp.asarray(centre)), shape, centre, rate
+
+
+def slope(shape, x):
+    """The derivative along x, by hand."""
+    s, k, _ = shape
+    return k * x * ((x / s) ** 2 - 1) / 2
+
+
+def test_basins_of_a_hundred_wells_are_those_of_descent_by_hand():
+    """Starts of a grid, gradient descent until it rests; the second coordinate decides nothing."""
+    for seed in range(100):
+        loss, shape, centre, rate = well(seed)
+        s, _, q = shape
+        box = np.stack([centre - 1.9 * s, centre + 1.9 * s], axis=1)
+        found = basins(loss, GD(), box=box, grid=6, learning_rate=rate)
+        x = (box[0, 0] - centre[0]) + 3.8 * s * (np.arange(6) + 0.5) / 6
+        for _ in range(min(20_000, int(40 / (rate * shape[1])))):
+            x = x - rate * slope(shape, x)
+        slow = (1 - rate * q) ** 20_000 > 1e-9  # along y it has not arrived
+        places = np.array([a.w - centre for a in found.attractors]).reshape(-1, 2)
+        for i, end in enumerate(x):
+            labels = found.labels[i]
+            decided = labels[labels >= 0]
+            assert len(decided) == len(labels) or (slow and np.min(labels) == -1), (seed, labels)
+            assert np.all(np.abs(places[decided, 0] - end) < 1e-5 * s), (seed, end)
+
+
+def test_a_hundred_capture_thresholds_are_those_of_runs_by_hand():
+    """SAM's maximum between the wells captures a start at x where ρ exceeds about x."""
+    steps = 1500
+    for seed in range(100):
+        loss, shape, centre, _ = well(seed)
+        s, k, q = shape
+        rate = 0.02 / max(k, q / 4)
+        x0 = s * np.random.default_rng(seed).uniform(0.05, 0.5)
+        start = centre + [x0, 0.0]
+        x0 = start[0] - centre[0]
+
+        def ends(rho, x0=x0, shape=shape, rate=rate):
+            x = np.full_like(rho, x0)
+            for _ in range(steps):
+                x = x - rate * slope(shape, x + rho * np.sign(slope(shape, x)))
+            return np.abs(x) <= 0.05 * shape[0]
+
+        low, high = 0.5 * x0, 2.5 * x0
+        settings = {"start": start, "target": centre, "rho": (low, high), "within": 0.05 * s}
+        settings |= {"learning_rate": rate, "steps": steps, "rtol": 1e-4}
+        try:
+            found = capture_threshold(loss, SAM(0.1 * s), **settings)
+        except ComputationFailed as error:
+            captured = ends(np.linspace(low, high, 33))
+            assert captured[0] or not np.any(captured), (seed, str(error))
+            continue
+        # where the start has reached the target's neighbourhood or not differs by rounding only
+        # within the bracket
+        around = np.array([found.low * (1 - 1e-6), found.high * (1 + 1e-6)])
+        assert list(ends(around)) == [False, True], (seed, found)
+        assert found.high - found.low <= 1e-4 * found.high
