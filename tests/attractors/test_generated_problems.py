@@ -175,7 +175,7 @@ def test_a_hundred_capture_thresholds_are_those_of_runs_by_hand():
         s, k, q = shape
         rate = 0.02 / max(k, q / 4)
         x0 = s * np.random.default_rng(seed).uniform(0.05, 0.5)
-        start = centre + [x0, 0.0]
+        start = centre + np.array([x0, 0.0])
         x0 = start[0] - centre[0]
 
         def ends(rho, x0=x0, shape=shape, rate=rate):
@@ -189,9 +189,11 @@ def test_a_hundred_capture_thresholds_are_those_of_runs_by_hand():
         settings |= {"learning_rate": rate, "steps": steps, "rtol": 1e-4}
         try:
             found = capture_threshold(loss, SAM(0.1 * s), **settings)
-        except ComputationFailed as error:
+        except ComputationFailed:
+            found = None
+        if found is None:
             captured = ends(np.linspace(low, high, 33))
-            assert captured[0] or not np.any(captured), (seed, str(error))
+            assert captured[0] or not np.any(captured), seed
             continue
         # where the start has reached the target's neighbourhood or not differs by rounding only
         # within the bracket
