@@ -43,3 +43,40 @@ def answers(x64: str, folder: str) -> dict:
 def test_single_precision_by_default_changes_no_digit(request):
     folder = str(request.config.rootpath / "tests")
     assert answers("0", folder) == answers("1", folder)
+
+
+QUIET = """
+import warnings
+warnings.simplefilter("error")
+import jax, optax
+import jax.numpy as jnp
+import samdyn, samdyn.optax, verbs
+well = lambda w: w[0] ** 4 / 4 - w[0] ** 2 / 2 + w[1] ** 2
+w = jnp.array([0.3, 0.2])
+noise = samdyn.Isotropic(0.3, batch_size=4)
+for momentum in (0.9, samdyn.EMA(0.9), samdyn.Nesterov(0.9)):
+    assert samdyn.rho_window([1.0, -2.0], 0.1, momentum)
+    run = verbs.iterate(samdyn.StepMap(well, samdyn.SAM(0.1, 0.01), 0.1, momentum), w, 9)
+    assert run.w.dtype == jnp.float32
+    step = samdyn.StochasticStepMap(well, samdyn.USAM(0.1), 0.1, noise, momentum=momentum)
+    assert step(step.init(w), jax.random.key(0)).w.dtype == jnp.float32
+for coupling in samdyn.COUPLINGS.values():
+    diffusion = samdyn.Diffusion(well, samdyn.SAM(0.1), 0.1, noise, coupling=coupling)
+    assert diffusion.drift(w).dtype == jnp.float32
+params = {"a": jnp.ones(3), "b": jnp.ones(2)}
+loss = lambda p, b: jnp.sum(p["a"] ** 2 * b) - jnp.sum(p["b"] ** 2)
+gradient = lambda p, *_: jax.grad(loss)(p, 1.0)
+for method in (samdyn.SAM(0.1), samdyn.ASAM(0.1)):
+    transform = samdyn.optax.sam(optax.sgd(0.1, 0.9), method)
+    state = transform.init(params)
+    updates, _ = transform.update(gradient(params), state, params, grad_fn=gradient)
+    assert updates["a"].dtype == jnp.float32
+    found = samdyn.diagnose(loss, params, [jnp.ones(1), 2 * jnp.ones(1)], method, 0.1, 0.9)
+    assert found.verdict == "saddle"
+"""
+
+
+def test_single_precision_by_default_warns_of_nothing(request):
+    """Numbers such as a radius are kept in double precision, which JAX would warn of."""
+    folder = str(request.config.rootpath / "tests")
+    subprocess.run([sys.executable, "-c", QUIET], check=True, cwd=folder)

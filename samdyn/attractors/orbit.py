@@ -66,7 +66,7 @@ def _orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verd
     share = float(np.mean(held))
     run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
     if not np.any(held):
-        edge = float(step_map.momentum.edge()) / eta  # of the curvatures that a step contracts
+        edge = step_map.momentum.edge() / eta  # of the curvatures that a step contracts
         growing = (eigenvalues < 0) | (eigenvalues > edge)
         name = "repeller" if np.all(growing) else "saddle"
         return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
@@ -135,9 +135,9 @@ def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
     and the largest step that the momentum can make of gradients within the radius.
     """
     s = float(step_map.learning_rate) * float(np.max(np.abs(eigenvalues)))
-    edge = float(step_map.momentum.edge())
+    edge = step_map.momentum.edge()
     alternation = s / (edge - s) if s < edge else 0.0
-    return 2 * rho * (1 + alternation + s * float(step_map.momentum.gain()))
+    return 2 * rho * (1 + alternation + s * step_map.momentum.gain())
 
 
 def _run_starts(step_map, c, rho, eta, eigenvalues, reach) -> Run:

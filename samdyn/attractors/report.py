@@ -316,7 +316,7 @@ def _window(flow: Flow, point: FixedPoint, step_map: StepMap):
     eta, momentum = float(step_map.learning_rate), step_map.momentum
     if isinstance(flow.perturbation, GD):
         stable = np.all(point.hessian_eigenvalues > 0) and (
-            eta * point.hessian_eigenvalues[-1] < float(momentum.edge())
+            eta * point.hessian_eigenvalues[-1] < momentum.edge()
         )
         return (None, None) if stable else None
     if isinstance(flow.perturbation, SAM | USAM):

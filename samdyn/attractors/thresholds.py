@@ -34,7 +34,7 @@ def rho_window(
     None stands for an end without a bound, and None instead of the pair for an empty window.
     The window is that of USAM; for SAM read ρ_eff = ρ/‖g‖.
     """
-    largest = float(as_momentum(momentum).edge()) / learning_rate  # of the stable curvatures a
+    largest = as_momentum(momentum).edge() / learning_rate  # of the stable curvatures a
     low, high = None, None
     for value in np.asarray(hessian_eigenvalues, dtype=float):
         if value == 0:
@@ -56,7 +56,7 @@ def stable_curvatures(
     For ρ > 0 there are two: (0, λ_e), and (−1/ρ − λ_e, −1/ρ), where SAM has turned negative
     curvature into an attractor; λ_e = (−1 + √(1 + 4ρ·edge/η))/(2ρ). Listed ascending.
     """
-    largest = float(as_momentum(momentum).edge()) / learning_rate
+    largest = as_momentum(momentum).edge() / learning_rate
     if rho == 0:
         return ((0.0, largest),)
     edge = 2 * largest / (1 + np.sqrt(1 + 4 * rho * largest))

@@ -232,12 +232,12 @@ class Diffusion(AbstractDiffusion):
         if not isinstance(self.momentum, HeavyBall):
             return tree.scaled(-1, d)
         m = y[1]
-        pull = tree.add_scaled(d, self.momentum.gamma - 1, m)
-        return tree.scaled(-1, m), tree.scaled(1 / self.learning_rate, pull)
+        pull = tree.add_scaled(d, tree.number(self.momentum.gamma) - 1, m)
+        return tree.scaled(-1, m), tree.scaled(1 / tree.number(self.learning_rate), pull)
 
     def disperse(self, y, z):
         w = self.position(y)
-        root = jnp.sqrt(self.learning_rate)
+        root = jnp.sqrt(tree.number(self.learning_rate))
         if self.noise.additive:
             noise = tree.scaled(1 / root, self.noise.draw(self.loss, w, z))
         else:

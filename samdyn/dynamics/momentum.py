@@ -39,11 +39,11 @@ class AbstractMomentum(eqx.Module):
         """(buffer⁺, step) from the buffer and the descent direction."""
 
     @abc.abstractmethod
-    def edge(self) -> jax.Array:
+    def edge(self) -> float:
         """The step is stable on curvature a exactly when 0 < ηa < edge."""
 
     @abc.abstractmethod
-    def gain(self) -> jax.Array:
+    def gain(self) -> float:
         """The sum of all later steps that one unit of descent causes."""
 
 
@@ -59,10 +59,10 @@ class NoMomentum(AbstractMomentum):
         return None, d
 
     def edge(self):
-        return jnp.asarray(2.0)
+        return 2.0
 
     def gain(self):
-        return jnp.asarray(1.0)
+        return 1.0
 
 
 class HeavyBall(AbstractMomentum):
@@ -78,10 +78,10 @@ class HeavyBall(AbstractMomentum):
         return buffer, buffer
 
     def edge(self):
-        return 2 * (1 + self.gamma)
+        return 2 * (1 + float(self.gamma))
 
     def gain(self):
-        return 1 / (1 - self.gamma)
+        return 1 / (1 - float(self.gamma))
 
 
 class EMA(AbstractMomentum):
@@ -93,14 +93,15 @@ class EMA(AbstractMomentum):
         return jax.tree.map(jnp.zeros_like, w)
 
     def update(self, buffer, d):
-        buffer = tree.add_scaled(tree.scaled(1 - self.beta, d), self.beta, buffer)
+        buffer = tree.add_scaled(d, self.beta, jax.tree.map(jnp.subtract, buffer, d))
         return buffer, buffer
 
     def edge(self):
-        return 2 * (1 + self.beta) / (1 - self.beta)
+        beta = float(self.beta)
+        return 2 * (1 + beta) / (1 - beta)
 
     def gain(self):
-        return jnp.ones_like(self.beta)
+        return 1.0
 
 
 class Nesterov(AbstractMomentum):
@@ -120,10 +121,11 @@ class Nesterov(AbstractMomentum):
         return buffer, tree.add_scaled(d, self.gamma, buffer)
 
     def edge(self):
-        return 2 * (1 + self.gamma) / (1 + 2 * self.gamma)
+        gamma = float(self.gamma)
+        return 2 * (1 + gamma) / (1 + 2 * gamma)
 
     def gain(self):
-        return 1 / (1 - self.gamma)
+        return 1 / (1 - float(self.gamma))
 
 
 def as_momentum(momentum: Any) -> AbstractMomentum:

@@ -125,7 +125,8 @@ class Isotropic(_Homogeneous):
     batch_size: jax.Array = eqx.field(converter=_batch_size, default=1)
 
     def deviation(self):
-        return self.s / jnp.sqrt(self.batch_size.astype(self.s.dtype))
+        s = tree.number(self.s)
+        return s / jnp.sqrt(self.batch_size.astype(s.dtype))
 
 
 class Fisher(AbstractNoise):

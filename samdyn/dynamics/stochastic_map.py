@@ -57,5 +57,5 @@ class StochasticStepMap(eqx.Module):
             return self.coupling.step_direction(self.loss, self.perturbation, self.noise, w, z)
         d = self.perturbation.direction(self.loss, w)
         return tree.add_scaled(
-            d, -1 / jnp.sqrt(self.learning_rate), self.noise.draw(self.loss, w, z)
+            d, -1 / jnp.sqrt(tree.number(self.learning_rate)), self.noise.draw(self.loss, w, z)
         )

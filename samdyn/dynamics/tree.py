@@ -106,3 +106,8 @@ def as_array(value: Any) -> Any:
         return value
     with jax.enable_x64(True):
         return jnp.asarray(value, dtype=float)
+
+
+def number(value: Any) -> jax.Array:
+    """A number of `as_array` in the precision that JAX computes in here, for arithmetic with it."""
+    return jnp.asarray(value).astype(jnp.result_type(float))

@@ -27,7 +27,7 @@ from ..spectra.radius import SpectralRadius, spectral_radius
 from ..spectra.search import Progress, krylov_size
 from .diagnosis import Diagnosis
 from .minibatch import Along, along, step_operator
-from .random_growth import random_growth
+from .random_growth import Growth, random_growths
 from .rates import escape_rate, hover, reach, window
 from .stationarity import gains
 
@@ -120,14 +120,15 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
         for end, part in zip((ends.low, ends.high), seen, strict=True)
     )
     weights = np.asarray(operator.mean.weights, float)
-    bottom, top = (
-        None if part is None else random_growth(part.tangent, weights, learning_rate, momentum)
-        for part in seen
-    )
-    plain_bottom, falls = None, None
+    plain, falls = None, None
     if negative is not None and not ends.interrupted:
         plain = seen[0] or _along(operator, GD(), ends.low)
-        plain_bottom = random_growth(plain.curvature, weights, learning_rate, momentum)
+    bottom, top, plain_bottom = _growths(
+        [None if part is None else part.tangent for part in seen]
+        + [None if plain is None else plain.curvature],
+        (weights, learning_rate, momentum),
+    )
+    if plain is not None and negative is not None:
         slopes = plain.gradient
         noise = float(weights @ (slopes - weights @ slopes) ** 2)
         falls = gains(operator, negative, noise, learning_rate)
@@ -169,6 +170,13 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
         hvps=0,
         memory_bytes=0,
     )
+
+
+def _growths(curvatures: list[np.ndarray | None], how: tuple) -> list[Growth | None]:
+    """How runs grow along each direction; None where it is not known."""
+    asked = [a for a in curvatures if a is not None]
+    found = iter(random_growths(np.array(asked), *how)) if asked else iter(())
+    return [None if a is None else next(found) for a in curvatures]
 
 
 def memory_bytes(operator: HessianOperator, krylov: int) -> int:

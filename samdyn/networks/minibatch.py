@@ -6,7 +6,7 @@ whether a displacement grows. It is smooth there, too.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ from jaxtyping import Array, PyTree
 
 from ..dynamics.perturbation import AbstractPerturbation
 from ..spectra.batches import BatchedLoss
+from ..spectra.hessian import REUSE_BYTES
 from ..spectra.operator import Operator
 
 
@@ -53,15 +54,19 @@ def step_operator(
 ) -> Operator:
     """The Jacobian of the mean heavy-ball step at w, on (w,), or with momentum on (w, m).
 
-    The method's directions are differentiated batch by batch, each by one compiled function.
+    The method's directions are differentiated batch by batch, once where memory allows.
     """
-    weights = np.asarray(mean.weights)
+    changes = _kept(mean, perturbation, w)
+    weights = list(np.asarray(mean.weights).astype(w.dtype))
 
     def turned(v: Array) -> Array:
         total = jnp.zeros_like(v)
+        if changes is not None:
+            for weight, change in zip(weights, changes, strict=True):
+                total = _added(total, weight, change, v)
+            return total
         for weight, batch in zip(weights, mean.batches(), strict=True):
-            change = _turned(mean.loss, perturbation, batch, w, v)
-            total = total + jnp.asarray(weight, v.dtype) * change
+            total = total + weight * _turned(mean.loss, perturbation, batch, w, v)
         return total
 
     def product(v: Array) -> Array:
@@ -72,6 +77,26 @@ def step_operator(
         return jnp.concatenate([place - jnp.asarray(rate, v.dtype) * buffer, buffer])
 
     return Operator(product, w.size * (1 if gamma == 0 else 2), w.dtype, symmetric=False)
+
+
+def _kept(mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array) -> list | None:
+    """The derivative of each batch's direction, as a linear function, where all fit in memory."""
+    one = eqx.filter_eval_shape(_linearised, mean.loss, perturbation, mean.first, w)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
+    if size * mean.count > REUSE_BYTES:
+        return None
+    return [_linearised(mean.loss, perturbation, batch, w) for batch in mean.batches()]
+
+
+@eqx.filter_jit
+def _linearised(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w: Array):
+    one = lambda w: loss(w, batch)  # noqa: E731
+    return jax.linearize(lambda w: perturbation.direction(one, w), w)[1]
+
+
+@jax.jit
+def _added(total: Array, weight: Any, change: Callable, v: Array) -> Array:
+    return total + weight * change(v)
 
 
 @eqx.filter_jit

@@ -81,7 +81,7 @@ def window(
     `units` are ρ_eff/ρ along the two directions. Both ends are given even where the first is the
     larger: then no radius does both.
     """
-    edge = float(as_momentum(momentum).edge()) / learning_rate
+    edge = as_momentum(momentum).edge() / learning_rate
     low = high = None
     if lambda_min is not None and units[0] > 0:
         low = -1 / (lambda_min * units[0])

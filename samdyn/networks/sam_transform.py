@@ -16,7 +16,7 @@ import optax
 from jaxtyping import PyTree
 
 from ..dynamics.perturbation import GD, AbstractPerturbation, require_perturbation
-from ..dynamics.tree import has_16_bits
+from ..dynamics.tree import has_16_bits, number
 from ..errors import InvalidInput
 
 
@@ -143,7 +143,7 @@ def _opaque(base, perturbation, grads, state, w, grad_fn, extra):
 
     radius = 0.0 if isinstance(perturbation, GD) else perturbation.radius
     # a fixed radius of 0 compiles to the optimizer alone
-    d = branch(radius == 0, lambda: grads, perturbed)
+    d = branch(number(radius) == 0, lambda: grads, perturbed)
     updates, after = base.update(d, state.base, w, **extra)
     return updates, state._replace(count=optax.safe_increment(state.count), base=after)
 
