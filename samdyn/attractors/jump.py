@@ -4,7 +4,8 @@ Declarations aside, the limit tells. Beside a critical point c with Hessian H th
 w^p is asked for gradients H(te) with t so small that only the limit is left. Normalised SAM jumps
 by ρ there, a SAM with eps > 0 not at all, and one that mixes both (unified SAM) by a part of ρ.
 A method that does not jump may still have no Jacobian, as w + ρ|w|·sign(g) at 0: then its slope
-beside c depends on the direction, and is not that of any matrix.
+beside c depends on the direction, however near, and is not that of any matrix. One that is linear
+only very near c, as ρ·tanh(g/s) for a tiny s, has a Jacobian; its steps may never see it.
 """
 
 from typing import NamedTuple
@@ -18,18 +19,38 @@ from ..dynamics.flow import Flow
 from ..dynamics.perturbation import SAM
 
 LIMIT = 1e-60  # length of the displacement from c: squares of gradients still are numbers
-BESIDE = 1e-6  # where slopes are compared, far above rounding
+BESIDE = 1e-6  # from where on slopes are compared, nearer and nearer
+NEARER = 16  # such distances
+ROUNDING = 100  # spacings of the numbers at c: no nearer
 BENT = 1e-3  # of the steepest slope: a difference from the Jacobian that curvature can't explain
 SMALL = 1e-6  # of ρ, or of 1: a shorter jump is none
 DIRECTIONS = 16
 
 
+BENDS = (
+    "the method bends at this point: its slope depends on the direction, so that no Jacobian "
+    "decides"
+)
+UNDEFINED = (
+    "the derivative of the method is not finite at this point, as JAX's of a norm at 0 is not: no "
+    "Jacobian decides"
+)
+
+
 class Limit(NamedTuple):
-    """`jump` is the largest ‖w^p − w‖ as w → c; `differentiable` whether the field has a Jacobian
-    at c, as far as directions that were tried tell."""
+    """`jump` is the largest ‖w^p − w‖ as w → c, `beside` the same at the distance from where on
+    slopes are compared. `bent` says why there is no Jacobian at c, as far as directions that were
+    tried tell, "" if there is one; `narrow` that it holds only nearer to c than that distance."""
 
     jump: float
-    differentiable: bool
+    beside: float
+    bent: str
+    narrow: bool
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the field has a Jacobian at c."""
+        return not self.bent
 
 
 def limit_at(flow: Flow, c: np.ndarray) -> Limit:
@@ -38,15 +59,16 @@ def limit_at(flow: Flow, c: np.ndarray) -> Limit:
     extra = np.random.default_rng(3).standard_normal((DIRECTIONS, d))
     directions = np.concatenate([np.eye(d), -np.eye(d), extra])
     directions /= np.linalg.norm(directions, axis=1)[:, None]
-    jumps, measured, linear = map(
-        np.asarray, _limits(flow, jnp.asarray(c), jnp.asarray(directions))
-    )
+    top, floor = BESIDE * (1 + 1e-3 * np.linalg.norm(c)), ROUNDING * np.spacing(np.max(np.abs(c)))
+    distances = np.geomspace(top, max(floor, LIMIT), NEARER) if floor < top else np.array([top])
+    arrays = (jnp.asarray(a) for a in (c, directions, distances))
+    jumps, beside, defined, deviations = map(np.asarray, _limits(flow, *arrays))
     jump = float(np.max(np.where(np.isfinite(jumps), jumps, 0)))
-    scale = max(np.max(np.abs(measured)), np.max(np.abs(linear)))
-    bent = not np.max(np.abs(measured - linear)) <= BENT * scale  # nan is bent, too
     jump = jump if jump > SMALL * _size(flow) else 0.0
-    # with eps > 0 it is smooth, within a distance that may be too short to be measured
-    return Limit(jump, not bent or isinstance(flow.perturbation, SAM))
+    # with eps > 0 SAM is smooth, within a distance that may be too short to be measured
+    smooth = isinstance(flow.perturbation, SAM) or bool(np.any(deviations <= BENT))
+    bent = "" if smooth else (BENDS if defined else UNDEFINED)
+    return Limit(jump, float(np.max(beside)), bent, bool(deviations[0] > BENT))
 
 
 def undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:
@@ -70,16 +92,24 @@ def _size(flow: Flow) -> float:
 
 
 @eqx.filter_jit
-def _limits(flow: Flow, c, directions):
-    """(‖w^p − w‖ in the limit (n,), slopes beside c (n, d), slopes by the Jacobian (n, d))."""
+def _limits(flow: Flow, c, directions, distances):
+    """‖w^p − w‖ in the limit (n,) and at the first distance (n,), whether the Jacobian is finite,
+    and how far slopes are from it (distances,), of the steepest; not a number counts as 1.
+    """
     hessian = jax.hessian(flow.loss)(c)
-    jacobian = jax.jacfwd(flow.field)(c)
-    step = BESIDE * (1 + 1e-3 * jnp.linalg.norm(c))
+    jacobian, here = jax.jacfwd(flow.field)(c), flow.field(c)
+    ascent = lambda gradient, w: jnp.linalg.norm(flow.perturbation.perturb(gradient, w) - w)  # noqa: E731
+    limit = jax.vmap(lambda e: ascent(lambda w: hessian @ (LIMIT * e), c))(directions)
+    beside = jax.vmap(lambda e: ascent(jax.grad(flow.loss), c + distances[0] * e))(directions)
 
-    def one(e):
-        moved = flow.perturbation.perturb(lambda w: hessian @ (LIMIT * e), c) - c
-        # the even part is curvature, or a kink; a kink is as large as the slope itself
-        slope = (flow.field(c + step * e) - flow.field(c)) / step
-        return jnp.linalg.norm(moved), slope, jacobian @ e
+    def deviation(t):
+        moved = c[None] + t * directions
+        # an even part is curvature, or a kink; a kink is as large as the slope itself
+        slopes = (jax.vmap(flow.field)(moved) - here[None]) / t
+        linear = ((moved - c[None]) / t) @ jacobian.T
+        scale = jnp.maximum(jnp.max(jnp.abs(slopes)), jnp.max(jnp.abs(linear)))
+        return jnp.max(jnp.abs(slopes - linear)) / jnp.where(scale > 0, scale, 1)
 
-    return jax.vmap(one)(directions)
+    found = jax.lax.map(deviation, distances)
+    found = jnp.where(jnp.isfinite(found), found, 1)
+    return limit, beside, jnp.all(jnp.isfinite(jacobian)), found

@@ -218,7 +218,7 @@ def _newton_on_two_steps(step_map: StepMap, state):
 def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:
     """What the quadratic's closed form says, where one exists."""
     top, negative = eigenvalues[-1], eigenvalues[eigenvalues < 0]
-    if type(step_map.perturbation) is not SAM:
+    if type(step_map.perturbation) is not SAM or float(step_map.perturbation.eps) > 0:
         return ""
     if not isinstance(step_map.momentum, NoMomentum) or not 0 < eta * top < 2:
         return ""

@@ -31,11 +31,6 @@ from .spectrum import eigenvalues
 from .thresholds import critical_rho, rho_window
 from .verdict import Verdict, flow_verdict, map_verdict
 
-BENT = (
-    "the method bends at this point: its slope depends on the direction, so that no Jacobian "
-    "decides"
-)
-
 
 class PointStability(eqx.Module):
     """One fixed point with its verdicts: `flow`, and `step` when a learning rate was given.
@@ -228,8 +223,8 @@ def flow_verdict_at(flow: Flow, point: FixedPoint, limit: Limit | None = None) -
         return _degenerate(None if limit.jump else np.asarray(_flow_eigenvalues(flow, w)))
     if limit.jump:
         return sliding_verdict(flow, w, _radius(flow, limit))
-    if not limit.differentiable:
-        return Verdict("unknown", BENT)
+    if limit.bent:
+        return Verdict("unknown", limit.bent)
     scale = point.scale
     if point.kind == "critical":
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
@@ -257,14 +252,15 @@ def step_verdict_at(
                 "for an optax optimizer: iterate it, or judge USAM."
             )
         return orbit_verdict(step_map, w, _radius(flow, limit))
-    if not limit.differentiable:
-        return Verdict("unknown", BENT)
+    if limit.bent:
+        return Verdict("unknown", limit.bent)
     found = map_verdict(np.asarray(_multipliers(step_map, w)), w.size)
-    declared = step_map.perturbation.discontinuous and point.kind == "critical"
-    if declared and found.verdict != "attractor" and isinstance(step_map, StepMap):
-        # smooth only within eps of the point: a run may settle on an orbit about it
+    narrow = limit.narrow or step_map.perturbation.discontinuous
+    near = narrow and point.kind == "critical" and found.verdict != "attractor"
+    if near and isinstance(step_map, StepMap):
+        # smooth only close to the point: a run may settle on an orbit about it
         orbit = orbit_verdict(step_map, w, _radius(flow, limit))
-        why = f"{found.why}, which holds within eps of the point; beyond, {orbit.why}"
+        why = f"{found.why}, which holds close to the point; beyond, {orbit.why}"
         return orbit._replace(why=why, eigenvalues=found.eigenvalues)
     return found
 
@@ -279,14 +275,14 @@ def _doubted(point: FixedPoint, linear: Verdict) -> Verdict:
 def _limit(flow: Flow, point: FixedPoint) -> Limit:
     """What the ascent does at the point; nothing unusual where it is not critical."""
     if point.kind != "critical" or isinstance(flow.perturbation, GD | USAM):
-        return Limit(0.0, True)
+        return Limit(0.0, 0.0, "", False)
     return limit_at(flow, point.w)
 
 
 def _radius(flow: Flow, limit: Limit) -> float:
-    """The method's ρ, or how far it jumps if it has none."""
+    """The method's ρ, or how far it goes close to the point if it has none."""
     rho = float(getattr(flow.perturbation, "rho", 0.0) or 0.0) or _own_radius(flow)
-    return rho or limit.jump
+    return rho or limit.jump or limit.beside
 
 
 def _own_radius(flow: Flow) -> float:

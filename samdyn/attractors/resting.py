@@ -34,6 +34,9 @@ SWINGS = 300  # jumps: so far a run may swing by its memory, if its mean stays
 SETTLED = 3000  # steps after which the memory of a run kept at a point has settled
 RUN = 4000  # steps of them
 CHANGED = 1e-6  # relative difference of multipliers
+RESOLVED = 1e6  # spacings of the numbers in the box: steps that are all shorter tell nothing
+KINK = 1e-3  # of a step beside the point: such an even part is no curvature
+BENT = "the step bends here: its slope depends on the side, so that no Jacobian decides"
 
 
 class RestingPoints:
@@ -54,7 +57,14 @@ class RestingPoints:
         starts = np.concatenate([np.reshape(known, (-1, d)), middle + half * (2 * cloud - 1)])
         moves = np.asarray(_moves(step_map, jnp.asarray(starts)))
         lengths = np.linalg.norm(moves, axis=1)
-        self.longest = float(np.max(lengths, initial=0.0))
+        self.longest = float(np.max(lengths[np.isfinite(lengths)], initial=0.0))
+        spacing = float(np.spacing(np.max(np.abs(middle) + half)))
+        if 0 < self.longest < RESOLVED * spacing:
+            raise InvalidInput(
+                f"this optimizer moves by {self.longest:.3g} at most, {self.longest / spacing:.2g} "
+                f"spacings of the numbers here: too few to find where it rests; take a larger "
+                "learning rate, or move the origin nearer."
+            )
         self.random = _draws(step_map, jnp.asarray(middle))
         self.idle = self.longest == 0
         self.others = np.zeros((0, d))
@@ -92,12 +102,12 @@ class RestingPoints:
             text = "the first step moves nothing anywhere: later ones, if any, decide"
             return Verdict("not a fixed map", text)
         move = float(np.linalg.norm(np.asarray(_moves(self.step_map, point[None]))[0]))
+        beside, kink = self._beside(w)
+        if beside > 1e-3 * self.longest:
+            return self._followed(w, beside)
         if not np.isfinite(move):
             return map_verdict(np.full(w.size, np.nan + 0j))
         later = float(np.linalg.norm(np.asarray(_moves_later(self.step_map, point[None]))[0]))
-        beside = self._beside(w)
-        if beside > 1e-3 * self.longest:
-            return self._followed(w, beside)
         rests, settled = move <= REST * self.longest, later <= LEAVES * self.longest
         if not (rests or settled):
             text = f"the step does not rest here: it moves by {move:.4g}"
@@ -108,6 +118,8 @@ class RestingPoints:
                 f"memory moves it by {later:.4g}"
             )
             return Verdict("not a fixed map", text)
+        if kink:
+            return Verdict("unknown", BENT)
         found = self._over_time(point, LATER if rests else LATER[-1:])
         return self._held_beyond(w, found)
 
@@ -126,17 +138,23 @@ class RestingPoints:
         why = f"{found.why}, close to the point; runs from beyond stay about it"
         return followed._replace(why=why, eigenvalues=found.eigenvalues)
 
-    def _beside(self, w: np.ndarray) -> float:
-        """Half of how much steps on opposite sides of w differ, however near: a jump."""
+    def _beside(self, w: np.ndarray) -> tuple[float, bool]:
+        """What steps on opposite sides of w do, however near: half of how much they differ, where
+        that is a jump, else 0; and whether they differ in slope."""
         axes = np.eye(w.size)
-        sizes = []
+        sizes, kinks = [], []
+        here = np.asarray(_moves(self.step_map, jnp.asarray(w)[None]))
+        rounding = 10 * np.spacing(np.max(np.abs(w)) + self.size * 1e-5)
         for t in (1e-5, 1e-8):
             shift = self.size * t * axes
             one, other = (
                 np.asarray(_moves(self.step_map, jnp.asarray(w + side * shift))) for side in (1, -1)
             )
-            sizes.append(np.max(np.linalg.norm(one - other, axis=1)) / 2)
-        return float(sizes[1]) if sizes[1] > 0.1 * sizes[0] else 0.0
+            odd = np.linalg.norm(one - other, axis=1) / 2
+            even = np.linalg.norm((one + other) / 2 - here, axis=1)
+            sizes.append(np.max(odd))
+            kinks.append(bool(np.any(even > KINK * np.max(odd) + rounding)))
+        return (float(sizes[1]) if sizes[1] > 0.1 * sizes[0] else 0.0), all(kinks)
 
     def _followed(self, w: np.ndarray, step: float) -> Verdict:
         """Where the step jumps, runs from beside the point are followed.

@@ -224,7 +224,7 @@ class _Follower:
         self.warnings += undeclared(self.flow, limit)
         if limit.jump:
             self._add_sliding(point, ws)
-        elif not limit.differentiable:
+        elif limit.bent:
             self._add_bent(point, ws)
         else:
             self._add_linear(point, ws)

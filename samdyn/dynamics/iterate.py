@@ -4,6 +4,7 @@ The loop runs in blocks and remembers where the last blocks began, so that the t
 (does it rest, alternate, or wander?) is replayed at the end instead of stored on the way.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
+from .resolution import SPACINGS
 from .step_map import AbstractStepMap, State
 from .tree import as_array, squared_norm
 
@@ -72,11 +74,59 @@ def iterate(
     as soon as w is no longer finite. `at_steps` are the steps after which w is kept, ascending,
     each in [0, steps]. Nothing recompiles for another start, radius, learning rate or number of
     steps; memory does not grow with `steps`. `jax.vmap` it over anything.
+
+    Arithmetic is in the dtype of `start`. A warning (`UserWarning`) tells where that is narrower
+    than float64 and the first step so short that it is rounded away.
     """
     kept = check_checkpoints(at_steps, steps)
+    start = jax.tree.map(_floating, start)
     check_start(step_map.loss, start, target, "target")
     stop = None if target is None else (target, as_array(within))
+    if steps:  # the same compiled function
+        first = run_steps(step_map, start, jnp.asarray(1), jnp.asarray(np.minimum(kept, 1)), stop)
+        _warn_of_rounding(step_map, start, first)
     return run_steps(step_map, start, jnp.asarray(steps), jnp.asarray(kept), stop)
+
+
+def _floating(leaf: Any) -> Any:
+    return leaf if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) else jnp.asarray(leaf, float)
+
+
+def _warn_of_rounding(step_map: AbstractStepMap, start: PyTree, first: Run) -> None:
+    """Of runs in few digits whose first step is rounding, or rounded away."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((step_map, start, first))):
+        return
+    if not int(first.steps):  # it begins at its target
+        return
+    pairs = [
+        (np.asarray(w, after.dtype), np.asarray(after))
+        for w, after in zip(*map(jax.tree.leaves, (start, first.w)), strict=True)
+        if jnp.finfo(after.dtype).bits < 64
+    ]
+    longest = max((_in_spacings(*pair) for pair in pairs), default=np.inf)
+    if not longest < SPACINGS:
+        return
+    if longest == 0 and not any(np.any(g) for g in jax.tree.leaves(_gradient(step_map, start))):
+        return  # at rest
+    warnings.warn(
+        f"the first step is {longest:.2g} spacings of {pairs[0][0].dtype} long, where it is "
+        f"longest, and below {SPACINGS} rounding decides: give the start in float64 (inside "
+        "jax.enable_x64(True), or with jax_enable_x64 set), or move the origin nearer.",
+        stacklevel=3,
+    )
+
+
+def _in_spacings(w: np.ndarray, after: np.ndarray) -> float:
+    """The longest step (…) along a coordinate, in spacings of the numbers at w (…)."""
+    wide = lambda x: np.asarray(x, np.float64)  # noqa: E731
+    spacing = 2.0 ** np.floor(np.log2(np.maximum(np.abs(wide(w)), 1e-30))) * jnp.finfo(w.dtype).eps
+    steps = np.abs(wide(after) - wide(w)) / spacing
+    return float(np.max(np.where(np.isfinite(steps), steps, np.inf), initial=0.0))
+
+
+@eqx.filter_jit
+def _gradient(step_map: AbstractStepMap, w: PyTree) -> PyTree:
+    return jax.grad(step_map.loss)(w)
 
 
 def check_start(loss: Callable, start: PyTree, other: PyTree | None, name: str) -> None:

@@ -14,7 +14,8 @@ from ..losses.dimension import check_indices
 from .attempt import Attempt, Problem
 from .engine import Engine, Finished
 from .patience import Patience, end_of_patience
-from .regions import AbstractRegion, with_distance
+from .region_distance import with_distance
+from .regions import AbstractRegion
 from .result import EscapeTimes
 from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summarize
 from .store import Store

@@ -163,9 +163,10 @@ class Sublevel(AbstractRegion):
 class Predicate(AbstractRegion):
     """Anyone's function of w (d,): a truth value, true inside, or a number that is positive inside.
 
-    A truth value gives the distance ±1. A number is taken to vary continuously, so that exits
-    within a step can be found from it; `Predicate(function, predicate=True)` says that it does
-    not, as one that is only ever 1 or −1.
+    A truth value gives the distance ±1, and so, as to what is known, does a number without a
+    derivative, such as an integer, a sign or one that is only ever 1. or 0. Any other is taken to
+    vary continuously, so that exits within a step can be found from it;
+    `Predicate(function, predicate=True)` says that it does not.
     """
 
     function: Callable
@@ -174,16 +175,30 @@ class Predicate(AbstractRegion):
     def distance(self, w):
         value = jnp.asarray(self.function(w))
         if value.dtype == jnp.bool_:
-            return _sign(value, w)
+            return sign_of(value, w)
         return value.astype(w.dtype)
 
     def is_predicate(self, w):
         if self.predicate is not None:
             return self.predicate
-        return jax.eval_shape(lambda v: jnp.asarray(self.function(v)), w).dtype == jnp.bool_
+        return not _has_derivative(self.function, w)
 
     def __str__(self):
         return getattr(self.function, "__name__", "of a predicate")
+
+
+def _has_derivative(function: Callable, w: Any) -> bool:
+    """Whether a function of w is a number whose derivative is not 0 by its construction."""
+    value = lambda v: jnp.asarray(function(v))  # noqa: E731
+    like = jax.ShapeDtypeStruct(jnp.shape(w), jnp.result_type(w))
+    if not jnp.issubdtype(jax.eval_shape(value, like).dtype, jnp.floating):
+        return False
+    traced = jax.make_jaxpr(lambda v, t: jax.jvp(value, (v,), (t,))[1])(like, like).jaxpr
+    needed = {id(x) for x in traced.outvars}
+    for equation in reversed(traced.eqns):
+        if any(id(x) in needed for x in equation.outvars):
+            needed |= {id(x) for x in equation.invars}
+    return id(traced.invars[1]) in needed
 
 
 class BasinOf(AbstractRegion):
@@ -202,7 +217,7 @@ class BasinOf(AbstractRegion):
         return True
 
     def distance(self, w):
-        return _sign(self._end(w) == self.home, w)
+        return sign_of(self._end(w) == self.home, w)
 
     def _end(self, w) -> Array:
         """The number of the attractor where w ends, or how many there are if it diverges."""
@@ -331,25 +346,8 @@ def _by_axis(
     return names, 2 * axis + positive
 
 
-def with_distance(region: AbstractRegion, start: Any) -> AbstractRegion:
-    """The region; in one dimension, where only yes or no is known, as the interval about `start`.
-
-    A path leaves it where it leaves the interval, whose ends bisection finds, and to an interval
-    there is a distance. A hole narrower than a ten-thousandth of it could be overlooked.
-    """
-    start = np.asarray(start, float)
-    if start.size != 1 or not region.is_predicate(jnp.asarray(start)):
-        return region
-    low, high = (find_border(region, float(start[0]), side) for side in (-1, 1))
-    ends = [end if np.isfinite(end) else float(start[0]) for end in (low, high)]
-    inner = jnp.asarray(np.linspace(ends[0], ends[1], 10_002)[1:-1, None])
-    if not np.all(np.asarray(jax.vmap(region.distance)(inner)) > 0):
-        return region
-    sides = [Above(0, low)] * bool(np.isfinite(low)) + [Below(0, high)] * bool(np.isfinite(high))
-    return Intersection(sides) if len(sides) > 1 else sides[0] if sides else region
-
-
-def _sign(inside: Array, w: Array) -> Array:
+def sign_of(inside: Array, w: Array) -> Array:
+    """1 inside and −1 outside, in the dtype of w."""
     return jnp.where(inside, 1, -1).astype(w.dtype)
 
 

@@ -20,6 +20,7 @@ from .regions import AbstractRegion, Slab
 AT_REST = 1e-6  # of the curvature: a gradient below it counts as zero
 LOOKS = 33  # points along an axis and beside it
 TINY = 1e-12
+SELDOM = 0.01  # of paths: so few may leave at the other border for Kramers' formula to be of use
 LEAST = 1024  # numbers that a function is evaluated at together
 
 
@@ -28,7 +29,8 @@ def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, floa
     """Mean exit times by name, of what applies to this problem; an empty dict if nothing does.
 
     `exact`: quadrature, in one dimension without momentum. `kramers`: one dimension, constant
-    noise, gradient descent, from a minimum over a maximum within the region. `exact_linear`,
+    noise, gradient descent, from a minimum over a maximum within the region, where hardly any
+    path leaves on the other side. `exact_linear`,
     `paper_linear`, `logarithm_linear`: from a critical point along an eigendirection that the
     region is a slab about, where out to its border drift and noise are those of a quadratic
     loss; the second has the rate
@@ -58,12 +60,27 @@ def _kramers(diffusion, coefficient, start: float, left: float, right: float) ->
     slope, bend, value = (_on_arrays(f, diffusion.loss) for f in (_slope, _bend, _value))
     if bend(start) <= 0 or abs(slope(start)) > AT_REST * bend(start):
         return {}
-    tops = [t for t in (_top(slope, start, left), _top(slope, start, right)) if t is not None]
+    ways = [(_top(slope, start, end), end) for end in (left, right)]
+    tops = [top for top, _ in ways if top is not None]
     if len(tops) != 1:
         return {}
     barrier = float(value(tops[0]) - value(start))
     noise = float(coefficient(start)) ** 2 / 2
+    over, other = (left, right) if ways[0][0] is not None else (right, left)
+    if _share(value, start, other, over, noise) > SELDOM:
+        return {}
     return {"kramers": float(kramers(bend(start), bend(tops[0]), barrier, noise))}
+
+
+def _share(value, start: float, one: float, other: float, noise: float) -> float:
+    """The share of paths that leave at `one` before `other`, in a potential with that noise."""
+    if not np.isfinite(one):
+        return 0.0
+    x = np.linspace(one, other, 20_001)
+    weights = value(x) / noise
+    weights = np.exp(weights - np.max(weights))
+    beyond = np.abs(x - one) >= abs(start - one)
+    return float(np.sum(weights[beyond]) / np.sum(weights))
 
 
 def _top(slope, start: float, end: float) -> float | None:

@@ -84,7 +84,7 @@ def test_a_tiny_eps_is_smooth_at_the_point_and_normalised_beyond():
     assert tiny.flow.verdict == none.flow.verdict == "attractor"
     assert tiny.step.verdict == none.step.verdict
     assert tiny.step.orbit == none.step.orbit
-    assert "within eps of the point" in tiny.step.why
+    assert "close to the point" in tiny.step.why
 
 
 def test_a_jump_that_is_not_declared_is_measured_and_said():
@@ -231,3 +231,50 @@ def test_a_step_of_sam_that_every_direction_leaves_is_a_repeller(spectrum):
         quadratic(spectrum, seed=None), SAM(0.1), at=ORIGIN, learning_rate=2.5
     ).points[0]
     assert (point.step.verdict, point.step.orbit) == ("repeller", "escapes")
+
+
+class Tanh(AbstractPerturbation):
+    """w + ρ·tanh(g/s): analytic, with the slope ρ/s at 0, and as flat as a sign beyond s."""
+
+    rho: jax.Array = eqx.field(converter=as_array)
+    s: jax.Array = eqx.field(converter=as_array)
+
+    def perturb(self, gradient, w):
+        return w + self.rho * jnp.tanh(gradient(w) / self.s)
+
+
+class Clipped(AbstractPerturbation):
+    """Linear near 0, by a norm that JAX differentiates to nan there."""
+
+    rho: jax.Array = eqx.field(converter=as_array)
+
+    def perturb(self, gradient, w):
+        g = gradient(w)
+        return w + g * jnp.minimum(self.rho / jnp.maximum(jnp.linalg.norm(g), 1e-12), 1e3)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-2, 1e-6, 1e-12])
+def test_a_method_that_is_smooth_on_a_tiny_scale_does_not_bend(scale, unit):
+    """Slopes −h(1 + hρ/s): all contract on the saddle (2, −1) for ρ/s > 1."""
+    method = Tanh(0.1 * unit, scale * unit)
+    (point,) = stability(SADDLE, method, at=ORIGIN, learning_rate=0.1).points
+    assert point.flow.verdict == "attractor"
+    rates = np.sort(np.real(point.flow.eigenvalues))
+    np.testing.assert_allclose(rates, np.sort([-2 - 0.4 / scale, 1 - 0.1 / scale]), rtol=1e-6)
+    if scale * unit <= 1e-6:  # steps never see the slope: they hover about the point
+        assert point.step.verdict == "attractor"
+        assert "close to the point" in point.step.why
+
+
+def test_a_derivative_that_is_not_finite_is_no_bend():
+    (point,) = stability(SADDLE, Clipped(0.1), at=ORIGIN).points
+    assert point.flow.verdict == "unknown"
+    assert "derivative of the method is not finite" in point.flow.why
+
+
+def test_nothing_is_trapped_whatever_rho_where_the_ascent_is_bounded():
+    """ρ/(‖g‖ + eps) ≤ ¼ < 1/μ."""
+    (point,) = stability(SADDLE, SAM(0.05, 0.2), at=ORIGIN, learning_rate=0.1).points
+    assert point.step.verdict == "saddle"
+    assert "trapped" not in point.step.why

@@ -143,3 +143,30 @@ def test_the_list_of_a_step_is_not_called_complete():
     result = stability(double_well, GD(), box=[(-2, 2)], optimizer=optax.sgd(0.1))
     assert result.complete.consistent is None
     assert "Newton" in result.complete.method
+
+
+def half(updates, params):
+    del params
+    return jax.tree.map(lambda u: jnp.where(u > 0, u, u / 2), updates)
+
+
+@pytest.mark.parametrize(
+    ("after", "place"), [(optax.keep_params_nonnegative(), 0), (optax.stateless(half), 1)]
+)
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_a_step_that_bends_at_a_point_has_no_verdict_by_one_side(after, place, unit):
+    """Held at 0 from below and leaving upwards; or twice as slow on one side of a minimum."""
+    loss = lambda w: jnp.sum(((w / unit) ** 2 - 1) ** 2) / 4 * unit**2  # noqa: E731
+    optimizer = optax.chain(optax.sgd(0.1), after)
+    points = stability(loss, GD(), box=[(-2 * unit, 2 * unit)], optimizer=optimizer).points
+    (point,) = [p for p in points if abs(p.point.w[0] - place * unit) < 1e-9 * unit]
+    assert point.step.verdict == "unknown"
+    assert "bends" in point.step.why
+
+
+def test_steps_too_short_to_be_told_from_rounding_are_refused():
+    for offset, rate in ((0.0, 1e-12), (1e6, 1e-7)):
+        loss = lambda w, c=offset: jnp.sum(((w - c) ** 2 - 1) ** 2) / 4  # noqa: E731
+        box = [(offset - 2, offset + 2)]
+        with pytest.raises(InvalidInput, match="spacings of the numbers"):
+            stability(loss, GD(), box=box, optimizer=optax.sgd(rate))

@@ -269,3 +269,20 @@ def test_pytree_parameters_give_the_flat_run():
     assert (run.steps, run.status) == (flat.steps, flat.status)
     np.testing.assert_allclose(run.checkpoints["x"], flat.checkpoints[:, 0], rtol=1e-13)
     np.testing.assert_allclose(run.checkpoints["y"][:, 0, 0], flat.checkpoints[:, 1], rtol=1e-13)
+
+
+@pytest.mark.parametrize("offset", [1e4, -3e5, 1e6])
+def test_a_run_that_single_precision_rounds_away_is_warned_of(offset):
+    """A step of 1e-3 where neighbouring numbers are about as far apart, or farther."""
+    start = jnp.asarray([offset + 1.0], jnp.float32)
+    step_map = StepMap(lambda w: jnp.sum((w - offset) ** 2) / 2, GD(), 1e-3)
+    with pytest.warns(UserWarning, match="spacings of float32"):
+        iterate(step_map, start, 5)
+    wide = iterate(step_map, jnp.asarray([offset + 1.0]), 3000)
+    assert float(wide.w[0]) - offset == pytest.approx(0.999**3000, rel=1e-5)
+    iterate(step_map, jnp.asarray([offset], jnp.float32), 5)  # at rest: nothing to say
+
+
+def test_a_start_of_integers_is_one_of_numbers():
+    run = iterate(StepMap(lambda w: jnp.sum(w**2), GD(), 0.1), jnp.array([2]), 3)
+    assert float(run.w[0]) == pytest.approx(2 * 0.8**3)

@@ -1,9 +1,11 @@
 """Printed formulas: the numbers they give, where they are right, and where they are not."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import theory
 
-from samdyn import InvalidInput
+from samdyn import GD, Additive, Ball, Diffusion, InvalidInput
 from samdyn.escape import published
 from samdyn.escape.exit_time_1d import exit_time, saddle_exit_time
 from samdyn.escape.linear import gradient_noise, rates, sde_variance
@@ -148,3 +150,17 @@ def test_wrong_input_is_told():
         published.xie_sgd_escape(2.0, -1.0, 0.25, 0.1, 1, s=2)
     with pytest.raises(InvalidInput, match="> 0"):
         published.saddle_logarithm(-1, 0.1, 1)
+
+
+def test_kramers_is_not_told_where_paths_leave_on_the_other_side():
+    """A narrow bump on the way to 1, and a lower loss at −1: it would be 18 times too long."""
+    bump = lambda w: 0.5 * w[0] ** 2 + 0.8 * jnp.exp(-(((w[0] - 0.5) / 0.1) ** 2))  # noqa: E731
+    well = lambda w: 0.25 * (w[0] ** 2 - 1) ** 2  # noqa: E731
+    told = {
+        name: set(theory(Diffusion(loss, GD(), 0.01, Additive(s)), start, Ball(start, r)))
+        for name, loss, s, start, r in [
+            ("bump", bump, 0.5, [0.0], 1.0),
+            ("well", well, 0.3, [-1.0], 1.5),
+        ]
+    }
+    assert told == {"bump": {"exact"}, "well": {"exact", "kramers"}}

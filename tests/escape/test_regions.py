@@ -7,6 +7,7 @@ import pytest
 from verbs import basins
 
 from samdyn import GD, InvalidInput, StepMap, get_loss
+from samdyn.escape.region_distance import YesOrNo, with_distance
 from samdyn.escape.region_text import parse_region
 from samdyn.escape.regions import (
     Above,
@@ -238,3 +239,44 @@ def test_in_one_dimension_the_ends_are_found_for_any_function():
 def test_a_path_that_left_a_basin_is_in_another(make):
     names, where = make().borders(np.array([[-0.4, 0.2], [-1.2, 0.0]]), np.array([1.0, 0.0]))
     assert {names[k] for k in where} == {"basin of (-1, 0)"}
+
+
+@pytest.mark.parametrize(
+    ("function", "known"),
+    [
+        (lambda w: jnp.where(w[0] < 0, 1.0, 0.0), False),
+        (lambda w: jnp.where(w[0] < 0, 1, -1), False),
+        (lambda w: -jnp.sign(w[0]), False),
+        (lambda w: jnp.floor(-w[0]) + 1, False),
+        (lambda w: (w[0] < 0).astype(float), False),
+        (lambda w: -w[0], True),
+        (lambda w: jnp.clip(-w[0], -0.1, 0.1), True),
+    ],
+)
+def test_a_number_without_a_derivative_is_yes_or_no(function, known):
+    assert Predicate(function).is_predicate(jnp.ones(1)) != known
+
+
+def test_in_one_dimension_a_region_is_the_interval_about_the_start():
+    """Whatever its number does at the border, in any unit, and up to the nearest hole."""
+    for unit in (1e-8, 1.0, 1e8):
+        for function in (
+            lambda w, s=unit: (w[0] > -s) & (w[0] < 2 * s),
+            lambda w, s=unit: (w[0] / s + 1) ** 3 * (2 - w[0] / s),
+            lambda w, s=unit: ((w[0] > -s) & (w[0] < 7 * s)) & (abs(w[0] - 2.0005 * s) > 5e-4 * s),
+        ):
+            found = with_distance(Predicate(function), [0.0])
+            assert isinstance(found, Intersection)
+            low, high = (float(part.level) for part in found.regions)
+            np.testing.assert_allclose([low, high], [-unit, 2 * unit], rtol=1e-6)
+
+
+def test_a_number_that_does_not_grow_with_the_distance_is_asked_for_its_sign_alone():
+    disc = lambda w: 1 - w[0] ** 2 - w[1] ** 2  # noqa: E731
+    for function in (lambda w: disc(w) ** 3, lambda w: jnp.cbrt(disc(w))):
+        found = with_distance(Predicate(function), [0.0, 0.2])
+        assert isinstance(found, YesOrNo)
+        assert found.is_predicate(jnp.ones(2))
+        assert [float(found.distance(jnp.array([x, 0.0]))) for x in (0.5, 1.5)] == [1, -1]
+    for region in (Predicate(disc), Sublevel(lambda w: -disc(w), 0.0), Ball([0.0, 0.0], 1.0)):
+        assert with_distance(region, [0.0, 0.2]) is region
