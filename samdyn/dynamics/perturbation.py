@@ -159,7 +159,7 @@ class MultiStep(AbstractPerturbation):
             raise InvalidInput(f"a multi-step perturbation needs 1 step or more, not {self.steps}.")
 
     def perturb(self, gradient, w):
-        part = self.base.at_radius(self.base.radius / self.steps)
+        part = self.base.at_radius(tree.number(self.base.radius) / self.steps)
         for _ in range(self.steps):
             w = part.perturb(gradient, w)
         return w

@@ -24,15 +24,19 @@ from ..dynamics.stochastic_map import StochasticStepMap
 from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
 from ..losses.dimension import check_indices
+from ..text import with_warnings
+from .contradiction import CHANCE
 from .generator import normal_pair, path_key, random_words, seed_words
 from .linear import map_variance, sde_variance
 from .moments import affordable, noise_depends_on_w, sde_moments, step_moments
 from .published import kim_theorem_2, kim_theorem_3
+from .statistics import Z95
 
 LANES = 4096  # paths that run side by side: memory does not grow with their number
 CRITICAL = 1e-6  # gradient over the largest curvature: a critical point is no farther away
 CARRIED = 1e-3  # of a variance: more by the gradient at the point, and it is not noise's alone
 NOISELESS = 1e-24  # of the largest variance: rounding where there is no noise
+HEAVY = 30  # kurtosis, 3 for a normal law: beyond it fourth powers tell little themselves
 DIAGONAL = 1e-8  # of the largest rate: less does not couple two eigendirections
 ENOUGH = 100  # paths from which on their fourth powers are trusted
 MANY = 2e7  # path-steps: below, compiling for a second device costs more than it saves
@@ -75,10 +79,11 @@ class Spread(NamedTuple):
     interval: str
     exact: Exact
     paper: Published
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of the command's `result`."""
-        return {
+        return ({"warnings": list(self.warnings)} if self.warnings else {}) | {
             "eigenvalues": self.eigenvalues.tolist(),
             "simulated": {
                 "variance": self.variance.tolist(),
@@ -124,7 +129,7 @@ class Spread(NamedTuple):
             lines.append(f"{self.failed} paths diverged and are left out: the truth is larger.")
         lines += [f"no exact value: {self.exact.why}"] * (self.exact.why is not None)
         lines += [f"no published value: {self.paper.why}"] * (self.paper.why is not None)
-        return "\n".join(lines)
+        return with_warnings(self.warnings, "\n".join(lines))
 
     def plot(self, ax: Any = None) -> Any:
         """Every variance against its eigenvalue, the simulated ones with their intervals."""
@@ -193,7 +198,34 @@ def spread(
     return Spread(
         *(np.asarray(at), eigenvalues, vectors, taken, steps, paths, paths - finite),
         *(variance, ci95, interval, exact, paper),
+        _warnings(variance, ci95, fourth, exact.map),
     )
+
+
+def _warnings(variance, ci95, fourth, linear: np.ndarray | None) -> tuple[str, ...]:
+    """Where the interval may be too short, and where the linearised step is another one."""
+    told, moves = [], variance > NOISELESS * np.max(variance)
+    kurtosis = fourth / np.where(moves, variance, 1) ** 2
+    heavy = moves & (kurtosis > HEAVY)
+    if np.any(heavy):
+        told.append(
+            f"along {np.sum(heavy)} of {heavy.size} eigendirections a few paths make most of the "
+            f"variance (kurtosis {np.max(kurtosis[heavy]):.3g}, 3 for a normal law): there the "
+            "interval is likely to be too short."
+        )
+    if linear is None:
+        return tuple(told)
+    wider = scipy.stats.norm.isf(CHANCE / 2 / variance.size) / Z95
+    low, high = (variance + wider * (end - variance) for end in ci95.T)
+    apart = moves & ~heavy & ((linear < low) | (linear > high))
+    if np.any(apart):
+        i = int(np.argmax(apart * np.abs(linear - variance) / np.where(moves, variance, 1)))
+        told.append(
+            f"along {np.sum(apart)} of {apart.size} eigendirections the step linearised at the "
+            f"point spreads otherwise, {linear[i]:.6g} where {variance[i]:.6g} is simulated: paths "
+            "go as far as the loss is not quadratic, and the exact values are not theirs."
+        )
+    return tuple(told)
 
 
 def _critical_point(loss: Callable, at: Array) -> tuple[np.ndarray, np.ndarray]:

@@ -23,13 +23,14 @@ from ..errors import InvalidInput
 from ..spectra.batches import BatchedLoss
 from ..spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
 from ..spectra.hessian import HessianOperator, hessian
+from ..spectra.krylov import norm
 from ..spectra.radius import SpectralRadius, spectral_radius
 from ..spectra.search import Progress, krylov_size
 from .diagnosis import Diagnosis
 from .minibatch import Along, along, step_operator
 from .random_growth import Growth, random_growths
 from .rates import escape_rate, hover, reach, window
-from .stationarity import gains
+from .stationarity import gains, signal
 
 HALLUCINATED = 0.01  # ‖g(w^p)‖ below this share of ‖g(w)‖
 ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
@@ -131,7 +132,8 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
     if plain is not None and negative is not None:
         slopes = plain.gradient
         noise = float(weights @ (slopes - weights @ slopes) ** 2)
-        falls = gains(operator, negative, noise, learning_rate)
+        falls = gains(operator, negative, noise, learning_rate, perturbation.discontinuous)
+    told = signal(operator) if falls is not None and falls.away(None) else None
     # a method without a radius is asked what SAM would do
     no_radius = isinstance(perturbation, GD) or rho == 0
     units = [1 / operator.batch_gradient_norm if operator.batch_gradient_norm > 0 else math.inf] * 2
@@ -150,10 +152,11 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
         batches=operator.mean.count,
         weighing=operator.weighing,
         checked=operator.checked,
-        bottom=None if negative is None else bottom,
+        bottom=bottom,
         plain_bottom=plain_bottom,
         top=top,
         gains=falls,
+        signal=told,
         ends=ends,
         rho=rho,
         normalised=perturbation.discontinuous,
@@ -219,7 +222,7 @@ def _reach(
 def _at_ascent(mean: BatchedLoss, perturbation: AbstractPerturbation, w: jax.Array) -> jax.Array:
     """‖g(w^p)‖ of the full loss."""
     full = jax.grad(mean)
-    return jnp.linalg.norm(full(perturbation.perturb(full, w)))
+    return norm(full(perturbation.perturb(full, w)))
 
 
 def _is_hallucinated(

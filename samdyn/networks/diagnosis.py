@@ -7,7 +7,7 @@ from ..spectra.ends import NEGATIVE, NONE_FOUND, SpectrumEnds
 from ..spectra.radius import SpectralRadius
 from .random_growth import Growth, Rate
 from .rates import ADVISED, EscapeRate, escape_rate
-from .stationarity import Gains
+from .stationarity import Gains, Signal
 
 EQUALLY = "every batch alike"
 VANISHING = 1e-6  # of rho: a radius below it is none
@@ -24,8 +24,9 @@ class Diagnosis(NamedTuple):
     which radius the top direction is stable.
     `bottom`, `plain_bottom` and `top` tell how runs that draw a batch at every step grow along the
     steepest negative direction, by the method and by plain steps, and along the top one, by the
-    method; None where there is no such direction, or no Jacobian. `gains` compares gradient and
-    negative curvature. `checked` says what is known of the loss, `weighing` how batches weigh.
+    method; None where there is no such direction, or no Jacobian. `gains` compares gradient
+    and negative curvature, and `signal` tells how much of that gradient is no noise. `checked` says
+    what is known of the loss, `weighing` how batches weigh.
     `escape_rate` is of the mean step, per unit of η·steps. `spectral_radius` is that of the mean
     step over the minibatches; nan where it has no Jacobian. `hvps` counts Hessian products and
     products with the step's Jacobian (which take two under SAM).
@@ -50,6 +51,7 @@ class Diagnosis(NamedTuple):
     plain_bottom: Growth | None
     top: Growth | None
     gains: Gains | None
+    signal: Signal | None
     spectral_radius: SpectralRadius
     hallucinated: bool
     learning_rate: float
@@ -62,16 +64,9 @@ class Diagnosis(NamedTuple):
         """ "saddle", "no negative curvature found", or "unresolved"."""
         if self.ends.curvature != NEGATIVE:
             return VERDICTS.get(self.ends.curvature, "unresolved")
-        if self.gains is not None and self.gains.away and not self.within_noise:
+        if self.gains is not None and self.gains.away(self.signal):
             return "not at a saddle"
         return "maximum" if self.ends.high.sign < 0 and self.ends.converged else "saddle"
-
-    @property
-    def within_noise(self) -> bool:
-        """Whether the full gradient is no more than the noise of as many minibatches makes it: at
-        most twice the length that their scatter about it gives their mean."""
-        scatter = max(0.0, self.batch_gradient_norm**2 - self.gradient_norm**2)
-        return self.batches > 1 and self.gradient_norm**2 <= 4 * scatter / self.batches
 
     @property
     def held(self) -> bool:
@@ -85,14 +80,19 @@ class Diagnosis(NamedTuple):
     @property
     def kept_by_noise(self) -> bool:
         """Whether the mean step leaves, but almost every run does not: batches differ so much."""
-        if self.bottom is None or self.pulled_back:
+        if self.bottom is None or self.pulled_back or self.ends.curvature != NEGATIVE:
+            return False
+        if self.top is not None and self.top.leaves and not self.normalised:
             return False
         return self.bottom.leaves is False and self.bottom.mean.value > 0
 
     @property
     def driven_out(self) -> bool:
-        """Whether the mean step comes back, but almost every run does not."""
-        return self.bottom is not None and bool(self.bottom.leaves) and self.bottom.mean.value < 0
+        """Whether the mean step comes back, but almost every run does not. A normalised method
+        that steps too far only alternates."""
+        if self.bottom is None or self.normalised or self.ends.curvature != NEGATIVE:
+            return False
+        return bool(self.bottom.leaves) and self.bottom.mean.value < 0
 
     @property
     def pulled_back(self) -> bool:
@@ -156,17 +156,21 @@ class Diagnosis(NamedTuple):
         )
 
     def _top(self) -> str:
-        """Where a minimum of the mean loss is left along its largest curvature, a word of it."""
-        if self.top is None or not self.top.leaves:
-            return ""
-        how = "the step is too large for its largest curvature"
-        if self.top.mean.value < 0:
-            how = "minibatches differ too much, though their mean step comes back"
-        return (
-            f". But runs leave this point along its largest curvature, "
-            f"{_number(self.ends.high)}, e-fold in about {_steps(self.top.almost_sure.value)} "
-            f"steps: {how}"
-        )
+        """Where a minimum of the mean loss is left along one of its two ends, a word of it."""
+        for name, end, growth in (
+            ("largest", self.ends.high, self.top),
+            ("lowest", self.ends.low, self.bottom),
+        ):
+            if growth is None or not growth.leaves:
+                continue
+            how = f"the step is too large for its {name} curvature"
+            if growth.mean.value < 0:
+                how = "minibatches differ too much, though their mean step comes back"
+            return (
+                f". But runs leave this point along its {name} curvature, {_number(end)}, e-fold "
+                f"in about {_steps(growth.almost_sure.value)} steps: {how}"
+            )
+        return ""
 
     def _saddle(self) -> str:
         bottom = f"negative curvature {_number(self.ends.low)}"
@@ -207,10 +211,10 @@ class Diagnosis(NamedTuple):
         return (
             f"{start} that runs approach: along its {bottom} their mean step leads away, e-fold in "
             f"about {_steps(self.bottom.mean.value)} steps, but minibatches differ so much that "
-            f"almost every run comes e-fold closer in about "
-            f"{_steps(-self.bottom.almost_sure.value)}"
+            f"almost every run comes e-fold closer along it in about "
+            f"{max(1, math.ceil(-1 / self.bottom.almost_sure.value))}"
             f"{', with rare ones far away' if square > 0 else ''}; larger batches or a smaller "
-            "step let them leave."
+            "step let them leave. Softer directions are not asked."
         )
 
     def _driven(self, start: str, bottom: str) -> str:
@@ -261,6 +265,8 @@ class Diagnosis(NamedTuple):
         if self.plain_bottom is None:
             return self._steps("sgd")
         runs = self.plain_bottom.almost_sure.value
+        if self.plain_bottom.leaves is None:
+            return f"{self._steps('sgd')} (in the mean; what runs do is too close to tell)"
         if not self.plain_bottom.leaves:
             return f"{self._steps('sgd')} (in the mean; almost every run shrinks)"
         return _steps(runs)
@@ -283,7 +289,14 @@ class Diagnosis(NamedTuple):
 
     def _rate(self, which: str) -> dict[str, float] | None:
         """A rate of runs along the direction spoken of: the lowest, or the top where none is."""
-        spoken = self.top if self.ends.curvature == NONE_FOUND else self.bottom
+        spoken = self.bottom if self.ends.curvature == NEGATIVE else None
+        if self.ends.curvature == NONE_FOUND:
+            lowest = (
+                self.bottom is not None
+                and self.bottom.leaves
+                and not (self.top or self.bottom).leaves
+            )
+            spoken = self.bottom if lowest else self.top
         return None if spoken is None else getattr(spoken, which).to_dict()
 
     def to_dict(self) -> dict[str, Any]:
@@ -347,6 +360,14 @@ class Diagnosis(NamedTuple):
         for name, growth in (("bottom", self.bottom), ("top", self.top)):
             if growth is not None:
                 rows.append((f"runs along {name}", _rates(growth)))
+        if self.signal is not None:
+            rows.append(
+                (
+                    "gradient",
+                    f"{self.signal.share:.2g} ± {self.signal.error:.1g} of its square is no noise "
+                    f"of the {self.batches} batches",
+                )
+            )
         if self.gains is not None:
             rows.append(
                 (

@@ -19,6 +19,8 @@ from jaxtyping import PyTree
 from ..dynamics import tree
 from ..dynamics.perturbation import GD, AbstractPerturbation
 from ..errors import InvalidInput, brief
+from ..spectra.contract import slow_in_loops
+from ..spectra.krylov import norm
 from ..spectra.lanczos import ritz_ends
 from .sam_transform import SAMState, as_optimizer, branch, require_floats
 
@@ -110,7 +112,7 @@ def monitor(
     ascent = getattr(inner.update, "ascent", lambda count: GD())
     if perturbation is not None:
         ascent = lambda count: perturbation  # noqa: E731
-    wanted = _keywords(loss)
+    wanted = _keywords(loss, 1 if batch is None else 2)
 
     def loss_at(step, told):
         more = {name: value for name, value in told.items() if name in wanted}
@@ -180,13 +182,17 @@ def readings(state: PyTree) -> dict[str, np.ndarray]:
     return {"step": at[order]} | columns
 
 
-def _keywords(loss: Callable) -> dict[str, bool]:
-    """Names of the keyword-only arguments of a loss, and whether it needs each."""
+def _keywords(loss: Callable, positional: int) -> dict[str, bool]:
+    """Names of a loss's arguments beyond the first `positional` ones, and whether it needs each."""
     try:
-        parameters = inspect.signature(loss).parameters.values()
+        parameters = list(inspect.signature(loss).parameters.values())
     except (TypeError, ValueError):  # a callable that does not tell
         return {}
-    only = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    either = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    first = sum(p.kind is p.POSITIONAL_ONLY for p in parameters)
+    only = either[max(0, positional - first) :] + [
+        p for p in parameters if p.kind is p.KEYWORD_ONLY
+    ]
     return {p.name: p.default is p.empty for p in only}
 
 
@@ -195,7 +201,8 @@ def _measure(loss, w, perturbation, products, key) -> Record:
     flat_loss, flat, unravel = tree.flatten(loss, w)
     gradient = jax.grad(flat_loss)
     g, hessian = jax.linearize(gradient, flat)  # one linearisation for all the products
-    ends = ritz_ends(hessian, jax.random.normal(key, flat.shape, flat.dtype), products)
+    unroll = slow_in_loops(flat_loss, flat)
+    ends = ritz_ends(hessian, jax.random.normal(key, flat.shape, flat.dtype), products, unroll)
     cosine = jnp.asarray(jnp.nan, flat.dtype)
     if perturbation is not None:
         wp = perturbation.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
@@ -203,9 +210,9 @@ def _measure(loss, w, perturbation, products, key) -> Record:
         cosine = jnp.sum(tree.unit(g) * tree.unit(there))
     # below 0 by rounding alone is no negative curvature; below it by more is, whatever the residual
     rounding = 8 * jnp.finfo(flat.dtype).eps * jnp.maximum(jnp.abs(ends.low), jnp.abs(ends.high))
-    norm, negative = jnp.linalg.norm(g), -ends.low > rounding
-    rho = jnp.where(negative, norm / jnp.where(negative, -ends.low, 1), jnp.inf)
-    return Record(norm, *ends, rho, cosine)
+    length, negative = norm(g), -ends.low > rounding
+    rho = jnp.where(negative, length / jnp.where(negative, -ends.low, 1), jnp.inf)
+    return Record(length, *ends, rho, cosine)
 
 
 def _between_steps(state: PyTree) -> jax.Array:

@@ -269,12 +269,24 @@ def _only_at(w, v, grads):
 
 def _of_parameters_alone(grad_fn: Callable) -> Callable:
     """`grad_fn` as a function of w: a second argument that it cannot do without is given 0."""
+    told = "grad_fn is the gradient as a function of the parameters alone"
     try:
         parameters = inspect.signature(grad_fn).parameters.values()
     except (TypeError, ValueError):  # a callable that does not tell
         return grad_fn
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    required = [p for p in parameters if p.kind in positional and p.default is p.empty]
+    needed = [p for p in parameters if p.default is p.empty]
+    required = [p for p in needed if p.kind in positional]
+    keyword = next((p.name for p in needed if p.kind is p.KEYWORD_ONLY), None)
+    if len(required) > 2 or keyword is not None:
+        other = keyword or required[1].name
+        raise InvalidInput(f"{told}: close over {other}, lambda w: grad_fn(w, {other}).")
+    if len(required) == 2 and hasattr(grad_fn, "__wrapped__"):  # made by jax.grad, of a loss
+        other = required[1].name
+        raise InvalidInput(
+            f"{told}, and that of a loss of w and {other} would be given the number 0 for {other}: "
+            f"lambda w: jax.grad(loss)(w, {other})."
+        )
     return (lambda w: grad_fn(w, 0)) if len(required) == 2 else grad_fn
 
 

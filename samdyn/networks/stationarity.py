@@ -8,15 +8,23 @@ rest ten times as fast as the saddle is left count for nothing: a run hovers alo
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from ..spectra.hessian import HessianOperator
+from ..spectra.krylov import norm
 
 STEPS = 12  # Hessian products
 FAST = 4.0  # times |λ_min|: such directions come to rest, to 2 %, in the same time
+ALTERNATES = 1.0  # times |λ_min|: along steeper ones a normalised method alternates, never at rest
+FEW, UNKNOWN = 4, 0.125  # minibatches: the error of the signal of fewer is a guess
+COARSE = 1e-4  # unit of rounding of an arithmetic in which Lanczos tells nothing
 BELOW = 0.5  # of λ_min: directions that count as the saddle's own
 SPREAD = (math.e**2 - 1) / 4  # of η σ²: what noise along v has gained after an e-fold
 
@@ -28,16 +36,77 @@ class Gains(NamedTuple):
     gradient: float
     curvature: float
 
+    def away(self, signal: "Signal | None") -> bool:
+        """Whether the gradient, as far as it is no noise, does more: no saddle is near."""
+        if signal is None:
+            return bool(self.gradient > self.curvature)
+        return bool(signal.seen and self.gradient * min(1.0, signal.share) > self.curvature)
+
+
+class Signal(NamedTuple):
+    """The share of ‖g‖² of the mean over minibatches that is no noise of its n minibatches, and
+    its standard error.
+
+    ‖g‖² without Σ p_b²‖g_b‖² is what products of different minibatches make, which noise does on
+    average not: Σ_{a≠b} p_a p_b g_a·g_b, over 1 − Σ p_b². The error is the jackknife's.
+    """
+
+    share: float
+    error: float
+
     @property
-    def away(self) -> bool:
-        """Whether the gradient does more: no saddle is near."""
-        return self.gradient > self.curvature
+    def seen(self) -> bool:
+        """Whether there is any."""
+        return bool(self.share > 2 * self.error)
 
 
-def gains(operator: HessianOperator, curvature: float, noise: float, learning_rate: float) -> Gains:
-    """For the lowest `curvature` < 0, and the variance `noise` of minibatch gradients along it."""
+def signal(operator: HessianOperator) -> Signal | None:
+    """What of the gradient is no noise; None for one minibatch, or no gradient."""
+    p, n = np.asarray(operator.mean.weights, float), operator.mean.count
+    gradient = jnp.asarray(operator.gradient)
+    size = float(np.linalg.norm(np.asarray(gradient, float)))
+    if n == 1 or size == 0:
+        return None
+    unit = gradient / jnp.asarray(size, gradient.dtype)
+    loss = operator.mean.loss
+    with operator.precision():
+        parts = [_projected(loss, b, operator.w, unit) for b in operator.mean.batches()]
+    along, lengths = (
+        np.array([float(x) for x in column]) / size for column in zip(*parts, strict=True)
+    )
+    square = p**2 * lengths**2  # all in units of ‖g‖
+    share = (1 - np.sum(square)) / (1 - np.sum(p**2))
+    if n < FEW:
+        return Signal(float(share), UNKNOWN)
+    rest = (1 - 2 * p * along + square - (np.sum(square) - square)) / (
+        (1 - p) ** 2 - (np.sum(p**2) - p**2)
+    )
+    return Signal(float(share), float(np.sqrt((n - 1) / n * np.sum((rest - rest.mean()) ** 2))))
+
+
+@eqx.filter_jit
+def _projected(loss: Callable, batch: PyTree, w: jax.Array, unit: jax.Array):
+    """(g·unit, ‖g‖) of one batch: by itself, for convolutions are slow in a compiled loop."""
+    gradient = jax.grad(loss)(w, batch)
+    return gradient @ unit, norm(gradient)
+
+
+def gains(
+    operator: HessianOperator,
+    curvature: float,
+    noise: float,
+    learning_rate: float,
+    normalised: bool = False,
+) -> Gains | None:
+    """For the lowest `curvature` < 0, and the variance `noise` of minibatch gradients along it.
+
+    None where the arithmetic is too coarse to tell.
+    """
+    if float(jnp.finfo(operator.dtype).eps) > COARSE:
+        return None
     values, weights = _quadrature(operator)
-    own, fast = values < BELOW * curvature, values > FAST * -curvature
+    at_rest = (ALTERNATES if normalised else FAST) * -curvature
+    own, fast = values < BELOW * curvature, values > at_rest
     x = 2 * values / -curvature
     safe = np.where(x == 0, 1, x)
     fall = weights / -curvature * np.where(x == 0, 1, -np.expm1(-np.minimum(x, 700)) / safe)

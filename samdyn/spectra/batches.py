@@ -53,6 +53,8 @@ def _listed(batches: Any, n_batches: int | None) -> list[Any]:
         raise InvalidInput(
             "batches does not tell its length and may never end: give a list, or n_batches."
         )
+    if n_batches is not None and not (isinstance(n_batches, int | np.integer) and n_batches > 0):
+        raise InvalidInput(f"n_batches is a whole number > 0, not {n_batches!r}.")
     found = list(itertools.islice(batches, n_batches))
     if not found:
         raise InvalidInput("batches is empty: give at least one.")

@@ -38,12 +38,13 @@ def _constants(closed: Any) -> Iterator[Any]:
     """Arrays held by a closed jaxpr and those inside it; its text tells their shapes only."""
     yield from closed.consts
     for equation in closed.jaxpr.eqns:
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_closed):
-            if _is_closed(inner):
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=is_closed):
+            if is_closed(inner):
                 yield from _constants(inner)
 
 
-def _is_closed(value: Any) -> bool:
+def is_closed(value: Any) -> bool:
+    """Whether a parameter of an equation is a jaxpr with its constants."""
     return hasattr(value, "consts") and hasattr(value, "jaxpr")
 
 
@@ -97,13 +98,29 @@ def coarsest(loss: Callable, params: PyTree, batch: PyTree) -> float:
 def _floats(jaxpr: Any) -> Iterator[Any]:
     """Floating-point dtypes of everything that a jaxpr computes, inner ones included."""
     for equation in jaxpr.eqns:
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_closed):
-            if _is_closed(inner):
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=is_closed):
+            if is_closed(inner):
                 yield from _floats(inner.jaxpr)
         for variable in equation.outvars:
             dtype = getattr(variable.aval, "dtype", None)
             if dtype is not None and jnp.issubdtype(dtype, jnp.floating):
                 yield dtype
+
+
+def slow_in_loops(function: Callable, *arguments: Any) -> bool:
+    """Whether it computes a convolution on a CPU, where XLA's are slow in a compiled loop."""
+    if jax.default_backend() != "cpu":
+        return False
+    traced = jax.make_jaxpr(lambda *a: function(*a))(*arguments)
+    return "conv_general_dilated" in _primitives(traced.jaxpr)
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=is_closed):
+            if is_closed(inner):
+                yield from _primitives(inner.jaxpr)
 
 
 _CHANGING = (eqx.nn.BatchNorm, eqx.nn.Dropout)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .batches import BatchedLoss, Batches, gather
-from .contract import check_contract, traced
+from .contract import check_contract, slow_in_loops, traced
 from .flatten import FlatLoss, flatten
 from .krylov import norm
 from .operator import Operator
@@ -84,16 +84,40 @@ def hessian(
     return HessianOperator(loss, params, gather(batches, weights, n_batches), check)
 
 
-def _product(mean: BatchedLoss, w: jax.Array) -> tuple[Callable, int]:
-    """(v ↦ H v, bytes that one needs)."""
+def _product(mean: BatchedLoss, w: jax.Array, share: int = 1) -> tuple[Callable, int]:
+    """(v ↦ H v, bytes that one needs), `share` of them side by side."""
+    if mean.count > 1 and slow_in_loops(mean.loss, w, mean.first):
+        return _product_by_batch(mean, w)
     kept = jax.tree.leaves(jax.eval_shape(_linearised, mean, w))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in kept)
-    if size <= REUSE_BYTES:
+    if size * share <= REUSE_BYTES:
         linear = compiled(_linearised, mean, w)(mean, w)
         apply = compiled(_applied, linear, w)
         return lambda v: apply(linear, v), size + _temporary(apply)
     forward = compiled(_tangent, mean, w, w)
     return lambda v: forward(mean, w, v), _temporary(forward)
+
+
+def _product_by_batch(mean: BatchedLoss, w: jax.Array) -> tuple[Callable, int]:
+    """The same with one compiled function that is called for each batch.
+
+    On CPUs XLA's convolutions are tens of times slower in a compiled loop.
+    """
+    one = jnp.ones(1, w.dtype)
+    singles = [
+        BatchedLoss(mean.loss, (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], batch),), one)
+        for batch in mean.batches()
+    ]
+    weights = list(np.asarray(mean.weights).astype(w.dtype))
+    parts = [_product(single, w, mean.count) for single in singles]
+
+    def apply(v: jax.Array) -> jax.Array:
+        total = jnp.zeros_like(v)
+        for weight, (product, _) in zip(weights, parts, strict=True):
+            total = total + weight * product(v)
+        return total
+
+    return apply, sum(memory for _, memory in parts)
 
 
 def _linearised(mean: BatchedLoss, w: jax.Array):

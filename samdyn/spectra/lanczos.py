@@ -27,7 +27,7 @@ class RitzEnds(NamedTuple):
 
 
 def tridiagonal(
-    product: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int
+    product: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int, unroll: bool = False
 ) -> tuple[jax.Array, jax.Array]:
     """(diagonal (steps,), off-diagonal (steps,)) of `steps` Lanczos steps from `start` (dim,).
 
@@ -50,14 +50,19 @@ def tridiagonal(
         return (rows.at[j + 1].set(unit), goes_on), (components[j], off, alive)
 
     (_, _), (diagonal, off, known) = jax.lax.scan(
-        step, (rows, jnp.asarray(True)), jnp.arange(steps)
+        step, (rows, jnp.asarray(True)), jnp.arange(steps), unroll=unroll
     )
     return jnp.where(known, diagonal, diagonal[0]), off
 
 
-def ritz_ends(product: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int) -> RitzEnds:
-    """Both ends of a symmetric map on vectors (dim,), by `steps` products from `start` (dim,)."""
-    diagonal, off = tridiagonal(product, start, steps)
+def ritz_ends(
+    product: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int, unroll: bool = False
+) -> RitzEnds:
+    """Both ends of a symmetric map on vectors (dim,), by `steps` products from `start` (dim,).
+
+    With `unroll` without a compiled loop, for products that are slow in one.
+    """
+    diagonal, off = tridiagonal(product, start, steps, unroll)
     matrix = jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1)
     values, vectors = jnp.linalg.eigh(matrix)
     scale = jnp.maximum(jnp.abs(values[0]), jnp.abs(values[-1]))  # nan where a product was
