@@ -76,7 +76,10 @@ def diagnose(
     )
     radius, products = NO_RADIUS, 0
     if not ends.interrupted and not _without_jacobian(operator, perturbation):
-        step = step_operator(operator.mean, perturbation, operator.w, learning_rate, momentum)
+        step = step_operator(
+            *(operator.mean, perturbation, operator.w, learning_rate, momentum),
+            *(operator.rounding, check),
+        )
         size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
         radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
         products = step.products

@@ -50,7 +50,13 @@ def _along(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w,
 
 
 def step_operator(
-    mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array, rate: float, gamma: float
+    mean: BatchedLoss,
+    perturbation: AbstractPerturbation,
+    w: Array,
+    rate: float,
+    gamma: float,
+    rounding: float = 0.0,
+    check: bool = True,
 ) -> Operator:
     """The Jacobian of the mean heavy-ball step at w, on (w,), or with momentum on (w, m).
 
@@ -76,7 +82,9 @@ def step_operator(
         buffer = jnp.asarray(gamma, v.dtype) * buffer + turned(place)
         return jnp.concatenate([place - jnp.asarray(rate, v.dtype) * buffer, buffer])
 
-    return Operator(product, w.size * (1 if gamma == 0 else 2), w.dtype, symmetric=False)
+    size = w.size * (1 if gamma == 0 else 2)
+    how = {"symmetric": False, "rounding": rounding, "check": check}
+    return Operator(product, size, w.dtype, **how)
 
 
 def _kept(mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array) -> list | None:

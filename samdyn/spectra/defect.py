@@ -9,6 +9,7 @@ from ..errors import InvalidInput
 from .krylov import norm
 
 TOLERANCE = {2: 0.2, 4: 0.02, 8: 1e-4}  # of a relative defect, by bytes of a number
+COARSE = {5e-4: 0.2, 5e-8: 0.02}  # the same by the unit of rounding, of 16 and of 32 bits
 
 
 class Defect(NamedTuple):
@@ -39,11 +40,17 @@ def measure_defect(operator: Any, refuse: bool) -> Defect:
     if operator.symmetric:
         symmetric = operator.dim**0.5 * abs(_dot(u, av / size) - _dot(v, au / size))
     if refuse:
-        most = TOLERANCE[operator.dtype.itemsize]
+        most = tolerance(operator)
         _refuse(repeated, most, "two products of one vector differ: the loss has hidden state")
         _refuse(linear, most, "products are not linear: the loss has no Hessian here")
         _refuse(symmetric, most, "products are not symmetric: they are no Hessian of one loss")
     return Defect(max(linear, repeated), symmetric)
+
+
+def tolerance(operator: Any) -> float:
+    """The relative defect that the arithmetic of an operator explains."""
+    coarse = [size for eps, size in COARSE.items() if operator.rounding >= eps]
+    return max([TOLERANCE[operator.dtype.itemsize], *coarse])
 
 
 def _dot(one: Any, other: Any) -> float:

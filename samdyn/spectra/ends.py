@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InvalidInput
-from .defect import TOLERANCE
+from .defect import tolerance
 from .operator import Operator
 from .search import CONSTANT, MISSED, Found, Pairs, Progress, Target, krylov_size, search
 
@@ -133,7 +133,7 @@ def spectrum_ends(
     size = krylov_size(operator, krylov)
     with operator.precision():
         found = search(operator, Ends(rtol), size, max_products, seed, progress)
-        _refuse_asymmetry(found)
+        _refuse_asymmetry(operator, found)
         scale = float(np.max(np.abs(found.pairs.values)))
         low, high = (_checked(operator, found, k, scale) for k in (0, 1))
     return SpectrumEnds(
@@ -158,12 +158,12 @@ def _checked(operator: Operator, found: Found, k: int, scale: float) -> Eigenval
     return Eigenvalue(value, float(np.linalg.norm(after - value * x)), error, x)
 
 
-def _refuse_asymmetry(found: Found) -> None:
+def _refuse_asymmetry(operator: Operator, found: Found) -> None:
     """The projection of a symmetric map is symmetric, whatever the start."""
     j = found.basis.count
     matrix = found.basis.projection[:j, :j]
     defect = float(np.max(np.abs(matrix - matrix.T)) / (np.max(np.abs(matrix)) or 1.0))
-    if defect > TOLERANCE[found.basis.dtype.itemsize]:
+    if defect > tolerance(operator):
         raise InvalidInput(
             f"products are not symmetric (relative defect {defect:.1g}): they are no Hessian of "
             "one loss."

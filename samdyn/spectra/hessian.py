@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .batches import BatchedLoss, Batches, gather
-from .contract import check_contract, slow_in_loops, traced
+from .contract import check_contract, coarsest, slow_in_loops, traced
 from .flatten import FlatLoss, flatten
 from .krylov import norm
 from .operator import Operator
@@ -42,7 +42,13 @@ class HessianOperator(Operator):
         if check:
             self.checked = check_contract(loss, params, self.mean, self.w)
         product, memory = _product(self.mean, self.w)
-        super().__init__(product, self.w.size, self.w.dtype, memory_bytes=memory, check=check)
+        rounding = coarsest(loss, params, first)
+        super().__init__(
+            *(product, self.w.size, self.w.dtype),
+            memory_bytes=memory,
+            check=check,
+            rounding=rounding,
+        )
         values, norms, self.gradient = _first_order(self.mean, self.w)
         self.loss = float(batches.weights @ np.asarray(values, float))
         norms = np.asarray(norms, float)

@@ -19,7 +19,10 @@ from jaxtyping import PyTree
 from ..errors import InvalidInput
 
 LEAST = 3  # examples: two that change places change nothing even where they see each other
-CLOSE = 1e-3  # of the changes that are added up: what batch norm breaks is of their own size
+CLOSE = 1e-9  # of the changes that are added up, and the rounding of the loss's arithmetic
+SUM, RATIO = "sum", "ratio"
+KNOWN = 4  # numbers of a loss and its gradient: of fewer, any would fit two unknown ones
+MOST = 4  # axes that are tried
 ROUNDING = 30  # units of the size of the loss or the gradient
 TRIES = 2  # pairs of replacements, each of other examples
 
@@ -27,11 +30,15 @@ Value = tuple[float, np.ndarray]
 
 
 class _Axis(NamedTuple):
-    """An axis of examples: which leaves have it, where, and how long it is."""
+    """An axis of examples: which leaves have it, which of theirs it is, and how long it is."""
 
     leaves: tuple[int, ...]
-    axis: int
+    places: tuple[int, ...]
     size: int
+
+    def place(self, leaf: int) -> int:
+        """Which axis of that leaf it is."""
+        return self.places[self.leaves.index(leaf)]
 
 
 def check_independence(loss: Callable, w: jax.Array, batch: PyTree, rounding: float) -> str:
@@ -90,6 +97,12 @@ def _is_key(leaf: Any) -> bool:
     return leaf.dtype == jnp.uint32 and leaf.shape in ((2,), (4,))
 
 
+def _may_be_keys(leaf: Any) -> bool:
+    """Several keys of the old kind look like numbers."""
+    leaf = jnp.asarray(leaf)
+    return leaf.dtype == jnp.uint32 and leaf.ndim > 1 and leaf.shape[-1] in (2, 4)
+
+
 def _other_key(leaves: list[Any], place: int) -> list[Any]:
     leaf = jnp.asarray(leaves[place])
     typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -100,23 +113,29 @@ def _other_key(leaves: list[Any], place: int) -> list[Any]:
 
 
 def _axes(leaves: list[Any], keys: list[int]) -> list[_Axis]:
-    """Axes that may be that of examples: the first that most arrays share, then the second.
+    """Axes that may be that of examples, by their lengths: first those that most arrays share.
 
-    An array without it is the same for all examples: class weights, a step count.
+    It is one of the first two of each array, and need not be the same of all: sequences may have
+    time first, and one label each. An array without it is the same for all examples: class
+    weights, a step count.
     """
-    found = []
+    sizes: dict[tuple[int, int], dict[int, int]] = {}
     for axis in (0, 1):
-        sizes: dict[int, list[int]] = {}
         for i, leaf in enumerate(leaves):
             if i not in keys and np.ndim(leaf) > axis and np.shape(leaf)[axis] >= LEAST:
-                sizes.setdefault(np.shape(leaf)[axis], []).append(i)
-        if axis == 1:  # features are an axis as well, of one array
-            sizes = {n: members for n, members in sizes.items() if len(members) > 1}
-        if sizes:
-            numbers = lambda n: sum(np.size(leaves[i]) for i in sizes[n])  # noqa: B023, E731
-            size = max(sizes, key=lambda n: (len(sizes[n]), numbers(n)))
-            found.append(_Axis(tuple(sizes[size]), axis, size))
-    return found
+                for first in (0, 1):  # where a length occurs twice in an array, either is tried
+                    chosen = sizes.setdefault((np.shape(leaf)[axis], first), {})
+                    if i not in chosen or axis == first:
+                        chosen[i] = axis
+    numbers = lambda found: sum(np.size(leaves[i]) for i in found)  # noqa: E731
+    ranked = sorted(sizes.items(), key=lambda item: (-len(item[1]), item[0][1], -numbers(item[1])))
+    found = []
+    for (size, _), chosen in ranked:
+        axis = _Axis(tuple(chosen), tuple(chosen.values()), size)
+        feature = len(chosen) == 1 and (1 in axis.places or bool(found))  # of one array alone
+        if axis not in found and not feature:
+            found.append(axis)
+    return found[:MOST]
 
 
 def _relating(
@@ -129,9 +148,11 @@ def _relating(
     """
     order = np.roll(np.arange(axis.size), 1)
     for i, leaf in enumerate(leaves):
-        places = [k for k, n in enumerate(np.shape(leaf)) if n == axis.size and k != axis.axis]
-        if i not in axis.leaves or not places:
-            continue
+        places = [
+            k
+            for k, n in enumerate(np.shape(leaf))
+            if n == axis.size and i in axis.leaves and k != axis.place(i)
+        ]
         for place in places:
             turned = _taken(leaves, axis, axis.leaves, order)
             turned[i] = jnp.take(turned[i], order, axis=place)
@@ -146,16 +167,25 @@ def _along(
     leaves: list[Any], axis: _Axis, value: Callable, whole: Value, noise: list[float]
 ) -> str | None:
     """What was found if examples along an axis are independent, else None."""
-    place = f"axis {axis.axis} of length {axis.size}"
+    which = " or ".join(map(str, sorted(set(axis.places))))
+    place = f"axis {which} of length {axis.size}"
     for held in (None, *_masks(leaves, axis)):
         moved = tuple(i for i in axis.leaves if i != held)
-        if not moved or not _independent(leaves, axis, moved, value, whole, noise):
+        how = _independent(leaves, axis, moved, value, whole, noise) if moved else ""
+        if not how:
             continue
         order = np.roll(np.arange(axis.size), 1)
         if _differ(whole, value(_taken(leaves, axis, axis.leaves, order)), noise):
             continue
         rest = "" if held is None else ", in a mean over those that a mask selects"
-        return f"examples ({place}) do not see each other{rest}; nothing in it is random"
+        rest = rest or (
+            ", in a mean over those that a mask or a label selects" if how == RATIO else ""
+        )
+        keys = any(_may_be_keys(leaf) for leaf in leaves)
+        chance = (
+            "uint32 arrays, which may be keys, were kept" if keys else "nothing in it is random"
+        )
+        return f"examples ({place}) do not see each other{rest}; {chance}"
     return None
 
 
@@ -165,9 +195,11 @@ def _masks(leaves: list[Any], axis: _Axis) -> list[int]:
     return [i for i, x in values if x.dtype == bool or np.all((x == 0) | (x == 1))]
 
 
-def _independent(leaves, axis: _Axis, moved, value: Callable, whole: Value, noise) -> bool:
-    """Whether replacing two thirds changes what replacing each changes alone, added up."""
-    rng = np.random.default_rng(0)
+def _independent(leaves, axis: _Axis, moved, value: Callable, whole: Value, noise) -> str:
+    """SUM if replacing two thirds changes what replacing each changes alone, added up, RATIO if
+    the loss may be a sum over another one, as a mean over labels that are not ignored; else ""."""
+    rng, found = np.random.default_rng(0), SUM
+    close = max(CLOSE, noise[0] / max(1e-300, abs(whole[0])))
     for _ in range(TRIES):
         third = axis.size // 3
         one, other, donors = np.split(rng.permutation(axis.size)[: 3 * third], 3)
@@ -179,14 +211,33 @@ def _independent(leaves, axis: _Axis, moved, value: Callable, whole: Value, nois
             changed.append(value(_taken(leaves, axis, moved, order)))
         for w, a, b, both, allowed in zip(whole, *changed, noise, strict=True):
             sizes = np.linalg.norm(a - w) + np.linalg.norm(b - w)
-            if np.linalg.norm(both - a - b + w) > CLOSE * sizes + 4 * allowed:
-                return False
-    return True
+            if np.linalg.norm(both - a - b + w) > close * sizes + 4 * allowed:
+                found = RATIO
+        if found == RATIO and not _is_ratio(whole, changed[0], changed[1], changed[2], noise):
+            return ""
+    return found
+
+
+def _is_ratio(whole: Value, one: Value, other: Value, both: Value, noise: list[float]) -> bool:
+    """Whether S/N is the loss, with sums S and N over the examples, and N the same for all w.
+
+    Then (1 + r + s) both = (1 + r) one + (1 + s) other − whole, in the loss and in each derivative,
+    with two numbers r and s, by which shares each replacement changes N.
+    """
+    scale = np.array([1 / max(n, 1e-300) for n in noise])
+    rows = [np.append(v[0] * scale[0], v[1] * scale[1]) for v in (whole, one, other, both)]
+    if rows[0].size < KNOWN:
+        return False
+    matrix = np.stack([rows[3] - rows[1], rows[3] - rows[2]], axis=1)
+    want = rows[1] + rows[2] - rows[0] - rows[3]
+    shares, *_ = np.linalg.lstsq(matrix, want)
+    gap, sizes = np.linalg.norm(matrix @ shares - want), np.linalg.norm(matrix)
+    return bool(np.all(shares > -1) and gap <= CLOSE * sizes + 8)
 
 
 def _taken(leaves: list[Any], axis: _Axis, moved: tuple[int, ...], order: np.ndarray) -> list[Any]:
     return [
-        jnp.take(jnp.asarray(leaf), order, axis=axis.axis) if i in moved else leaf
+        jnp.take(jnp.asarray(leaf), order, axis=axis.place(i)) if i in moved else leaf
         for i, leaf in enumerate(leaves)
     ]
 

@@ -35,11 +35,13 @@ class Operator:
         memory_bytes: int = 0,
         check: bool = True,
         refined: Callable[[jax.Array], jax.Array] | None = None,
+        rounding: float = 0.0,
     ):
         if dim < 1:
             raise InvalidInput("an operator needs a dimension of at least 1.")
         self.dim, self.dtype = dim, _real(dtype)
         self.symmetric = symmetric
+        self.rounding = rounding  # unit of the coarsest arithmetic within, if coarser than dtype
         self.memory_bytes = memory_bytes
         self.products = 0
         self.refined = refined
@@ -76,7 +78,9 @@ class Operator:
 
         What shows in products: that rounding of the parameters moves the map itself does not.
         """
-        return scale * (8 * float(jnp.finfo(self.dtype).eps) + self.defect.linear)
+        return scale * (
+            8 * max(float(jnp.finfo(self.dtype).eps), self.rounding) + self.defect.linear
+        )
 
 
 def require_operator(given: Any) -> None:

@@ -148,6 +148,61 @@ def test_an_array_that_relates_examples_leaves_the_rest_unchecked():
         checked(normed, batch)  # the matrix lies there unused
 
 
+IGNORED = -100.0
+
+
+def ignoring(w, b):
+    """A mean over the labels that are not to be ignored."""
+    kept = b["y"] != IGNORED
+    return jnp.sum(jnp.where(kept, residuals(w, b), 0)) / jnp.sum(kept.astype(float))
+
+
+def weighted(w, b):
+    """Normalised by the weights of the classes that are there."""
+    share = jnp.asarray([1.0, 2.0, 5.0])[b["c"]]
+    return jnp.sum(share * residuals(w, b)) / jnp.sum(share)
+
+
+@pytest.mark.parametrize("loss", [ignoring, weighted])
+def test_a_mean_over_what_the_data_select_passes(loss):
+    batch = arrays(30) | {"c": np.arange(30) % 3}
+    batch["y"][::4] = IGNORED if loss is ignoring else 1.0
+    assert "selects" in checked(loss, batch)
+    with pytest.raises(InvalidInput, match="see each other"):
+        checked(lambda w, b: loss(w, b) + 1e-3 * normed(w, b), batch)
+
+
+@pytest.mark.parametrize("share", [1.0, 1e-2, 1e-4])
+def test_a_small_part_that_sees_other_examples_is_seen(share):
+    """As the balance term of a mixture of experts."""
+
+    def balanced(w, b):
+        use = jnp.mean(jax.nn.softmax(b["x"] @ w["in"]), axis=0)
+        return mean(w, b) + share * jnp.sum(use**2)
+
+    with pytest.raises(InvalidInput, match="see each other"):
+        checked(balanced, arrays(32))
+
+
+def test_time_first_and_one_label_each_is_an_axis_of_examples():
+    rng = np.random.default_rng(2)
+    batch = {"x": rng.normal(size=(12, 6, 3)), "y": rng.normal(size=6)}
+
+    def last(w, b):
+        def cell(h, x):
+            return jnp.tanh(x @ w["in"] + h), None
+
+        h, _ = jax.lax.scan(cell, jnp.zeros((b["x"].shape[1], 5)), b["x"])
+        return jnp.mean((h @ w["out"] - b["y"]) ** 2)
+
+    assert "length 6" in checked(last, batch)
+
+
+def test_keys_of_the_old_kind_that_may_be_numbers_are_told():
+    keys = jax.vmap(jax.random.PRNGKey)(jnp.arange(16))
+    assert "may be keys" in checked(mean, arrays(16) | {"keys": keys})
+
+
 def dense(batches, weights):
     """The Hessian of the weighted mean of least-squares losses."""
     parts = [2 * x.T @ x / len(x) for x, _ in batches]
