@@ -64,8 +64,11 @@ class Diagnosis(NamedTuple):
         """ "saddle", "no negative curvature found", or "unresolved"."""
         if self.ends.curvature != NEGATIVE:
             return VERDICTS.get(self.ends.curvature, "unresolved")
-        if self.gains is not None and self.gains.away(self.signal):
+        away = False if self.gains is None else self.gains.away(self.signal)
+        if away:
             return "not at a saddle"
+        if away is None and not self.held:
+            return "unresolved"
         return "maximum" if self.ends.high.sign < 0 and self.ends.converged else "saddle"
 
     @property
@@ -177,6 +180,8 @@ class Diagnosis(NamedTuple):
         what = "maximum" if self.verdict == "maximum" else "saddle"
         if self.verdict == "not at a saddle":
             return self._elsewhere(bottom)
+        if self.verdict == "unresolved":
+            return self._too_few(bottom)
         if self.kept_by_noise:
             return self._kept(f"A {what} of the mean loss", bottom)
         if self.pulled_back:
@@ -204,6 +209,16 @@ class Diagnosis(NamedTuple):
         if self.held and not self.kept_by_noise:
             return f"{text}. If this run no longer moves, the method holds it: {self._held()}"
         return f"{text}; a run that is stuck here is not stuck by this curvature."
+
+    def _too_few(self, bottom: str) -> str:
+        assert self.gains is not None
+        return (
+            f"Unresolved: there is {bottom}, along which plain steps grow e-fold in about "
+            f"{self._plain()} steps, but whether this is near a saddle is not known: meanwhile the "
+            f"gradient would lower the loss by up to {self.gains.gradient:.2g}, and that curvature "
+            f"by {self.gains.curvature:.2g}, and {self.batches} batches are too few to tell the "
+            "gradient from their noise; give more, or larger ones."
+        )
 
     def _kept(self, start: str, bottom: str) -> str:
         assert self.bottom is not None

@@ -281,8 +281,8 @@ def _of_parameters_alone(grad_fn: Callable) -> Callable:
     if len(required) > 2 or keyword is not None:
         other = keyword or required[1].name
         raise InvalidInput(f"{told}: close over {other}, lambda w: grad_fn(w, {other}).")
-    if len(required) == 2 and hasattr(grad_fn, "__wrapped__"):  # made by jax.grad, of a loss
-        other = required[1].name
+    other = required[1].name if len(required) == 2 else "_"
+    if hasattr(grad_fn, "__wrapped__") and not other.startswith("_"):  # by jax.grad, of a loss
         raise InvalidInput(
             f"{told}, and that of a loss of w and {other} would be given the number 0 for {other}: "
             f"lambda w: jax.grad(loss)(w, {other})."

@@ -36,11 +36,13 @@ class Gains(NamedTuple):
     gradient: float
     curvature: float
 
-    def away(self, signal: "Signal | None") -> bool:
-        """Whether the gradient, as far as it is no noise, does more: no saddle is near."""
+    def away(self, signal: "Signal | None") -> bool | None:
+        """Whether the gradient, as far as it is no noise, does more: no saddle is near. None where
+        the minibatches are too few to tell noise from it."""
         if signal is None:
             return bool(self.gradient > self.curvature)
-        return bool(signal.seen and self.gradient * min(1.0, signal.share) > self.curvature)
+        more = [self.gradient * share > self.curvature for share in signal.range]
+        return None if not signal.seen and more[1] else bool(signal.seen and more[0])
 
 
 class Signal(NamedTuple):
@@ -58,6 +60,11 @@ class Signal(NamedTuple):
     def seen(self) -> bool:
         """Whether there is any."""
         return bool(self.share > 2 * self.error)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What it is found to be, and by one standard error more."""
+        return min(1.0, max(0.0, self.share)), min(1.0, max(0.0, self.share + self.error))
 
 
 def signal(operator: HessianOperator) -> Signal | None:

@@ -443,3 +443,13 @@ def test_the_state_of_a_model_reaches_the_loss_by_keyword(jit):
     np.testing.assert_allclose(readings(state)["lambda_max"], [43.0, 14.4], rtol=1e-12)
     with pytest.raises(InvalidInput, match="needs statistics: give it to update"):
         watched.update(w, state, w)
+
+
+def test_a_state_with_a_default_is_taken_from_update_too():
+    def loss(w, batch, scale=1.0):
+        return scale * jnp.sum(batch * w**2) / 2
+
+    w, batch = jnp.array([1.0, 2.0]), jnp.array([1.0, 3.0])
+    optimizer = samdyn.optax.monitor(optax.sgd(0.1), loss, batch, every=1)
+    _, state = optimizer.update(w, optimizer.init(w), w, scale=jnp.asarray(5.0))
+    np.testing.assert_allclose(samdyn.optax.readings(state)["lambda_max"], 15.0, rtol=1e-6)

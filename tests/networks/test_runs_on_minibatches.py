@@ -162,3 +162,63 @@ def test_parameters_over_several_devices_are_gathered():
     loss = lambda w, b: jnp.mean((b @ w["a"]) ** 2) - jnp.sum(w["b"] ** 2)  # noqa: E731
     found = diagnose(loss, w, [batch], samdyn.GD(), 0.1, check=False)
     assert found.ends.low.value == pytest.approx(-2)
+
+
+def tilted(w, batch):
+    """½wᵀHw + g·w for a batch (H diagonal, g)."""
+    return jnp.sum(batch[0] * w**2) / 2 + batch[1] @ w
+
+
+def tilts(curvatures, gradients):
+    return [(jnp.asarray(h), jnp.asarray(g)) for h, g in zip(curvatures, gradients, strict=True)]
+
+
+def test_a_gradient_that_all_minibatches_share_is_no_noise():
+    """They scatter along other directions; its own would lower the loss by most."""
+    rng = np.random.default_rng(0)
+    scatter = 0.1 * rng.normal(size=(8, 40))
+    scatter[:, :2] = 0
+    shared = np.zeros(40)
+    shared[1] = 0.4
+    h = np.zeros(40)
+    h[0] = -0.1
+    ask = lambda gradients: diagnose(  # noqa: E731
+        tilted, jnp.zeros(40), tilts([h] * 8, gradients), samdyn.GD(), 0.1, check=False
+    )
+    assert ask(shared + scatter).verdict == "not at a saddle"
+    mixed = ask(0.1 * shared + scatter)  # too few to tell
+    assert mixed.verdict in ("unresolved", "saddle")
+    assert "too few" in mixed.sentence or not mixed.gains.away(mixed.signal)
+
+
+def test_normalised_ascent_that_swings_along_the_saddle_is_not_said_to_leave():
+    """Curvatures 0.5 and −2.5, mean −1: a run of 30,000 steps at ρ = 1.2 stays within 0.4."""
+    curvatures, gradients = [(0.5, 0.25), (-2.5, 1.75)], [(0.1, 0.2), (-0.1, -0.2)]
+    for rho in (1.2, 1.4):
+        found = diagnose(
+            *(tilted, jnp.zeros(2), tilts(curvatures, gradients), samdyn.SAM(rho), 0.1),
+            check=False,
+        )
+        assert found.held
+        assert "leave" not in found.sentence
+
+
+def test_a_hovering_run_of_sam_is_at_its_saddle():
+    for w in ([1e-9, 0.0333], [0.0, -0.1]):
+        found = diagnose(
+            *(tilted, jnp.asarray(w), tilts([(-1.0, 2.0)], [(0.0, 0.0)]), samdyn.SAM(0.3), 0.1),
+            check=False,
+        )
+        assert found.verdict == "saddle"
+        assert found.held
+
+
+def test_a_minimum_of_the_mean_that_runs_leave_along_its_lowest_curvature_is_told():
+    """c = 0.1 and 1.9 with η = 1.5: |1 − ηc| is 0.85 and 1.85; a stiffer coordinate is at rest."""
+    found = diagnose(
+        *(tilted, jnp.zeros(2), tilts([(0.1, 1.2), (1.9, 1.2)], np.zeros((2, 2))), samdyn.GD()),
+        1.5,
+        check=False,
+    )
+    assert found.bottom.almost_sure.value == pytest.approx(np.log(0.85 * 1.85) / 2)
+    assert "leave this point along its lowest curvature" in found.sentence

@@ -501,3 +501,19 @@ def test_wrong_input_is_told_in_one_sentence():
     several = sam(base, MultiStep(SAM(0.1), 2), transparent=True)
     with pytest.raises(InvalidInput, match="use the opaque mode"):
         several.update(w, several.init(w), w)
+
+
+def test_a_gradient_of_a_loss_of_two_arguments_is_not_given_a_number_for_the_batch():
+    loss = lambda w, batch: jnp.mean((w * batch - 1) ** 2)  # noqa: E731
+    w, batch = jnp.array([2.0]), jnp.array([1.0, 2.0])
+    optimizer = sam(optax.sgd(0.1), SAM(0.1))
+    for wrong in (
+        jax.grad(loss),
+        lambda w, batch, more: jax.grad(loss)(w, batch),
+        lambda w, *, batch: jax.grad(loss)(w, batch),
+    ):
+        with pytest.raises(InvalidInput, match=r"close over|would be given the number 0"):
+            optimizer.update(jax.grad(loss)(w, batch), optimizer.init(w), w, grad_fn=wrong)
+    right = lambda w, _: jax.grad(loss)(w, batch)  # noqa: E731
+    updates, _ = optimizer.update(right(w, 0), optimizer.init(w), w, grad_fn=right)
+    np.testing.assert_allclose(updates, -0.1 * jax.grad(loss)(w + 0.1, batch))

@@ -311,3 +311,22 @@ def test_half_precision_works():
     values = jnp.linspace(-1, 1, 50).astype(jnp.bfloat16)
     made = Operator(lambda v: values * v, 50, jnp.bfloat16)
     assert samdyn.spectrum_ends(made, rtol=0.1).low.value == pytest.approx(-1, abs=0.1)
+
+
+def test_a_product_of_a_convolution_is_that_of_its_batches():
+    """On a CPU it is taken batch by batch, outside of compiled loops."""
+    rng = np.random.default_rng(0)
+    batches = [jnp.asarray(rng.normal(size=(4, 1, 6, 6))) for _ in range(3)]
+
+    def loss(w, x):
+        kernel = w[:9].reshape(1, 1, 3, 3)
+        seen = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID")
+        return jnp.mean((jnp.sum(jnp.tanh(seen), axis=(1, 2, 3)) * w[9] - 1) ** 2)
+
+    w, v = jnp.asarray(rng.normal(size=10)), jnp.asarray(rng.normal(size=10))
+    weights = np.array([1.0, 2.0, 3.0])
+    operator = samdyn.hessian(loss, w, batches, weights=weights)
+    exact = sum(
+        share * jax.hessian(loss)(w, x) @ v for share, x in zip(weights / 6, batches, strict=True)
+    )
+    np.testing.assert_allclose(operator(v), exact, rtol=1e-10)
