@@ -10,6 +10,7 @@ from .rates import ADVISED, EscapeRate, escape_rate
 from .stationarity import Gains, Signal
 
 EQUALLY = "every batch alike"
+NEAR = 0.1  # relative: two radii that are one
 VANISHING = 1e-6  # of rho: a radius below it is none
 VERDICTS = {NEGATIVE: "saddle", NONE_FOUND: "no negative curvature found"}
 
@@ -262,10 +263,7 @@ class Diagnosis(NamedTuple):
         slowdown = rate.slowdown if rate.slowdown else math.inf
         much = advised is not None and self.rho > advised and slowdown > 1
         better = f"; with rho = {advised:.3g} in {self._advised()}" if much else ""
-        low = self.rho_window[0]
-        until = "" if low is None else f"; it would be held from rho = {low:.3g} on"
-        if self.overshoots:
-            until = "; no radius holds it, because the top direction overshoots before"
+        until = self._until()
         compared = f"{slowdown:.3g} times slower than these"
         if slowdown < 1:
             compared = f"{1 / slowdown:.3g} times faster than these"
@@ -274,6 +272,19 @@ class Diagnosis(NamedTuple):
             f"in about {self._plain()} steps, and the method escapes {compared}, in about "
             f"{self._steps('method')}{better}{until}."
         )
+
+    def _until(self) -> str:
+        """From which radius on it would be held.
+
+        A displacement is pulled back from `rho_window` on. A run whose gradients lie along the
+        direction itself may be turned farther out, by a normalised method from `rho_now` on.
+        """
+        low, now = self.rho_window[0], self.rho_now
+        if self.normalised and low is not None and now is not None and now < (1 - NEAR) * low:
+            return f"; it would be held from somewhere between rho = {now:.3g} and {low:.3g} on"
+        if self.overshoots:
+            return "; no radius holds it, because the top direction overshoots before"
+        return "" if low is None else f"; it would be held from rho = {low:.3g} on"
 
     def _plain(self) -> str:
         """How many plain steps an e-fold takes in almost every run, or else in the mean."""

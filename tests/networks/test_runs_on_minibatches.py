@@ -222,3 +222,11 @@ def test_a_minimum_of_the_mean_that_runs_leave_along_its_lowest_curvature_is_tol
     )
     assert found.bottom.almost_sure.value == pytest.approx(np.log(0.85 * 1.85) / 2)
     assert "leave this point along its lowest curvature" in found.sentence
+
+
+def test_where_gradients_lie_along_the_saddle_the_radius_is_a_range():
+    """Runs at ρ = 0.6 … 10 stay and at 0.5 leave; a small displacement is pulled back from 3.16."""
+    batches = tilts([(-1.0, 2.0)] * 2, [(0.3, 0.1), (-0.3, -0.1)])
+    for rho in (0.4, 2.0):
+        found = diagnose(tilted, jnp.zeros(2), batches, samdyn.SAM(rho), 0.1, check=False)
+        assert "between rho = 0.316 and 3.16" in found.sentence
