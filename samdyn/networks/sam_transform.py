@@ -19,6 +19,8 @@ from ..dynamics.perturbation import GD, AbstractPerturbation, require_perturbati
 from ..dynamics.tree import has_16_bits, number
 from ..errors import InvalidInput
 
+NUMBERS = ("i", "j", "k", "n", "t", "index", "number", "count", "step", "iteration")  # of a step
+
 
 class SAMState(NamedTuple):
     """What `sam` remembers: arrays only, of one structure for ever.
@@ -282,7 +284,8 @@ def _of_parameters_alone(grad_fn: Callable) -> Callable:
         other = keyword or required[1].name
         raise InvalidInput(f"{told}: close over {other}, lambda w: grad_fn(w, {other}).")
     other = required[1].name if len(required) == 2 else "_"
-    if hasattr(grad_fn, "__wrapped__") and not other.startswith("_"):  # by jax.grad, of a loss
+    counts = other.startswith("_") or other in NUMBERS
+    if hasattr(grad_fn, "__wrapped__") and not counts:  # made by jax.grad, of a loss of data
         raise InvalidInput(
             f"{told}, and that of a loss of w and {other} would be given the number 0 for {other}: "
             f"lambda w: jax.grad(loss)(w, {other})."

@@ -292,7 +292,7 @@ def test_a_spread_that_is_not_the_linearised_one_is_told_and_heavy_tails_too():
     # x⁺ = x(1 − ηs²): with s normal and η = 1 powers grow, the fourth far faster than the second
     data = np.random.default_rng(0).normal(size=(200, 2))
     labels = lambda w, e: (e[0] * w[0] - e[1]) ** 2 / 2  # noqa: E731
-    heavy = samdyn.Empirical(labels, jnp.asarray(data))
+    heavy = samdyn.Empirical(labels, jnp.asarray(data), 1)
     at = np.linalg.lstsq(data[:, :1], data[:, 1])[0]
-    found = spread(heavy.mean, at, samdyn.GD(), 0.6, heavy, time=18.0, paths=20_000)
+    found = spread(heavy.loss, at, samdyn.GD(), 0.6, heavy, time=18.0, paths=20_000)
     assert "a few paths make most of the variance" in found.warnings[0]
