@@ -47,11 +47,6 @@ class Limit(NamedTuple):
     bent: str
     narrow: bool
 
-    @property
-    def differentiable(self) -> bool:
-        """Whether the field has a Jacobian at c."""
-        return not self.bent
-
 
 def limit_at(flow: Flow, c: np.ndarray) -> Limit:
     """The limit of the ascent at a critical point c (d,)."""

@@ -155,8 +155,11 @@ def stability(
             f"{complete.method}, for the flow; the step's own points: those that Newton reached"
         )
         return Stability(judged, Completeness(False, method, None), flow, warnings)
-    judged = tuple(judge(flow, point, step_map) for point in found)
-    warnings = [w for point in found for w in undeclared(flow, _limit(flow, point))]
+    limits = [_limit(flow, point) for point in found]
+    judged = tuple(
+        judge(flow, point, step_map, limit) for point, limit in zip(found, limits, strict=True)
+    )
+    warnings = [w for limit in limits for w in undeclared(flow, limit)]
     warnings += unread_warnings(loss, box, at)
     return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
 
@@ -194,9 +197,14 @@ def _step_map(loss, perturbation, learning_rate, momentum, optimizer) -> Abstrac
     return optional_step_map(loss, perturbation, learning_rate, momentum)
 
 
-def judge(flow: Flow, point: FixedPoint, step_map: AbstractStepMap | None = None) -> PointStability:
-    """The verdicts at one fixed point."""
-    window, limit = None, _limit(flow, point)
+def judge(
+    flow: Flow,
+    point: FixedPoint,
+    step_map: AbstractStepMap | None = None,
+    limit: Limit | None = None,
+) -> PointStability:
+    """The verdicts at one fixed point, with the `limit` of the ascent there if it is known."""
+    window, limit = None, limit or _limit(flow, point)
     if isinstance(step_map, StepMap) and _is_nondegenerate(point):
         window = _window(flow, point, step_map)
     return PointStability(

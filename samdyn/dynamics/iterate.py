@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
-from .resolution import SPACINGS
+from .resolution import SPACINGS, spacings
 from .step_map import AbstractStepMap, State
 from .tree import as_array, squared_norm
 
@@ -103,7 +103,7 @@ def _warn_of_rounding(step_map: AbstractStepMap, start: PyTree, first: Run) -> N
         for w, after in zip(*map(jax.tree.leaves, (start, first.w)), strict=True)
         if jnp.finfo(after.dtype).bits < 64
     ]
-    longest = max((_in_spacings(*pair) for pair in pairs), default=np.inf)
+    longest = max((_longest(*pair) for pair in pairs), default=np.inf)
     if not longest < SPACINGS:
         return
     if longest == 0 and not any(np.any(g) for g in jax.tree.leaves(_gradient(step_map, start))):
@@ -116,12 +116,10 @@ def _warn_of_rounding(step_map: AbstractStepMap, start: PyTree, first: Run) -> N
     )
 
 
-def _in_spacings(w: np.ndarray, after: np.ndarray) -> float:
-    """The longest step (…) along a coordinate, in spacings of the numbers at w (…)."""
-    wide = lambda x: np.asarray(x, np.float64)  # noqa: E731
-    spacing = 2.0 ** np.floor(np.log2(np.maximum(np.abs(wide(w)), 1e-30))) * jnp.finfo(w.dtype).eps
-    steps = np.abs(wide(after) - wide(w)) / spacing
-    return float(np.max(np.where(np.isfinite(steps), steps, np.inf), initial=0.0))
+def _longest(w: np.ndarray, after: np.ndarray) -> float:
+    """The longest way from w (…) to `after` (…) along a coordinate, in spacings of numbers."""
+    way = after.astype(np.float64) - w.astype(np.float64)
+    return spacings(way, w.astype(np.float64), w.dtype, longest=True)
 
 
 @eqx.filter_jit

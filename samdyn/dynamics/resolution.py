@@ -15,8 +15,9 @@ SPACINGS = 100  # of the dtype in a step, at least
 WIDER = {"float16": "float32", "bfloat16": "float32", "float32": "float64"}
 
 
-def spacings(step: Any, at: Any, dtype: Any) -> float:
-    """The shortest step in units of the distance of neighbouring numbers of `dtype` there.
+def spacings(step: Any, at: Any, dtype: Any, longest: bool = False) -> float:
+    """The shortest step in units of the distance of neighbouring numbers of `dtype` there, or the
+    `longest`.
 
     `step` and `at` (…, d) are the lengths of steps along each coordinate and the coordinates. A
     coordinate that does not move at all says nothing; inf if none moves.
@@ -26,7 +27,8 @@ def spacings(step: Any, at: Any, dtype: Any) -> float:
     moves = (step > 0) & np.isfinite(step) & np.isfinite(at)
     # beside 0 the numbers are as fine as what has been added up there: steps
     spacing = np.spacing(np.maximum(at, step)[moves].astype(np.dtype(dtype))).astype(np.float64)
-    return float(np.min(step[moves] / spacing, initial=np.inf))
+    found = step[moves] / spacing
+    return float(np.max(found, initial=0.0) if longest else np.min(found, initial=np.inf))
 
 
 def dtype_for(step: Any, at: Any, dtype: Any) -> str:

@@ -266,9 +266,10 @@ def test_in_one_dimension_a_region_is_the_interval_about_the_start():
             lambda w, s=unit: ((w[0] > -s) & (w[0] < 7 * s)) & (abs(w[0] - 2.0005 * s) > 5e-4 * s),
         ):
             found = with_distance(Predicate(function), [0.0])
-            assert isinstance(found, Intersection)
-            low, high = (float(part.level) for part in found.regions)
-            np.testing.assert_allclose([low, high], [-unit, 2 * unit], rtol=1e-6)
+            np.testing.assert_allclose([found.low, found.high], [-unit, 2 * unit], rtol=1e-6)
+            inside = np.array([[-0.5], [1.9], [-1.1], [2.1]]) * unit
+            told = jax.vmap(found.distance)(jnp.asarray(inside)) / unit
+            np.testing.assert_allclose(told, [0.5, 0.1, -0.1, -0.1], rtol=1e-4)
 
 
 def test_a_number_that_does_not_grow_with_the_distance_is_asked_for_its_sign_alone():
@@ -280,3 +281,15 @@ def test_a_number_that_does_not_grow_with_the_distance_is_asked_for_its_sign_alo
         assert [float(found.distance(jnp.array([x, 0.0]))) for x in (0.5, 1.5)] == [1, -1]
     for region in (Predicate(disc), Sublevel(lambda w: -disc(w), 0.0), Ball([0.0, 0.0], 1.0)):
         assert with_distance(region, [0.0, 0.2]) is region
+
+
+def test_an_interval_names_the_basins_beyond_its_ends():
+    """(x² − 1)²(x² − 4)² has minima at ±1 and ±2; the basin of 1 ends at 0 and at a maximum."""
+    loss = lambda w: (w[0] ** 2 - 1) ** 2 * (w[0] ** 2 - 4) ** 2 / 50  # noqa: E731
+    image = basins(loss, GD(), box=[(-2.5, 2.5)], grid=400, learning_rate=0.02)
+    found = with_distance(basin_region(image, [1.0]), [1.0])
+    names, where = found.borders(np.array([[0.1], [1.5]]), np.array([1.0]))
+    assert [names[i] for i in where] == ["basin of (-1)", "basin of (2)"]
+    half = with_distance(Predicate(lambda w: w[0] < 3), [1.0])
+    names, where = half.borders(np.array([[3.0]]), np.array([1.0]))
+    assert names[where[0]] == "w[0] = 3"
