@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from ..spectra.ends import NEGATIVE, NONE_FOUND, SpectrumEnds
+from ..spectra.ends import NEGATIVE, NONE_FOUND, Eigenvalue, SpectrumEnds
 from ..spectra.radius import SpectralRadius
 from .random_growth import Growth, Rate
 from .rates import ADVISED, EscapeRate, escape_rate
@@ -140,7 +140,7 @@ class Diagnosis(NamedTuple):
                 f"No negative curvature found: the lowest eigenvalue is {_number(self.ends.low)}; "
                 f"{self.ends.surely}"
                 f"{f', so that {steep} holds this run' if math.isfinite(self.ends.unseen) else ''}"
-                f"{self._top()}."
+                f"{self._left_along()}."
             )
         return self._unresolved()
 
@@ -159,22 +159,27 @@ class Diagnosis(NamedTuple):
             "vectors."
         )
 
-    def _top(self) -> str:
+    def _left(self) -> tuple[str, Eigenvalue, Growth] | None:
+        """The end of the spectrum along which runs leave a minimum of the mean loss."""
+        ends = ("largest", self.ends.high, self.top), ("lowest", self.ends.low, self.bottom)
+        for name, end, growth in ends:
+            if growth is not None and growth.leaves:
+                return name, end, growth
+        return None
+
+    def _left_along(self) -> str:
         """Where a minimum of the mean loss is left along one of its two ends, a word of it."""
-        for name, end, growth in (
-            ("largest", self.ends.high, self.top),
-            ("lowest", self.ends.low, self.bottom),
-        ):
-            if growth is None or not growth.leaves:
-                continue
-            how = f"the step is too large for its {name} curvature"
-            if growth.mean.value < 0:
-                how = "minibatches differ too much, though their mean step comes back"
-            return (
-                f". But runs leave this point along its {name} curvature, {_number(end)}, e-fold "
-                f"in about {_steps(growth.almost_sure.value)} steps: {how}"
-            )
-        return ""
+        left = self._left()
+        if left is None:
+            return ""
+        name, end, growth = left
+        how = f"the step is too large for its {name} curvature"
+        if growth.mean.value < 0:
+            how = "minibatches differ too much, though their mean step comes back"
+        return (
+            f". But runs leave this point along its {name} curvature, {_number(end)}, e-fold "
+            f"in about {_steps(growth.almost_sure.value)} steps: {how}"
+        )
 
     def _saddle(self) -> str:
         bottom = f"negative curvature {_number(self.ends.low)}"
@@ -314,15 +319,12 @@ class Diagnosis(NamedTuple):
         return f"{found.value:.8g} ± {found.error:.1g}{_unsettled(found)}"
 
     def _rate(self, which: str) -> dict[str, float] | None:
-        """A rate of runs along the direction spoken of: the lowest, or the top where none is."""
+        """A rate of runs along the direction spoken of: the lowest where it is negative, else the
+        end that runs leave along, or the top."""
         spoken = self.bottom if self.ends.curvature == NEGATIVE else None
         if self.ends.curvature == NONE_FOUND:
-            lowest = (
-                self.bottom is not None
-                and self.bottom.leaves
-                and not (self.top or self.bottom).leaves
-            )
-            spoken = self.bottom if lowest else self.top
+            left = self._left()
+            spoken = self.top if left is None else left[2]
         return None if spoken is None else getattr(spoken, which).to_dict()
 
     def to_dict(self) -> dict[str, Any]:

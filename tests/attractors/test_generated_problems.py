@@ -9,23 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from centred import Quadratic
 from jaxtyping import Array
 from verbs import basins, capture_threshold, stability, sweep
 
 from samdyn import GD, SAM, USAM, ComputationFailed, InvalidInput
 
 SILENT = ("degenerate", "unknown")
-
-
-class Quadratic(eqx.Module):
-    """½(w − c)ᵀH(w − c): one compilation for all problems of a dimension."""
-
-    hessian: Array
-    centre: Array
-
-    def __call__(self, w):
-        shift = w - self.centre
-        return jnp.vdot(shift, self.hessian @ shift) / 2
 
 
 def problem(seed: int):

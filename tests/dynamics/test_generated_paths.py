@@ -5,25 +5,13 @@ solvers. A path is within what it promises, or says that it stopped short.
 """
 
 import diffrax
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from centred import Quadratic
 from verbs import integrate
 
 from samdyn import USAM, Flow
 from samdyn.dynamics.integrate import STATUS
-
-
-class Quadratic(eqx.Module):
-    """½(w − c)ᵀH(w − c): one compilation for all problems."""
-
-    hessian: Array
-    centre: Array
-
-    def __call__(self, w):
-        shift = w - self.centre
-        return jnp.vdot(shift, self.hessian @ shift) / 2
 
 
 def problem(seed):

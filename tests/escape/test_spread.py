@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from centred import Quadratic
 from scipy.linalg import expm
 from verbs import spread
 
@@ -235,17 +236,6 @@ def test_wrong_input_is_told_in_one_sentence(case):
         call()
 
 
-class Bowl(eqx.Module):
-    """½(w−c)ᵀH(w−c), of any signature."""
-
-    h: jax.Array
-    centre: jax.Array
-
-    def __call__(self, w):
-        d = w - self.centre
-        return 0.5 * jnp.sum(d * jnp.sum(self.h * d[None, :], axis=1))
-
-
 def test_a_hundred_quadratics_are_right_or_refused():
     """Conditions 1 to 10¹², origins to 10⁶, points that are 10⁻⁹ off: no wrong value in silence."""
     rng, answered, refused_at_rest, told = np.random.default_rng(7), 0, 0, 0
@@ -260,7 +250,7 @@ def test_a_hundred_quadratics_are_right_or_refused():
         name, gamma = str(rng.choice(list(samdyn.COUPLINGS))), float(rng.choice([0.0, 0.7]))
         steps = int(rng.integers(1, 40))
         h = (u * curvature) @ u.T
-        loss = Bowl(jnp.asarray((h + h.T) / 2), jnp.asarray(centre))
+        loss = Quadratic(jnp.asarray((h + h.T) / 2), jnp.asarray(centre))
         noise, coupling = samdyn.Isotropic(std), samdyn.COUPLINGS[name]
         try:
             result = spread(
