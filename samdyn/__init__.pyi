@@ -101,8 +101,8 @@ from .escape.regions import Slab as Slab
 from .escape.regions import Sublevel as Sublevel
 from .escape.regions import basin_region as basin_region
 from .escape.result import EscapeTimes as EscapeTimes
-from .escape.spread import Spread as Spread
 from .escape.spread import spread as spread
+from .escape.spread_result import Spread as Spread
 from .escape.statistics import Summary as Summary
 from .escape.statistics import exponential_tail as exponential_tail
 from .escape.statistics import kaplan_meier as kaplan_meier

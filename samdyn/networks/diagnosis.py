@@ -1,16 +1,14 @@
-"""The result of `diagnose`: its numbers, and the sentence that they amount to."""
+"""The result of `diagnose`: its numbers and judgements; their words are in `diagnosis_text.py`."""
 
-import math
 from typing import Any, NamedTuple
 
 from ..spectra.ends import NEGATIVE, NONE_FOUND, Eigenvalue, SpectrumEnds
 from ..spectra.radius import SpectralRadius
-from .random_growth import Growth, Rate
-from .rates import ADVISED, EscapeRate, escape_rate
+from .diagnosis_text import sentence, table
+from .random_growth import Growth
+from .rates import ADVISED, EscapeRate
 from .stationarity import Gains, Signal
 
-EQUALLY = "every batch alike"
-NEAR = 0.1  # relative: two radii that are one
 VANISHING = 1e-6  # of rho: a radius below it is none
 VERDICTS = {NEGATIVE: "saddle", NONE_FOUND: "no negative curvature found"}
 
@@ -127,39 +125,9 @@ class Diagnosis(NamedTuple):
     @property
     def sentence(self) -> str:
         """The verdict and what to change, in one sentence."""
-        if self.hallucinated:
-            return (
-                f"This is no critical point but one that the ascent makes: the gradient vanishes "
-                f"at the perturbed point and is {self.gradient_norm:.3g} here; lower rho."
-            )
-        if self.ends.curvature == NEGATIVE:
-            return self._saddle()
-        if self.ends.curvature == NONE_FOUND:
-            steep = "no saddle" if self.ends.unseen >= 0 else "no steeper saddle"
-            return (
-                f"No negative curvature found: the lowest eigenvalue is {_number(self.ends.low)}; "
-                f"{self.ends.surely}"
-                f"{f', so that {steep} holds this run' if math.isfinite(self.ends.unseen) else ''}"
-                f"{self._left_along()}."
-            )
-        return self._unresolved()
+        return sentence(self)
 
-    def _unresolved(self) -> str:
-        low, spent = self.ends.low, f"{self.ends.products} products"
-        if low.sign > 0 and not self.ends.converged:
-            ended = "was interrupted" if self.ends.interrupted else "ended"
-            return (
-                f"Unresolved: the search {ended} after {spent} with the lowest eigenvalue still at "
-                f"{_number(low)}; allow more products."
-            )
-        most = low.residual + low.error + abs(low.value)
-        return (
-            f"Unresolved: negative curvature, if any, is weaker than {most:.2g}, which this "
-            f"precision and {spent} cannot tell from 0; take --dtype float64 or more krylov "
-            "vectors."
-        )
-
-    def _left(self) -> tuple[str, Eigenvalue, Growth] | None:
+    def left(self) -> tuple[str, Eigenvalue, Growth] | None:
         """The end of the spectrum along which runs leave a minimum of the mean loss."""
         ends = ("largest", self.ends.high, self.top), ("lowest", self.ends.low, self.bottom)
         for name, end, growth in ends:
@@ -167,163 +135,12 @@ class Diagnosis(NamedTuple):
                 return name, end, growth
         return None
 
-    def _left_along(self) -> str:
-        """Where a minimum of the mean loss is left along one of its two ends, a word of it."""
-        left = self._left()
-        if left is None:
-            return ""
-        name, end, growth = left
-        how = f"the step is too large for its {name} curvature"
-        if growth.mean.value < 0:
-            how = "minibatches differ too much, though their mean step comes back"
-        return (
-            f". But runs leave this point along its {name} curvature, {_number(end)}, e-fold "
-            f"in about {_steps(growth.almost_sure.value)} steps: {how}"
-        )
-
-    def _saddle(self) -> str:
-        bottom = f"negative curvature {_number(self.ends.low)}"
-        what = "maximum" if self.verdict == "maximum" else "saddle"
-        if self.verdict == "not at a saddle":
-            return self._elsewhere(bottom)
-        if self.verdict == "unresolved":
-            return self._too_few(bottom)
-        if self.kept_by_noise:
-            return self._kept(f"A {what} of the mean loss", bottom)
-        if self.pulled_back:
-            start = f"A {what} holds this run: along its"
-            if not self.held:
-                start = f"This {what} would hold the run if the step were not too large: along its"
-            if self.driven_out:
-                return self._driven(f"A {what}", bottom)
-            plain = f"plain steps grow e-fold in about {self._plain()} steps"
-            return f"{start} {bottom} {plain}, and the method pulls back, because {self._held()}"
-        if self.rho > 0 and self.rho_eff != 0:
-            return self._slowed(bottom)
-        return (
-            f"A {what}, but plain steps leave it: along its {bottom} displacement grows e-fold "
-            f"in about {self._plain()} steps."
-        )
-
-    def _elsewhere(self, bottom: str) -> str:
-        assert self.gains is not None
-        text = (
-            f"Not at a saddle: while the {bottom} grows e-fold, in about {self._plain()} plain "
-            f"steps, the gradient lowers the loss by about {self.gains.gradient:.2g} and that "
-            f"curvature by {self.gains.curvature:.2g}"
-        )
-        if self.held and not self.kept_by_noise:
-            return f"{text}. If this run no longer moves, the method holds it: {self._held()}"
-        return f"{text}; a run that is stuck here is not stuck by this curvature."
-
-    def _too_few(self, bottom: str) -> str:
-        assert self.gains is not None
-        return (
-            f"Unresolved: there is {bottom}, along which plain steps grow e-fold in about "
-            f"{self._plain()} steps, but whether this is near a saddle is not known: meanwhile the "
-            f"gradient would lower the loss by up to {self.gains.gradient:.2g}, and that curvature "
-            f"by {self.gains.curvature:.2g}, and {self.batches} batches are too few to tell the "
-            "gradient from their noise; give more, or larger ones."
-        )
-
-    def _kept(self, start: str, bottom: str) -> str:
-        assert self.bottom is not None
-        square = self.bottom.mean_square.value
-        return (
-            f"{start} that runs approach: along its {bottom} their mean step leads away, e-fold in "
-            f"about {_steps(self.bottom.mean.value)} steps, but minibatches differ so much that "
-            f"almost every run comes e-fold closer along it in about "
-            f"{max(1, math.ceil(-1 / self.bottom.almost_sure.value))}"
-            f"{', with rare ones far away' if square > 0 else ''}; larger batches or a smaller "
-            "step let them leave. Softer directions are not asked."
-        )
-
-    def _driven(self, start: str, bottom: str) -> str:
-        assert self.bottom is not None
-        return (
-            f"{start} that runs leave: along its {bottom} the mean step of the method points back, "
-            f"but minibatches differ so much that almost every run grows e-fold in about "
-            f"{_steps(self.bottom.almost_sure.value)} steps."
-        )
-
-    def _held(self) -> str:
-        """Why, what to change, and what that brings."""
-        assert self.escape_rate is not None
-        now = "now none does"
-        if self.escape_rate.method > 0:
-            now = f"now no direction does in less than {self._steps('method')}"
-        if self.rho_advised is None:
-            return (
-                "gradients vanish here, so that any rho does; move away at random, or switch to "
-                "plain steps."
-            )
-        advised = f"with rho = {self.rho_advised:.3g} it grows e-fold in about {self._advised()}"
-        return (
-            f"rho = {self.rho:.3g} is above {self.rho_window[0]:.3g}; {advised} steps, while {now}."
-        )
-
-    def _slowed(self, bottom: str) -> str:
-        assert self.escape_rate is not None
-        rate, advised = self.escape_rate, self.rho_advised
-        slowdown = rate.slowdown if rate.slowdown else math.inf
-        much = advised is not None and self.rho > advised and slowdown > 1
-        better = f"; with rho = {advised:.3g} in {self._advised()}" if much else ""
-        until = self._until()
-        compared = f"{slowdown:.3g} times slower than these"
-        if slowdown < 1:
-            compared = f"{1 / slowdown:.3g} times faster than these"
-        return (
-            f"Not held{', but slowed' if much else ''}: along its {bottom} plain steps grow e-fold "
-            f"in about {self._plain()} steps, and the method escapes {compared}, in about "
-            f"{self._steps('method')}{better}{until}."
-        )
-
-    def _until(self) -> str:
-        """From which radius on it would be held.
-
-        A displacement is pulled back from `rho_window` on. A run whose gradients lie along the
-        direction itself may be turned farther out, by a normalised method from `rho_now` on.
-        """
-        low, now = self.rho_window[0], self.rho_now
-        if self.normalised and low is not None and now is not None and now < (1 - NEAR) * low:
-            return f"; it would be held from somewhere between rho = {now:.3g} and {low:.3g} on"
-        if self.overshoots:
-            return "; no radius holds it, because the top direction overshoots before"
-        return "" if low is None else f"; it would be held from rho = {low:.3g} on"
-
-    def _plain(self) -> str:
-        """How many plain steps an e-fold takes in almost every run, or else in the mean."""
-        if self.plain_bottom is None:
-            return self._steps("sgd")
-        runs = self.plain_bottom.almost_sure.value
-        if self.plain_bottom.leaves is None:
-            return f"{self._steps('sgd')} (in the mean; what runs do is too close to tell)"
-        if not self.plain_bottom.leaves:
-            return f"{self._steps('sgd')} (in the mean; almost every run shrinks)"
-        return _steps(runs)
-
-    def _steps(self, which: str) -> str:
-        """How many steps an e-fold takes, by "sgd" or by the "method"."""
-        return _efold(getattr(self.escape_rate, which), self.learning_rate)
-
-    def _advised(self) -> str:
-        """How many steps an e-fold takes with the advised radius."""
-        lowest = self.ends.low.value
-        rate = escape_rate(lowest, ADVISED / -lowest, self.learning_rate, self.momentum)
-        return _efold(rate.method, self.learning_rate)
-
-    def _radius(self) -> str:
-        found = self.spectral_radius
-        if math.isnan(found.value):
-            return "none: not asked, or the step has no Jacobian where a gradient vanishes"
-        return f"{found.value:.8g} ± {found.error:.1g}{_unsettled(found)}"
-
     def _rate(self, which: str) -> dict[str, float] | None:
         """A rate of runs along the direction spoken of: the lowest where it is negative, else the
         end that runs leave along, or the top."""
         spoken = self.bottom if self.ends.curvature == NEGATIVE else None
         if self.ends.curvature == NONE_FOUND:
-            left = self._left()
+            left = self.left()
             spoken = self.top if left is None else left[2]
         return None if spoken is None else getattr(spoken, which).to_dict()
 
@@ -362,81 +179,4 @@ class Diagnosis(NamedTuple):
         }
 
     def __str__(self) -> str:
-        low, high = ("none" if end is None else f"{end:.4g}" for end in self.rho_window)
-        stable = "unstable at any" if self.rho_window[1] == 0 else f"stable to {high}"
-        rows = [
-            ("parameters", f"{self.dim:,}"),
-            ("loss", f"{self.loss:.6g}"),
-            (
-                "gradient norm",
-                f"{self.gradient_norm:.3g}, of a batch {self.batch_gradient_norm:.3g}"
-                f", at the ascent {self.perturbed_gradient_norm:.3g}",
-            ),
-            ("lambda_min", _number(self.ends.low)),
-            ("lambda_max", _number(self.ends.high) + _unsettled(self.ends)),
-            ("rho window", f"holds from {low}, top direction {stable}"),
-            ("spectral radius", self._radius()),
-        ]
-        if self.escape_rate:
-            rows.append(
-                (
-                    "escape rate",
-                    f"plain {self.escape_rate.sgd:.3g}, "
-                    f"method {self.escape_rate.method:.3g} per unit of η·steps",
-                )
-            )
-        for name, growth in (("bottom", self.bottom), ("top", self.top)):
-            if growth is not None:
-                rows.append((f"runs along {name}", _rates(growth)))
-        if self.signal is not None:
-            rows.append(
-                (
-                    "gradient",
-                    f"{self.signal.share:.2g} ± {self.signal.error:.1g} of its square is no noise "
-                    f"of the {self.batches} batches",
-                )
-            )
-        if self.gains is not None:
-            rows.append(
-                (
-                    "in an e-fold",
-                    f"the gradient lowers the loss by {self.gains.gradient:.2g}, negative "
-                    f"curvature by {self.gains.curvature:.2g}",
-                )
-            )
-        rows.append(("loss checked", self.checked))
-        if self.weighing != EQUALLY:
-            rows.append(("mean over", self.weighing))
-        rows.append(("cost", f"{self.hvps} products, about {self.memory_bytes / 2**20:,.0f} MiB"))
-        return "\n".join([self.sentence, "", *(f"{name:16} {text}" for name, text in rows)])
-
-
-def _number(end: Any) -> str:
-    return f"{end.value:.4g} ± {end.residual:.1g}"
-
-
-def _rates(growth: Growth) -> str:
-    names = ("mean", "mean square", "almost surely")
-    parts = [f"{name} {_rate(rate)}" for name, rate in zip(names, growth, strict=True)]
-    return f"{', '.join(parts)} per step"
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.value:.4g}" + (f" ± {rate.error:.1g}" if rate.error else "")
-
-
-def _steps(rate: float) -> str:
-    """1/rate, a rate per step, for people."""
-    return _efold(rate, 1.0)
-
-
-def _efold(rate: float, learning_rate: float) -> str:
-    """1/rate in steps, for people."""
-    steps = 1 / (rate * learning_rate) if rate > 0 else math.inf
-    return f"{math.ceil(steps):,}" if math.isfinite(steps) else "infinitely many"
-
-
-def _unsettled(found: SpectrumEnds | SpectralRadius) -> str:
-    if found.converged:
-        return ""
-    return f", not to the tolerance asked for in {found.products} products"
+        return table(self)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from .style import BLACK, BLUE, GREEN, ORANGE, VERMILION, axes_legend, new_axes, styled
 
 if TYPE_CHECKING:
-    from ..escape.spread import Spread
+    from ..escape.spread_result import Spread
 
 MARKS = {
     "step map": ("o", BLUE),
