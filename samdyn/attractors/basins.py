@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import AbstractPerturbation
@@ -332,7 +333,7 @@ def _is_defined(loss: Callable, points: np.ndarray) -> np.ndarray:
     return np.isfinite(np.asarray(_losses(loss, padded(points))))[: len(points)]
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _losses(loss, points):
     return jax.vmap(loss)(points)
 

@@ -8,12 +8,12 @@ branch.
 import itertools
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import GD, SAM
 from ..dynamics.step_map import StepMap, state_jacobian
@@ -154,12 +154,12 @@ def at_fold(stretch: Stretch, grid: np.ndarray) -> np.ndarray:
     return np.any(hits, axis=0) if hits else np.zeros(grid.shape, bool)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _valid(equation, z):
     return jax.vmap(equation.valid)(z)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _polish(equation, z, rho):
     longest = jnp.asarray(jnp.inf, z.dtype)
     return jax.vmap(lambda z, rho: newton_from(AtRadius(equation, rho), z, longest, 12))(z, rho)
@@ -178,7 +178,7 @@ def spectra(flow: Flow, step_map: StepMap | None, w: np.ndarray, rho: np.ndarray
     return Spectra(np.asarray(eig), None if radius is None else np.asarray(radius))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _spectra(flow: Flow, step_map: StepMap | None, w, rho):
     def at(w, rho):
         flow_values = eigenvalues(jax.jacfwd(flow.at_radius(rho).field)(w))

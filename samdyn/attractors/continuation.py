@@ -7,12 +7,12 @@ round) is an ordinary point of the curve.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..compiling import jit_for_few_runs
 from .preimages import AbstractEquation
 
 LONGEST, FIRST, SHORTEST = 5e-3, 1e-4, 1e-9  # step, of the size of the box and the range of ρ
@@ -63,7 +63,7 @@ def _half(equation, frame, x, sign) -> tuple[np.ndarray, bool]:
     return path, bool(came_back)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _walk(equation, frame: Frame, x, sign) -> _Walk:
     residual = _scaled(equation, frame)
     tangent = sign * _first_tangent(residual, x)
@@ -159,7 +159,7 @@ def folds(equation: AbstractEquation, curve: np.ndarray, frame: Frame) -> list[F
     return found
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _locate_fold(equation, frame: Frame, before, after):
     residual = _scaled(equation, frame)
     along = (after - before) / jnp.linalg.norm(after - before)

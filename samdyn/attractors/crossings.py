@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from .branches import Stretch
 from .newton import newton_from
@@ -83,13 +83,13 @@ def _bisect(function: Callable, low: float, high: float) -> float:
     return (low + high) / 2
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _spectrum(flow: Flow, w, rho):
     """Real and imaginary parts of the flow's eigenvalues, real parts descending."""
     values = eigenvalues(jax.jacfwd(flow.at_radius(rho).field)(w))[::-1]
     return values.real, values.imag
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _solve(equation, z, rho):
     return newton_from(AtRadius(equation, rho), z, jnp.asarray(jnp.inf, z.dtype), 12)

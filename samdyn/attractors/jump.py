@@ -10,11 +10,11 @@ only very near c, as ρ·tanh(g/s) for a tiny s, has a Jacobian; its steps may n
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import SAM
 
@@ -86,7 +86,7 @@ def _size(flow: Flow) -> float:
     return rho if rho > 0 else 1.0
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _limits(flow: Flow, c, directions, distances):
     """‖w^p − w‖ in the limit (n,) and at the first distance (n,), whether the Jacobian is finite,
     and how far slopes are from it (distances,), of the steepest; not a number counts as 1.

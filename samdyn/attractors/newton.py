@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from ..compiling import jit_for_few_runs
 
 ITERATIONS = 100
 # Relative to ‖J‖²: small enough for quadratic convergence at condition numbers up to 1e6, large
@@ -13,7 +14,7 @@ ITERATIONS = 100
 REGULARISATION = 1e-14
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def newton(
     field: Callable, starts: Float[Array, "n d"], longest_step: Float[Array, ""]
 ) -> Float[Array, "n d"]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from ..dynamics.iterate import Run, run_steps
 from ..dynamics.momentum import NoMomentum
@@ -202,7 +203,7 @@ def _refined_orbit(step_map, c, runs: Run, held, reach) -> PeriodTwo | None:
     return PeriodTwo(points, amplitude, float(np.max(np.abs(np.linalg.eigvals(jacobian)))))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _newton_on_two_steps(step_map: StepMap, state):
     step, flat = flat_step(step_map, state)
     twice = lambda v: step(step(v))  # noqa: E731

@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from ..errors import InvalidInput
 from ..losses.loss import type_of_eigenvalues
@@ -164,7 +164,7 @@ def padded(points: np.ndarray) -> np.ndarray:
     return points[np.minimum(np.arange(rows), len(points) - 1)]
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _measure(flow: Flow, points):
     """Loss at w and w^p, gradient, field, curvature near w and w^p, Hessian, the field's Jacobian.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.perturbation import GD, SAM, USAM, AbstractPerturbation
@@ -305,12 +306,12 @@ def _degenerate(values: np.ndarray | None) -> Verdict:
     return Verdict("degenerate", text, values)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _flow_eigenvalues(flow: Flow, w):
     return eigenvalues(jax.jacfwd(flow.field)(w))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _multipliers(step_map: AbstractStepMap, w):
     return eigenvalues(state_jacobian(step_map, w))
 

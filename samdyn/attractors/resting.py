@@ -15,6 +15,7 @@ import numpy as np
 import scipy.stats.qmc
 from jaxtyping import Array
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.step_map import OptaxStepMap, State, flat_step
 from ..errors import InvalidInput, brief
 from .verdict import Verdict, map_verdict
@@ -214,12 +215,12 @@ def _require_step(step_map: OptaxStepMap, w: Array) -> None:
         ) from error
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _moves(step_map: OptaxStepMap, ws: Array) -> Array:
     return jax.vmap(lambda w: step_map(step_map.init(w)).w - w)(ws)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _newton(moves: Callable, step_map: OptaxStepMap, starts: Array) -> Array:
     move = lambda w: moves(step_map, w[None])[0]  # noqa: E731
 
@@ -229,12 +230,12 @@ def _newton(moves: Callable, step_map: OptaxStepMap, starts: Array) -> Array:
     return jax.vmap(lambda w: jax.lax.fori_loop(0, NEWTON, one, w))(starts)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _moves_later(step_map: OptaxStepMap, ws: Array) -> Array:
     return jax.vmap(lambda w: _move_later(step_map, w))(ws)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _move_later(step_map: OptaxStepMap, w: Array) -> Array:
     """How far a step moves from w once the memory of a run kept there has settled."""
     return step_map(_after(step_map, w, SETTLED)).w - w
@@ -264,14 +265,14 @@ def _draws(step_map: OptaxStepMap, w: Array) -> bool:
     return bool(jnp.any(one != two))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _after(step_map: OptaxStepMap, w: Array, count: Array | int) -> State:
     """The state after `count` steps that are kept at w."""
     still = lambda _, state: step_map(state)._replace(w=w)  # noqa: E731
     return jax.lax.fori_loop(0, count, still, step_map.init(w))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _farthest(step_map: OptaxStepMap, starts: Array, w: Array) -> tuple[Array, Array]:
     """How far each run gets from w, and how far the mean of its later half is from there."""
 
@@ -289,13 +290,13 @@ def _farthest(step_map: OptaxStepMap, starts: Array, w: Array) -> tuple[Array, A
     return jax.vmap(one)(starts)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _jacobian(step_map: OptaxStepMap, state: State) -> Array:
     step, flat = flat_step(step_map, state)
     return jax.jacfwd(step)(jnp.asarray(flat))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _changing(step_map: OptaxStepMap, w: Array, size: Array) -> Array:
     """Which numbers of the state a step changes somewhere; the others are settings, not state."""
     step, flat = flat_step(

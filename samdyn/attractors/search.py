@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats.qmc
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow, Gradient
 from ..dynamics.perturbation import GD
 from .clusters import clusters, distinct, new_samples
@@ -174,6 +174,6 @@ def _null_shifts(field, points: np.ndarray, length: float) -> list[np.ndarray]:
     return shifts
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _jacobians(field, points):
     return jax.vmap(jax.jacfwd(field))(points)

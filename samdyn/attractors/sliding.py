@@ -14,12 +14,12 @@ the layer of width λ_min/λ_max in the direction of δ, in which SAM's field tu
 from typing import NamedTuple
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.flow import Flow
 from ..dynamics.perturbation import PerturbedLossGradient
 from .jump import LIMIT
@@ -145,7 +145,7 @@ def _limit_field(flow: Flow, c, hessian, rho, direction):
     return -jax.grad(flow.loss)(flow.perturbation.at_radius(rho).perturb(gradient, c))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _extremes(flow: Flow, c, hessian, directions, rho):
     def at(rho):
         field = jax.vmap(lambda e: _limit_field(flow, c, hessian, rho, e))(directions)
@@ -155,7 +155,7 @@ def _extremes(flow: Flow, c, hessian, directions, rho):
     return jax.lax.map(at, rho, batch_size=64)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _exponents(flow: Flow, c, hessian, directions, rho):
     """Mean of (log‖q‖)' over the later half of a long path, from each direction (n, d)."""
 
@@ -191,7 +191,7 @@ def _exponents(flow: Flow, c, hessian, directions, rho):
     return jax.vmap(exponent)(directions)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _local_analysis(flow: Flow, c, hessian, directions, rho) -> _Local:
     """V' near c in each direction, and how far out it stays negative."""
 

@@ -6,14 +6,15 @@ callback above that (no TPU lowering of non-symmetric `eig` exists).
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from ..compiling import jit_for_few_runs
 
-@eqx.filter_jit
+
+@jit_for_few_runs
 def hessian_at(loss: Callable, w: Float[Array, " d"]) -> Float[Array, "d d"]:
     """The Hessian of the loss at w, compiled once for each loss."""
     return jax.hessian(loss)(w)

@@ -8,11 +8,12 @@ points found in it. What a match cannot see: two missed points of opposite index
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from ..compiling import jit_for_few_runs
 
 CELLS = {1: 1024, 2: 24}  # sub-boxes along each axis
 SMOOTH_TURN = 1.0  # radians between neighbours: an edge is refined until no turn exceeds it
@@ -120,7 +121,7 @@ def _values(field: Callable, points: np.ndarray) -> np.ndarray:
     return np.concatenate(values)[: len(points)]
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _values_of_batch(field: Callable, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
     return jax.vmap(field)(points)
 

@@ -1,13 +1,11 @@
 """Arithmetic on parameters, which may be any pytree of arrays."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree, Scalar
 
@@ -37,39 +35,55 @@ def unit(v: PyTree, eps: Any = 0.0) -> PyTree:
 
     The derivative at 0 is 1/eps, and 0 without eps, where there is none.
 
-    Components are first divided by a power of two near the largest, which rounds nothing and
-    keeps their squares in range: v may have any size that is normal in its dtype; below, it counts
-    as 0.
+    In float32 v may have any size that is normal. In float64 squares are in range from 1e-154 to
+    1e154: less counts as 0 and more gives not-a-number, since to scale there too costs a third of
+    a verdict's time.
     """
     v = jax.tree.map(_widened, v)
-    shrink = _power_of_two(v)
-    v = scaled(shrink, v)
-    square = squared_norm(v)
-    nonzero = square > 0
+    return _unit(v, jnp.asarray(eps).astype(squared_norm(v).dtype))
+
+
+@jax.custom_jvp
+def _unit(v: PyTree, eps: Float[Scalar, ""]) -> PyTree:
+    inverse, factor = _inverse_norm(v, eps)
+    return scaled(inverse, scaled(factor, v))
+
+
+@_unit.defjvp
+def _derivative_of_unit(at, change):
+    """(dv − u(v̂·dv + d eps))/(‖v‖ + eps): no number in it leaves the range unless it does."""
+    (v, eps), (dv, deps) = at, change
+    inverse, factor = _inverse_norm(v, eps)
+    u, along = _unit(v, eps), _unit(v, jnp.zeros_like(eps))
+    longer = sum(map(jnp.vdot, jax.tree.leaves(along), jax.tree.leaves(dv)), deps)
+    turned = add_scaled(dv, -longer, u)
+    return u, scaled(factor, scaled(inverse, turned))
+
+
+def _inverse_norm(v: PyTree, eps: Float[Scalar, ""]) -> tuple[Float[Scalar, ""], Any]:
+    """1/(‖v‖ + eps) as a product of two numbers, the second a power of two."""
+    square, factor = _square_in_range(v)
+    nonzero = square >= jnp.finfo(square.dtype).tiny
     norm = jnp.sqrt(jnp.where(nonzero, square, 1))
-    eps = jnp.asarray(eps).astype(norm.dtype) * shrink.astype(norm.dtype)
+    eps = eps * factor
     at_zero = jnp.where(eps > 0, 1 / jnp.where(eps > 0, eps, 1), 0)
-    return scaled(jnp.where(nonzero, 1 / (norm + eps), at_zero), v)
+    inverse = jnp.where(nonzero, 1 / (norm + eps), at_zero)
+    return jnp.where(square < jnp.inf, inverse, jnp.nan), factor
 
 
-def _power_of_two(v: PyTree) -> Float[Scalar, ""]:
-    """A power of two near the inverse of the largest component of `v`, within range.
+def _square_in_range(v: PyTree) -> tuple[Float[Scalar, ""], Float[Scalar, ""] | float]:
+    """‖factor·v‖² and factor, a power of two, which rounds nothing: 1 where squares are in range.
 
-    From the bits of the exponent: neither a division nor a logarithm. It is at most the root of
-    the largest number, which suffices, and keeps derivatives at v = 0 from overflowing on the way.
+    The other factors have a branch of their own: parameters of usual size are read only once.
     """
-    leaves = [leaf for leaf in jax.tree.leaves(v) if leaf.size]
-    if not leaves:
-        return jnp.ones(())
-    dtype = jnp.result_type(*leaves)
-    largest = [jnp.max(jnp.abs(jax.lax.stop_gradient(leaf))).astype(dtype) for leaf in leaves]
-    top = functools.reduce(jnp.maximum, largest)
-    info = jnp.finfo(dtype)
-    word = np.dtype(f"int{info.bits}").type
-    power = lambda exponent: word(info.maxexp - 1 + exponent) << word(info.nmant)  # noqa: E731
-    bits = jax.lax.bitcast_convert_type(top, word) & (power(info.maxexp))
-    inverse = jnp.clip(2 * power(0) - bits, power(info.minexp), power(info.maxexp // 2))
-    return jax.lax.bitcast_convert_type(inverse, dtype)
+    square = squared_norm(v)
+    if jnp.result_type(square) != jnp.float32:
+        return square, 1.0
+    one = jnp.ones((), square.dtype)
+    factor = jnp.where(jax.lax.stop_gradient(square) > 1, one * 2.0**-80, one * 2.0**80)
+    usual = (square > 2.0**-80) & (square < 2.0**100)
+    again = lambda: (squared_norm(scaled(factor, v)), factor)  # noqa: E731
+    return jax.lax.cond(usual, lambda: (square, one), again)
 
 
 def _widened(leaf: Any) -> Any:

@@ -27,12 +27,31 @@ def test_unit_of_zero_is_zero_with_finite_derivatives(eps):
         assert np.all(np.isfinite(jacobian(lambda v: tree.unit(v, eps))(zero)))
 
 
-def test_unit_is_scale_free_down_to_the_smallest_normal_number():
-    for scale in (1e307, 1e150, 1e-150, 3e-170, 1e-307):
-        np.testing.assert_allclose(
-            tree.unit(jnp.array([3 * scale, 4 * scale])), [0.6, 0.8], rtol=1e-15
-        )
-    np.testing.assert_array_equal(tree.unit(jnp.array([3e-320, 4e-320])), [0, 0])
+RANGES = {jnp.float32: (1e35, 1e19, 1.0, 1e-19, 1e-30, 1e-37), jnp.float64: (1e150, 1.0, 1e-153)}
+
+
+@pytest.mark.parametrize("dtype", RANGES)
+@pytest.mark.parametrize("batched", [False, True])
+def test_unit_has_no_scale_of_its_own(dtype, batched):
+    unit = lambda v: jax.vmap(tree.unit)(v[None])[0] if batched else tree.unit(v)  # noqa: E731
+    for scale in RANGES[dtype]:
+        v = jnp.array([3 * scale, 4 * scale], dtype)
+        np.testing.assert_allclose(unit(v), [0.6, 0.8], rtol=3 * jnp.finfo(dtype).eps)
+        turns = np.array([[0.64, -0.48], [-0.48, 0.36]]) / (5 * scale)
+        for jacobian in (jax.jacfwd, jax.jacrev):
+            np.testing.assert_allclose(jacobian(unit)(v), turns, rtol=1e-5)
+
+
+def test_unit_of_what_is_below_the_range_is_zero_with_derivative_zero():
+    for v in (jnp.array([3e-320, 4e-320]), jnp.array([3e-156, 4e-156])):
+        np.testing.assert_array_equal(tree.unit(v), [0, 0])
+        np.testing.assert_array_equal(jax.jacfwd(tree.unit)(v), np.zeros((2, 2)))
+    tiny = jnp.array([3e-40, 4e-40], jnp.float32)
+    np.testing.assert_array_equal(tree.unit(tiny), [0, 0])
+
+
+def test_unit_of_what_is_beyond_the_range_of_float64_is_not_a_number():
+    assert np.all(np.isnan(tree.unit(jnp.array([3e160, 4e150]))))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
