@@ -31,7 +31,7 @@ def jit_for_few_runs(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _has_option() -> bool:
-    device = jax.config.jax_default_device or jax.default_backend()
+    device: Any = getattr(jax.config, "jax_default_device", None) or jax.default_backend()
     return _accepts(getattr(device, "platform", device))
 
 

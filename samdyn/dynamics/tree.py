@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree, Scalar
 
+FEW = 64  # numbers that are squared twice sooner than a branch is taken
+
 
 def add_scaled(w: PyTree, scale: Any, v: PyTree) -> PyTree:
     """w + scale·v, computed in the dtype of w."""
@@ -72,18 +74,18 @@ def _inverse_norm(v: PyTree, eps: Float[Scalar, ""]) -> tuple[Float[Scalar, ""],
 
 
 def _square_in_range(v: PyTree) -> tuple[Float[Scalar, ""], Float[Scalar, ""] | float]:
-    """‖factor·v‖² and factor, a power of two, which rounds nothing: 1 where squares are in range.
-
-    The other factors have a branch of their own: parameters of usual size are read only once.
-    """
+    """‖factor·v‖² and factor, a power of two, so nothing is rounded: 1 for squares in range."""
     square = squared_norm(v)
     if jnp.result_type(square) != jnp.float32:
         return square, 1.0
     one = jnp.ones((), square.dtype)
     factor = jnp.where(jax.lax.stop_gradient(square) > 1, one * 2.0**-80, one * 2.0**80)
     usual = (square > 2.0**-80) & (square < 2.0**100)
+    if sum(leaf.size for leaf in jax.tree.leaves(v)) <= FEW:
+        factor = jnp.where(usual, one, factor)
+        return squared_norm(scaled(factor, v)), factor
     again = lambda: (squared_norm(scaled(factor, v)), factor)  # noqa: E731
-    return jax.lax.cond(usual, lambda: (square, one), again)
+    return jax.lax.cond(usual, lambda: (square, one), again)  # many numbers are read only once
 
 
 def _widened(leaf: Any) -> Any:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
+from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
 from ..dynamics.diffusion import AbstractDiffusion, Diffusion
 from ..dynamics.minibatch import MinibatchStepMap
@@ -259,8 +261,12 @@ def _map_noise(stepper: AbstractStepper) -> np.ndarray:
         z = rng.normal(size=shape).astype(stepper.start.dtype)
     wide = as_dtype(stepper, jnp.float64)
     z = jnp.asarray(z if stepper.law == "words" else z.astype(np.float64))
-    after = jax.jit(jax.vmap(lambda z: wide.step(wide.start, z)))(z)
-    return np.std(np.asarray(after, np.float64), axis=0)
+    return np.std(np.asarray(_steps_from_start(wide, z), np.float64), axis=0)
+
+
+@jit_for_few_runs
+def _steps_from_start(stepper: AbstractStepper, z: Array) -> Array:
+    return jax.vmap(lambda z: stepper.step(stepper.start, z))(z)
 
 
 def _require_border(region: AbstractRegion, start: np.ndarray) -> None:

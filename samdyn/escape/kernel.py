@@ -5,6 +5,7 @@ are counted; once a sixteenth has finished, their states are recorded and the la
 next paths of a queue.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -80,12 +81,33 @@ def layout_of(stepper: AbstractStepper, packed: bool) -> Layout:
 
     A launch has an even number of steps, so that an odd number of draws uses whole pairs.
     """
-    y, z = _shapes(stepper)
-    work = _operations(jax.make_jaxpr(stepper.step)(y, z).jaxpr) + 60 * stepper.draws
+    y, _ = _shapes(stepper)
+    work = _work(stepper) + 60 * stepper.draws
     dtype = str(stepper.start.dtype)
     arrays = -(-(y.size + 2) // words_per_array(dtype, packed))
     steps = min(LONGEST // arrays**2, OPERATIONS // work)
     return Layout(y.size, dtype, packed, max(2, steps - steps % 2))
+
+
+def _work(stepper: AbstractStepper) -> int:
+    """`_operations` of a step; counted once for steppers that differ in values only."""
+    leaves, structure = jax.tree.flatten(stepper)
+    return _work_of(structure, tuple(jax.typeof(x) if _is_array(x) else x for x in leaves))
+
+
+@functools.lru_cache(maxsize=64)
+def _work_of(structure, leaves: tuple) -> int:
+    arrays, rest = eqx.partition(leaves, lambda x: isinstance(x, jax.core.ShapedArray))
+
+    def step(arrays, y, z):
+        return jax.tree.unflatten(structure, eqx.combine(arrays, rest)).step(y, z)
+
+    shapes = _shapes(jax.tree.unflatten(structure, leaves))
+    return _operations(jax.make_jaxpr(step)(arrays, *shapes).jaxpr)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray)
 
 
 def _operations(jaxpr) -> int:

@@ -10,13 +10,13 @@ which is exact: for GD and USAM b and M are of degree 2 in z at most (one miniba
 gradients), and so their products of degree 4.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jax.flatten_util import ravel_pytree
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.diffusion import Diffusion
 from ..dynamics.stochastic_map import StochasticStepMap
 
@@ -95,13 +95,13 @@ def cubature(n: int) -> tuple[np.ndarray, np.ndarray]:
     return np.vstack(nodes), np.repeat(weights, [1, 2 * n, 2 * n * (n - 1)])
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _direction_slopes(step_map, at, normals):
     """Derivatives (k, d, d) of the descent direction by w, for each row of `normals`."""
     return jax.vmap(jax.jacfwd(step_map._direction), (None, 0))(at, normals)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _step_parts(step_map, at, normals):
     """(kicks (k, n), derivatives (k, n, n)) of a step from the start, for rows of `normals`."""
     flat, unravel = ravel_pytree(step_map.init(at))
@@ -113,7 +113,7 @@ def _step_parts(step_map, at, normals):
     return jax.vmap(one)(normals)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _diffusion_parts(diffusion, at):
     """Drift (n,), its derivative (n, n), noise columns (n, draws), theirs (n, draws, n)."""
     flat, unravel = ravel_pytree(diffusion.init(at))

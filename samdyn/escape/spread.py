@@ -15,6 +15,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array
 
+from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
 from ..dynamics.coupling import AbstractCoupling, SameBatch
 from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
@@ -125,7 +126,7 @@ def _critical_point(loss: Callable, at: Array) -> tuple[np.ndarray, np.ndarray]:
     """(eigenvalues (d,) ascending, eigenvectors as columns) of the Hessian where g = 0."""
     if at.ndim != 1:
         raise InvalidInput(f"the point must be an array of shape (d,), not {at.shape}.")
-    gradient, hessian = np.asarray(jax.grad(loss)(at)), np.asarray(jax.hessian(loss)(at))
+    gradient, hessian = map(np.asarray, _gradient_and_hessian(loss, at))
     if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
         raise ComputationFailed("the loss has no finite gradient and Hessian at the point.")
     values, vectors = np.linalg.eigh(hessian)
@@ -163,8 +164,8 @@ def _steps(time: float | int, paths: int, step_map: StochasticStepMap) -> int:
 
 def _require_resolution(step_map: StochasticStepMap, at: Array, dtype: Any) -> None:
     z = jnp.asarray(np.random.default_rng(0).normal(size=(16, step_map.draws(at))))
-    first = step_map.learning_rate * jax.vmap(lambda z: step_map._direction(at, z))(z)
-    length, name = np.sqrt(np.mean(np.asarray(first) ** 2, axis=0)), np.dtype(dtype).name
+    first = float(step_map.learning_rate) * np.asarray(_directions(step_map, at, z))
+    length, name = np.sqrt(np.mean(first**2, axis=0)), np.dtype(dtype).name
     if name != "float64" and resolution.spacings(length, at, name) < resolution.SPACINGS:
         raise InvalidInput(f"{resolution.too_short(length, at, name)} Take float64 (--dtype).")
     resolution.dtype_for(length, at, "float64")
@@ -175,9 +176,7 @@ def _theory(
 ) -> tuple[Exact, Published]:
     eta, perturbation = float(step_map.learning_rate), step_map.perturbation
     gamma = float(getattr(step_map.momentum, "gamma", 0.0))
-    draws = step_map.noise.draw
-    identity = jnp.eye(step_map.noise.draws(at))
-    factor = np.asarray(jax.vmap(lambda z: draws(step_map.loss, at, z), 0, 1)(identity))
+    factor = np.asarray(_noise_columns(step_map, at))
     nu = np.sum((vectors.T @ factor) ** 2, axis=1) / (eta if step_map.noise.additive else 1)
     paper = _published(perturbation, eigenvalues, nu, eta, steps, gamma)
     if perturbation.discontinuous and float(perturbation.radius) > 0:
@@ -240,12 +239,10 @@ def _linearised(
     step_map: StochasticStepMap, at: Array, vectors: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
     """(rate, noise variance, mean at the point) of the descent along each eigenvector, all (d,)."""
-    zero = jnp.zeros(step_map.draws(at))
-    descent = lambda w, z: (step_map._direction(w, z),) * 2  # noqa: E731
-    (by_w, by_z), here = jax.jacfwd(descent, (0, 1), has_aux=True)(at, zero)
-    pull = vectors.T @ np.asarray(here)
-    rates = vectors.T @ np.asarray(by_w) @ vectors
-    noise = np.sum((vectors.T @ np.asarray(by_z)) ** 2, axis=1)
+    by_w, by_z, here = map(np.asarray, _direction_parts(step_map, at))
+    pull = vectors.T @ here
+    rates = vectors.T @ by_w @ vectors
+    noise = np.sum((vectors.T @ by_z) ** 2, axis=1)
     rate = np.diagonal(rates)
     coupled = np.max(np.abs(rates - np.diag(rate)))
     if not (np.all(np.isfinite(noise)) and coupled <= DIAGONAL * np.max(np.abs(rate))):
@@ -314,6 +311,33 @@ def _run(step_map, at, basis, seed, first, paths, steps):
     finite = (index < paths) & jnp.all(jnp.isfinite(square**2), axis=0)
     kept = jnp.where(finite[None, :], square, 0)
     return jnp.stack([jnp.sum(kept, axis=1), jnp.sum(kept**2, axis=1)]), jnp.sum(finite)
+
+
+@jit_for_few_runs
+def _gradient_and_hessian(loss, at):
+    return jax.grad(loss)(at), jax.hessian(loss)(at)
+
+
+@jit_for_few_runs
+def _directions(step_map, at, normals):
+    """The descent direction (k, d) for each row of `normals`."""
+    return jax.vmap(lambda z: step_map._direction(at, z))(normals)
+
+
+@jit_for_few_runs
+def _direction_parts(step_map, at):
+    """Derivatives (d, d) by w and (d, draws) by the normals of the direction, and it (d,)."""
+    zero = jnp.zeros(step_map.draws(at))
+    descent = lambda w, z: (step_map._direction(w, z),) * 2  # noqa: E731
+    (by_w, by_z), here = jax.jacfwd(descent, (0, 1), has_aux=True)(at, zero)
+    return by_w, by_z, here
+
+
+@jit_for_few_runs
+def _noise_columns(step_map, at):
+    """The noise's factor (d, draws) at the point."""
+    identity = jnp.eye(step_map.noise.draws(at))
+    return jax.vmap(lambda z: step_map.noise.draw(step_map.loss, at, z), 0, 1)(identity)
 
 
 def _intervals(square: np.ndarray, fourth: np.ndarray, n: int) -> tuple[np.ndarray, str]:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compiling import jit_for_few_runs
 from .borders import nearest_border
 from .schemes import SCHEMES
 from .stepper import AbstractStepper
@@ -46,7 +47,7 @@ def default_dt(scheme: str, diffusion, region, start) -> float:
     return dt if np.isfinite(dt) else 1.0
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _scales(stepper: AbstractStepper, shrink):
     """(typical and largest rate of the drift, largest border variance per time, largest gap, dt).
 

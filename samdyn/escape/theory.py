@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.diffusion import Diffusion
 from ..dynamics.perturbation import GD, USAM
 from ..errors import ComputationFailed, InvalidInput
@@ -141,7 +141,7 @@ def _is_linear(diffusion: Diffusion, point: Any, axis: int, rate: float, width: 
     return bool(np.all(straight) and np.all(even))
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _rows(diffusion: Diffusion, point, shifts):
     """Drift (k, d) and noise (k, draws, d) about a point."""
     at = point[None] + shifts
@@ -168,7 +168,7 @@ def _bend(loss, x):
     return jax.hessian(loss)(x[None])[0, 0]
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _each(function, of, x):
     return jax.vmap(lambda x: function(of, x))(x)
 

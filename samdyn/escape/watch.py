@@ -9,11 +9,11 @@ Everything is computed in double precision, outside the compiled loop, on a fixe
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compiling import jit_for_few_runs
 from ..dynamics.tree import as_dtype
 from .statistics import CENSORED, ESCAPED, FAILED
 
@@ -138,7 +138,7 @@ class Watch:
         return (size[:, -1] <= ZERO * largest) & back & (largest > 0)
 
 
-@eqx.filter_jit
+@jit_for_few_runs
 def _see(stepper, y):
     draws = jnp.eye(stepper.draws, dtype=y.dtype)
 
