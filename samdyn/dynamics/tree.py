@@ -9,8 +9,6 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree, Scalar
 
-FEW = 64  # numbers that are squared twice sooner than a branch is taken
-
 
 def add_scaled(w: PyTree, scale: Any, v: PyTree) -> PyTree:
     """w + scale·v, computed in the dtype of w."""
@@ -81,11 +79,8 @@ def _square_in_range(v: PyTree) -> tuple[Float[Scalar, ""], Float[Scalar, ""] | 
     one = jnp.ones((), square.dtype)
     factor = jnp.where(jax.lax.stop_gradient(square) > 1, one * 2.0**-80, one * 2.0**80)
     usual = (square > 2.0**-80) & (square < 2.0**100)
-    if sum(leaf.size for leaf in jax.tree.leaves(v)) <= FEW:
-        factor = jnp.where(usual, one, factor)
-        return squared_norm(scaled(factor, v)), factor
-    again = lambda: (squared_norm(scaled(factor, v)), factor)  # noqa: E731
-    return jax.lax.cond(usual, lambda: (square, one), again)  # many numbers are read only once
+    factor = jnp.where(usual, one, factor)
+    return squared_norm(scaled(factor, v)), factor
 
 
 def _widened(leaf: Any) -> Any:

@@ -92,12 +92,12 @@ def layout_of(stepper: AbstractStepper, packed: bool) -> Layout:
 def _work(stepper: AbstractStepper) -> int:
     """`_operations` of a step; counted once for steppers that differ in values only."""
     leaves, structure = jax.tree.flatten(stepper)
-    return _work_of(structure, tuple(jax.typeof(x) if _is_array(x) else x for x in leaves))
+    return _work_of(structure, tuple(map(_shape_of, leaves)))
 
 
 @functools.lru_cache(maxsize=64)
 def _work_of(structure, leaves: tuple) -> int:
-    arrays, rest = eqx.partition(leaves, lambda x: isinstance(x, jax.core.ShapedArray))
+    arrays, rest = eqx.partition(leaves, lambda x: isinstance(x, jax.ShapeDtypeStruct))
 
     def step(arrays, y, z):
         return jax.tree.unflatten(structure, eqx.combine(arrays, rest)).step(y, z)
@@ -106,8 +106,10 @@ def _work_of(structure, leaves: tuple) -> int:
     return _operations(jax.make_jaxpr(step)(arrays, *shapes).jaxpr)
 
 
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array | np.ndarray)
+def _shape_of(leaf: Any) -> Any:
+    """The shape and dtype of an array, or what is none."""
+    array = isinstance(leaf, jax.Array | np.ndarray)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if array else leaf
 
 
 def _operations(jaxpr) -> int:

@@ -64,23 +64,20 @@ def step_operator(
     """
     changes = _kept(mean, perturbation, w)
     weights = list(np.asarray(mean.weights).astype(w.dtype))
+    zero, settings = jnp.zeros_like(w), np.array([rate, gamma], w.dtype)
 
     def turned(v: Array) -> Array:
-        total = jnp.zeros_like(v)
+        total = zero
         if changes is not None:
             for weight, change in zip(weights, changes, strict=True):
                 total = _added(total, weight, change, v)
             return total
         for weight, batch in zip(weights, mean.batches(), strict=True):
-            total = total + weight * _turned(mean.loss, perturbation, batch, w, v)
+            total = total + weight * _turned(mean.loss, perturbation, batch, w, v[: w.size])
         return total
 
     def product(v: Array) -> Array:
-        if gamma == 0:
-            return v - jnp.asarray(rate, v.dtype) * turned(v)
-        place, buffer = jnp.split(v, 2)
-        buffer = jnp.asarray(gamma, v.dtype) * buffer + turned(place)
-        return jnp.concatenate([place - jnp.asarray(rate, v.dtype) * buffer, buffer])
+        return _stepped(v, turned(v), settings)
 
     size = w.size * (1 if gamma == 0 else 2)
     how = {"symmetric": False, "rounding": rounding, "check": check}
@@ -104,7 +101,18 @@ def _linearised(loss: Callable, perturbation: AbstractPerturbation, batch: PyTre
 
 @jax.jit
 def _added(total: Array, weight: Any, change: Callable, v: Array) -> Array:
-    return total + weight * change(v)
+    return total + weight * change(v[: total.size])
+
+
+@jax.jit
+def _stepped(v: Array, turned: Array, settings: Array) -> Array:
+    """The change v of (w,) or (w, m) after a step that changes its direction by `turned`."""
+    rate, gamma = settings
+    if v.size == turned.size:
+        return v - rate * turned
+    place, buffer = jnp.split(v, 2)
+    buffer = gamma * buffer + turned
+    return jnp.concatenate([place - rate * buffer, buffer])
 
 
 @eqx.filter_jit

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..spectra.hessian import HessianOperator
-from ..spectra.krylov import norm
+from ..spectra.krylov import norm, symmetric_pairs
 
 STEPS = 12  # Hessian products
 FAST = 4.0  # times |λ_min|: such directions come to rest, to 2 %, in the same time
@@ -145,5 +145,5 @@ def _quadrature(operator: HessianOperator) -> tuple[np.ndarray, np.ndarray]:
             basis.append(after / length)
     n = len(diagonal)
     matrix = np.diag(diagonal) + np.diag(off[: n - 1], 1) + np.diag(off[: n - 1], -1)
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = symmetric_pairs(matrix)
     return values, (norm * vectors[0]) ** 2

@@ -63,14 +63,17 @@ def _refuse_shape(value: object) -> None:
         raise InvalidInput(f"the loss must be a real number, its dtype is {value.dtype}.")
 
 
-def check_contract(loss: Callable, params: PyTree, mean: BatchedLoss, w: jax.Array) -> str:
+def check_contract(
+    loss: Callable, params: PyTree, mean: BatchedLoss, w: jax.Array, rounding: float
+) -> str:
     """What could be found out about the loss, in words.
 
     `InvalidInput` or `ComputationFailed` unless it is a function of its arguments alone, as far as
-    that can be told. `mean` is the same loss on flat parameters w. It is traced twice, so that
-    random numbers or counters hidden in Python show; layers that change in training are looked
-    for by name; a random key in the batch must not matter; and examples must not see each other,
-    which they do in batch norm in training mode (`independence.py`).
+    that can be told. `mean` is the same loss on flat parameters w, `rounding` the unit of its
+    coarsest arithmetic. It is traced twice, so that random numbers or counters hidden in Python
+    show; layers that change in training are looked for by name; a random key in the batch must not
+    matter; and examples must not see each other, which they do in batch norm in training mode
+    (`independence.py`).
     """
     _refuse_modes(params)
     if traced(loss, params, mean.first) != mean.loss.fingerprint:
@@ -86,7 +89,7 @@ def check_contract(loss: Callable, params: PyTree, mean: BatchedLoss, w: jax.Arr
             f"the gradient is not finite at these parameters, where the loss is {value:.6g}: a "
             "norm or a square root of 0 has no derivative, for one."
         )
-    return check_independence(mean.loss, w, mean.first, coarsest(loss, params, mean.first))
+    return check_independence(mean.loss, w, mean.first, rounding)
 
 
 def coarsest(loss: Callable, params: PyTree, batch: PyTree) -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InvalidInput
-from .krylov import Basis
+from .krylov import Basis, symmetric_pairs
 from .operator import Operator
 from .search import krylov_size
 
@@ -86,5 +86,5 @@ def _quadrature(operator: Operator, size: int, seed: list[int]) -> tuple[np.ndar
         if basis.projection[basis.count, basis.count - 1] == 0:
             break  # the vector's own space is exhausted: its quadrature is exact
     matrix = basis.projection[: basis.count, : basis.count]
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    values, vectors = symmetric_pairs(matrix)
     return values, vectors[0] ** 2

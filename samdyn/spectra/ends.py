@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from .defect import tolerance
+from .krylov import symmetric_pairs
 from .operator import Operator
 from .search import CONSTANT, MISSED, Found, Pairs, Progress, Target, krylov_size, search
 
@@ -89,7 +90,7 @@ class Ends(Target):
         self.rtol = rtol
 
     def pairs(self, matrix, last):
-        values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+        values, vectors = symmetric_pairs(matrix)
         ends, inner = [0, -1], [min(1, values.size - 1), max(values.size - 2, 0)]  # neighbours
         weights = vectors[:, ends]
         residuals = np.abs(last @ weights)
@@ -99,7 +100,7 @@ class Ends(Target):
         return Pairs(values[ends], weights, residuals, errors, np.ones(2))
 
     def rotation(self, matrix, kept):
-        _, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+        _, vectors = symmetric_pairs(matrix)
         low = kept // 2
         return np.concatenate([vectors[:, :low], vectors[:, vectors.shape[1] - kept + low :]], 1)
 

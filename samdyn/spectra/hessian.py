@@ -38,11 +38,11 @@ class HessianOperator(Operator):
         trace = traced(loss, params, first)
         weights = jnp.asarray(batches.weights, self.w.dtype)
         self.mean = BatchedLoss(FlatLoss(loss, self.unflatten, trace), batches.groups, weights)
+        rounding = coarsest(loss, params, first)
         self.checked = "not checked: as asked"
         if check:
-            self.checked = check_contract(loss, params, self.mean, self.w)
+            self.checked = check_contract(loss, params, self.mean, self.w, rounding)
         product, memory = _product(self.mean, self.w)
-        rounding = coarsest(loss, params, first)
         super().__init__(
             *(product, self.w.size, self.w.dtype),
             memory_bytes=memory,

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 
 COLUMNS = 2**14  # rotated at a time, so that a rotation needs no second basis
 
@@ -35,12 +36,12 @@ class Basis:
         return self._rows.dtype
 
     def __getitem__(self, j: int) -> jax.Array:
-        return self._rows[j, : self.dim]
+        return row(self._rows, j, self.dim)
 
     def extend(self, after: jax.Array) -> None:
         """Take A v_j for the newest vector v_j, and make v_{j+1}."""
         j = self.count
-        self._rows, coefficients, new, before = append(self._rows, j + 1, self._pad(after))
+        self._rows, coefficients, new, before = append(self._rows, j + 1, after)
         self.projection[:, j] = np.asarray(coefficients, float)
         self.count = j + 1
         if float(new) > 8 * jnp.finfo(self._rows.dtype).eps * float(before):
@@ -68,10 +69,15 @@ class Basis:
 
     def _append_random(self, j: int) -> None:
         v = jnp.asarray(self._random.standard_normal(self.dim), self._rows.dtype)
-        self._rows, *_ = append(self._rows, j, self._pad(v))
+        self._rows, *_ = append(self._rows, j, v)
 
-    def _pad(self, v: jax.Array) -> jax.Array:
-        return jnp.pad(v, (0, self._rows.shape[1] - self.dim))
+
+def symmetric_pairs(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues ascending, and vectors as columns, of a small matrix made symmetric.
+
+    SciPy's, because NumPy's hands 28 rows to threads that then wait busily for a tenth of a second.
+    """
+    return scipy.linalg.eigh((matrix + matrix.T) / 2, driver="evd")
 
 
 def norm(v: jax.Array) -> jax.Array:
@@ -89,9 +95,19 @@ def orthogonalise(rows: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
     return v - second @ rows, first + second
 
 
+@partial(jax.jit, static_argnums=2)
+def row(rows: jax.Array, j: Any, dim: int) -> jax.Array:
+    """The first `dim` numbers of row j."""
+    return rows[j, :dim]
+
+
 @partial(jax.jit, donate_argnums=0)
 def append(rows: jax.Array, j: Any, v: jax.Array):
-    """(rows with row j the direction of v that is new, components of v, new norm, norm of v)."""
+    """(rows with row j the direction of v that is new, components of v, new norm, norm of v).
+
+    v may be shorter than the rows, which end in zeros.
+    """
+    v = jnp.pad(v, (0, rows.shape[1] - v.size))
     left, components = orthogonalise(rows, v)
     new = norm(left)
     unit = jnp.where(new > 0, left / jnp.where(new > 0, new, 1), 0)

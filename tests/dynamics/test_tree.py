@@ -32,12 +32,8 @@ RANGES = {jnp.float32: (1e35, 1e19, 1.0, 1e-19, 1e-30, 1e-37), jnp.float64: (1e1
 
 @pytest.mark.parametrize("dtype", RANGES)
 @pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize("zeros", [0, tree.FEW])
-def test_unit_has_no_scale_of_its_own(dtype, batched, zeros):
-    def unit(v):
-        v = jnp.pad(v, (0, zeros))
-        return (jax.vmap(tree.unit)(v[None])[0] if batched else tree.unit(v))[:2]
-
+def test_unit_has_no_scale_of_its_own(dtype, batched):
+    unit = lambda v: jax.vmap(tree.unit)(v[None])[0] if batched else tree.unit(v)  # noqa: E731
     for scale in RANGES[dtype]:
         v = jnp.array([3 * scale, 4 * scale], dtype)
         np.testing.assert_allclose(unit(v), [0.6, 0.8], rtol=3 * jnp.finfo(dtype).eps)
