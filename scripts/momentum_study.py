@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import samdyn
-from samdyn.networks.interaction import Row
+from samdyn.networks.studying.interaction import Row
 from samdyn.plot.style import CYCLE, figure_legend, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"

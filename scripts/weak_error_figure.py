@@ -3,7 +3,7 @@
 In one dimension both laws can be computed. E f(w) of the step map is f carried back by the map's
 transition kernel (Gauss–Legendre in the normals), that of the SDE by its backward equation
 u_t = b u′ + ½σ² u″, both with u a polynomial on each of a few intervals (Chebyshev nodes). On
-quadratics both have closed forms (`samdyn.escape.linear`).
+quadratics both have closed forms (`samdyn.escape.exact.linear`).
 
 python scripts/weak_error_figure.py
 """

@@ -9,10 +9,10 @@ import numpy as np
 import optax
 
 from ..compiling import jit_for_few_runs
-from ..dynamics.flow import Flow
+from ..dynamics.methods.method import GD, SAM, USAM, AbstractPerturbation
 from ..dynamics.momentum import AbstractMomentum
-from ..dynamics.perturbation import GD, SAM, USAM, AbstractPerturbation
-from ..dynamics.step_map import (
+from ..dynamics.systems.flow import Flow
+from ..dynamics.systems.step_map import (
     AbstractStepMap,
     OptaxStepMap,
     StepMap,
@@ -22,15 +22,15 @@ from ..dynamics.step_map import (
 from ..errors import InvalidInput
 from ..losses.dimension import unread_warnings
 from ..precision import in_double
-from .fixed_points import fixed_point_near, fixed_points
-from .jump import Limit, limit_at, undeclared
-from .orbit import orbit_verdict
-from .point import Completeness, FixedPoint, describe
-from .resting import RestingPoints
-from .sliding import sliding_verdict
-from .spectrum import eigenvalues
-from .thresholds import critical_rho, rho_window
-from .verdict import Verdict, flow_verdict, map_verdict
+from .finding.fixed_points import fixed_point_near, fixed_points
+from .finding.point import Completeness, FixedPoint, describe
+from .judging.jump import Limit, limit_at, undeclared
+from .judging.orbit import orbit_verdict
+from .judging.resting import RestingPoints
+from .judging.sliding import sliding_verdict
+from .judging.spectrum import eigenvalues
+from .judging.thresholds import critical_rho, rho_window
+from .judging.verdict import Verdict, flow_verdict, map_verdict
 
 
 class PointStability(eqx.Module):

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from ..text import with_warnings
 
 if TYPE_CHECKING:
-    from .basins import Basins
-    from .branches import Branch
+    from .catching.basins import Basins
+    from .following.branches import Branch
+    from .following.sweep import Sweep
     from .report import PointStability, Stability
-    from .sweep import Sweep
 
 MOST_ROWS = 24
 

@@ -36,7 +36,7 @@ def run(args) -> int:
     region_of(args, loss)
     result = _basins(args, loss, method, args.method)
     if args.output and not result.interrupted:
-        from ..dynamics.perturbation import GD
+        from ..dynamics.methods.method import GD
         from ..plot.basins import plot_basins
         from ..plot.save import save
         from ..plot.style import method_name
@@ -51,7 +51,7 @@ def run(args) -> int:
 
 
 def _basins(args, loss, method, name: str):
-    from ..attractors.basins import basins
+    from ..attractors.catching.basins import basins
 
     progress = Progress(f"basins of {name}")
     result = basins(

@@ -60,7 +60,7 @@ def add_to(commands) -> None:
 def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
-    from ..networks.diagnose import diagnose
+    from ..networks.asking.diagnose import diagnose
 
     method = method_of(args.method, args.rho)
     loss, params, batches, weights = _problem(args)

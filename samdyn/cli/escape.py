@@ -80,7 +80,7 @@ def run(args) -> int:
     result = _simulate(args, dynamics, region, report)
     report.close()
     if args.dynamics == "sde":
-        from ..escape.theory import theory
+        from ..escape.exact.theory import theory
 
         result.theory = theory(dynamics, args.start, region)
     if _is_first(args):
@@ -93,9 +93,9 @@ def run(args) -> int:
 
 
 def _problem(args, loss) -> tuple[Any, Any]:
-    from ..dynamics.diffusion import Diffusion
-    from ..dynamics.stochastic_map import StochasticStepMap
-    from ..escape.region_text import parse_region
+    from ..dynamics.regions.region_text import parse_region
+    from ..dynamics.systems.diffusion import Diffusion
+    from ..dynamics.systems.stochastic_map import StochasticStepMap
     from ..losses.check import check_loss
     from ..losses.registry import get_loss
 

@@ -55,7 +55,8 @@ def noise_of(args: Any) -> tuple[Any, Any]:
     Additive noise is the coefficient of the SDE itself: with it no coupling and no batch size
     have a meaning, and a given one is refused. Otherwise `args.coupling` is filled in.
     """
-    from ..dynamics import coupling, noise
+    from ..dynamics import coupling
+    from ..dynamics.noise import noise
 
     kind, _, size = args.noise.partition(":")
     if kind == "additive":

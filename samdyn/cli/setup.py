@@ -69,7 +69,7 @@ def loss_of(args: Any) -> Any:
 
 def method_of(name: str, rho: float | None) -> Any:
     """The perturbation of --method and --rho."""
-    from ..dynamics.methods import perturbation
+    from ..dynamics.methods.names import perturbation
 
     method = perturbation(name, 0.0 if rho is None else rho)
     if rho is None and name != "gd":

@@ -118,8 +118,8 @@ def _check_csv(name: str) -> None:
 
 
 def _study(args: argparse.Namespace) -> Any:
-    from ..networks.data import dataset
-    from ..networks.study import study
+    from ..networks.data.data import dataset
+    from ..networks.studying.study import study
 
     if args.epochs is None and args.steps is None:
         args.epochs = 50

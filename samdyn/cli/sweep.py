@@ -31,7 +31,7 @@ def run(args) -> int:
     figure_target(args)
     import numpy as np
 
-    from ..attractors.sweep import sweep
+    from ..attractors.following.sweep import sweep
 
     loss = loss_of(args)
     low, high, number = args.rho

@@ -64,10 +64,10 @@ def _run(args, loss, method) -> dict[str, Any]:
     import jax.numpy as jnp
     import numpy as np
 
-    from ..attractors.fixed_points import nearest_fixed_point
-    from ..dynamics.flow import Flow
+    from ..attractors.finding.fixed_points import nearest_fixed_point
     from ..dynamics.iterate import STATUS, describe_tail, iterate
-    from ..dynamics.step_map import StepMap
+    from ..dynamics.systems.flow import Flow
+    from ..dynamics.systems.step_map import StepMap
 
     step_map = StepMap(loss, method, args.lr, args.momentum)
     within, target = args.until_within or (0.0, None)

@@ -24,8 +24,8 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import InvalidInput
 from . import tree
-from .noise import AbstractNoise
-from .perturbation import GD, SAM, AbstractPerturbation, PerturbedLossGradient
+from .methods.method import GD, SAM, AbstractPerturbation, PerturbedLossGradient
+from .noise.noise import AbstractNoise
 
 
 class AbstractCoupling(eqx.Module):

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
 from .resolution import SPACINGS, spacings
-from .step_map import AbstractStepMap, State
+from .systems.step_map import AbstractStepMap, State
 from .tree import as_array, squared_norm
 
 BLOCK = 64  # steps in a block, and in the tail that is looked at

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import InvalidInput
-from .flow import Flow
+from .systems.flow import Flow
 
 
 class Plane(eqx.Module):

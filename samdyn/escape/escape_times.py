@@ -9,16 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..dynamics.regions.region_distance import with_distance
+from ..dynamics.regions.regions import AbstractRegion
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
-from .attempt import Attempt, Problem
-from .engine import Engine, Finished
-from .patience import Patience, end_of_patience
-from .region_distance import with_distance
-from .regions import AbstractRegion
+from ..results.store import Store
+from .engine.attempt import Attempt, Problem
+from .engine.engine import Engine, Finished
+from .engine.patience import Patience, end_of_patience
 from .result import EscapeTimes
 from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summarize
-from .store import Store
 
 FIRST_STAGE = 2000  # paths before a relative error is looked at
 WIDER = 5**0.5  # the interval of 2a − b over that of a

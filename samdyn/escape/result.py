@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..dynamics.regions.regions import AbstractRegion
 from ..text import with_warnings
-from .contradiction import contradictions
-from .regions import AbstractRegion
+from .exact.contradiction import contradictions
 from .statistics import ESCAPED, Exit, Summary, exit_shares, extrapolated, summarize
 
 MOST_EXITS = 12

@@ -18,18 +18,18 @@ from jaxtyping import Array
 from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
 from ..dynamics.coupling import AbstractCoupling, SameBatch
+from ..dynamics.methods.method import GD, USAM, AbstractPerturbation, PerturbedLossGradient
 from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
-from ..dynamics.noise import AbstractNoise
-from ..dynamics.perturbation import GD, USAM, AbstractPerturbation, PerturbedLossGradient
-from ..dynamics.stochastic_map import StochasticStepMap
+from ..dynamics.noise.noise import AbstractNoise
+from ..dynamics.systems.stochastic_map import StochasticStepMap
 from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
 from ..losses.dimension import check_indices
-from .contradiction import CHANCE
-from .generator import normal_pair, path_key, random_words, seed_words
-from .linear import map_variance, sde_variance
-from .moments import affordable, noise_depends_on_w, sde_moments, step_moments
-from .published import kim_theorem_2, kim_theorem_3
+from .engine.generator import normal_pair, path_key, random_words, seed_words
+from .exact.contradiction import CHANCE
+from .exact.linear import map_variance, sde_variance
+from .exact.moments import affordable, noise_depends_on_w, sde_moments, step_moments
+from .exact.published import kim_theorem_2, kim_theorem_3
 from .spread_result import Exact, Published, Spread
 from .statistics import Z95
 

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from ..dynamics.flow import Flow
 from ..dynamics.integrate import FAR, integrate
-from ..dynamics.perturbation import GD
+from ..dynamics.methods.method import GD
+from ..dynamics.systems.flow import Flow
 from ..errors import InvalidInput
 from ..precision import in_double
 from .style import BLUE, GREY, VERMILION, axes_legend, new_axes, styled

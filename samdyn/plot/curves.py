@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..attractors.report import PointStability
-from ..dynamics.flow import Flow
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import iterate
 from ..dynamics.plane import Plane
-from ..dynamics.step_map import StepMap
+from ..dynamics.systems.flow import Flow
+from ..dynamics.systems.step_map import StepMap
 
 BETWEEN = 4  # points on a curve for each step of the solver
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn

@@ -22,8 +22,8 @@ from matplotlib.path import Path
 from matplotlib.patheffects import Normal, withStroke
 
 from ..attractors.report import PointStability, Stability
-from ..dynamics.flow import Flow
 from ..dynamics.plane import Plane
+from ..dynamics.systems.flow import Flow
 from ..precision import in_double
 from .curves import eigenpairs
 from .style import BLACK, PURPLE, VERMILION, axes_legend, new_axes, require_plane, styled

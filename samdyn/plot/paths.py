@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import Normal, withStroke
 
-from ..dynamics.flow import Flow
-from ..dynamics.perturbation import GD
+from ..dynamics.methods.method import GD
 from ..dynamics.plane import Plane
+from ..dynamics.systems.flow import Flow
 from .style import GREY, VERMILION
 
 ARROWS = 5  # w → wᵖ along a trajectory

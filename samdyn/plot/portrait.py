@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..attractors.arrivals import zeros_from
-from ..attractors.point import Completeness, as_box
+from ..attractors.catching.arrivals import zeros_from
+from ..attractors.finding.point import Completeness, as_box
 from ..attractors.report import Stability, judge, stability
-from ..dynamics.flow import Flow
-from ..dynamics.perturbation import AbstractPerturbation
+from ..dynamics.methods.method import AbstractPerturbation
 from ..dynamics.plane import OnPlane, Plane, as_plane, plane_box
-from ..dynamics.step_map import StepMap, optional_step_map
+from ..dynamics.systems.flow import Flow
+from ..dynamics.systems.step_map import StepMap, optional_step_map
 from ..errors import InvalidInput
 from ..losses.check import check_loss, check_loss_in_box
 from ..precision import in_double

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..dynamics.methods import perturbation
+from ..dynamics.methods.names import perturbation
 from .style import figure_legend, method_colour, new_figure, styled
 
 if TYPE_CHECKING:
-    from ..networks.study_result import Study
+    from ..networks.studying.study_result import Study
 
 MARKERS = "osD^vPX<>"
 WIDTH, HEIGHT, COLUMNS = 2.5, 2.3, 4

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..dynamics.perturbation import AbstractPerturbation, MultiStep, PerturbedLossGradient
+from ..dynamics.methods.method import AbstractPerturbation, MultiStep, PerturbedLossGradient
 from ..errors import InvalidInput
 
 # Okabe & Ito 2008

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, withStroke
 from matplotlib.ticker import MaxNLocator
 
-from ..attractors.point import as_box
+from ..attractors.finding.point import as_box
 from ..errors import InvalidInput
 from ..losses.check import check_loss_in_box
 from .fields import sample

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..dynamics.step_map import AbstractStepMap, State, flat_step
+from ..dynamics.systems.step_map import AbstractStepMap, State, flat_step
 from ..errors import InvalidInput
 from .operator import Operator
 from .search import Found, Pairs, Progress, Target, krylov_size, search

@@ -7,8 +7,8 @@ import pytest
 from verbs import basins, capture_threshold, iterate
 
 from samdyn import GD, SAM, USAM, ComputationFailed, HeavyBall, InvalidInput, StepMap, get_loss
-from samdyn.attractors import lockstep
-from samdyn.attractors.basins import wilson
+from samdyn.attractors.catching import lockstep
+from samdyn.attractors.catching.basins import wilson
 
 SQUARE = [(-2.0, 2.0), (-2.0, 2.0)]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from samdyn import GD, SAM, USAM, Flow, InvalidInput, fixed_points, get_loss, loss_names
-from samdyn.attractors.completeness import completeness, degree_checks
-from samdyn.attractors.fixed_points import fixed_point_near, nearest_fixed_point
-from samdyn.attractors.point import as_box
+from samdyn.attractors.finding.completeness import completeness, degree_checks
+from samdyn.attractors.finding.fixed_points import fixed_point_near, nearest_fixed_point
+from samdyn.attractors.finding.point import as_box
 
 KNOWN = [name for name in loss_names() if get_loss(name).critical_points is not None]
 EXTRA = ["styblinski-tang-3d", "rosenbrock-4d"]

@@ -18,7 +18,7 @@ from samdyn import (
     describe_tail,
     get_loss,
 )
-from samdyn.attractors.point import facts_at
+from samdyn.attractors.finding.point import facts_at
 from samdyn.cli.main import main
 from samdyn.dynamics.tree import as_array
 

@@ -8,9 +8,9 @@ import pytest
 from verbs import stability, sweep
 
 from samdyn import ASAM, GD, SAM, USAM, MultiStep, quadratic
-from samdyn.attractors.jump import limit_at
-from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.perturbation import AbstractPerturbation
+from samdyn.attractors.judging.jump import limit_at
+from samdyn.dynamics.methods.method import AbstractPerturbation
+from samdyn.dynamics.systems.flow import Flow
 from samdyn.dynamics.tree import as_array
 
 SADDLE = quadratic((2.0, -1.0), seed=None)

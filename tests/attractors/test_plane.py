@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from verbs import basins, portrait
 
-from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.perturbation import GD, USAM
+from samdyn.dynamics.methods.method import GD, USAM
 from samdyn.dynamics.plane import OnPlane, Plane
+from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss
 

@@ -19,8 +19,7 @@ from samdyn.dynamics.coupling import (
     mean_unit,
     mean_unit_isotropic,
 )
-from samdyn.dynamics.noise import Empirical, Fisher, Isotropic
-from samdyn.dynamics.perturbation import (
+from samdyn.dynamics.methods.method import (
     ASAM,
     GD,
     SAM,
@@ -28,6 +27,7 @@ from samdyn.dynamics.perturbation import (
     MultiStep,
     PerturbedLossGradient,
 )
+from samdyn.dynamics.noise.noise import Empirical, Fisher, Isotropic
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from samdyn.dynamics.coupling import COUPLINGS, Fresh, Independent, SameBatch
-from samdyn.dynamics.diffusion import Diffusion, StratonovichDiffusion
+from samdyn.dynamics.methods.method import ASAM, GD, SAM, USAM
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov
-from samdyn.dynamics.noise import AbstractNoise, Additive, Empirical, Fisher, Isotropic
-from samdyn.dynamics.perturbation import ASAM, GD, SAM, USAM
+from samdyn.dynamics.noise.noise import AbstractNoise, Additive, Empirical, Fisher, Isotropic
+from samdyn.dynamics.systems.diffusion import Diffusion, StratonovichDiffusion
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss

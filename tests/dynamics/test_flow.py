@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from verbs import integrate, iterate
 
-from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.perturbation import ASAM, GD, SAM, USAM, MultiStep
-from samdyn.dynamics.step_map import StepMap
+from samdyn.dynamics.methods.method import ASAM, GD, SAM, USAM, MultiStep
+from samdyn.dynamics.systems.flow import Flow
+from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.losses.registry import get_loss
 
 BEALE = get_loss("beale")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from verbs import integrate
 
-from samdyn.dynamics.flow import Flow
 from samdyn.dynamics.integrate import STATUS
-from samdyn.dynamics.perturbation import GD, SAM, USAM
+from samdyn.dynamics.methods.method import GD, SAM, USAM
+from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic
 

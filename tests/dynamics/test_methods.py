@@ -2,8 +2,7 @@
 
 import pytest
 
-from samdyn.dynamics.methods import METHODS, perturbation
-from samdyn.dynamics.perturbation import (
+from samdyn.dynamics.methods.method import (
     ASAM,
     GD,
     SAM,
@@ -11,6 +10,7 @@ from samdyn.dynamics.perturbation import (
     MultiStep,
     PerturbedLossGradient,
 )
+from samdyn.dynamics.methods.names import METHODS, perturbation
 from samdyn.errors import InvalidInput
 
 

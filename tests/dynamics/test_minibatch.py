@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from samdyn.dynamics.coupling import Fresh, Independent, Paper, SameBatch
-from samdyn.dynamics.minibatch import MinibatchStepMap, below
+from samdyn.dynamics.methods.method import GD, SAM, USAM, PerturbedLossGradient
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov, NoMomentum
-from samdyn.dynamics.noise import Empirical, MeanLoss
-from samdyn.dynamics.perturbation import GD, SAM, USAM, PerturbedLossGradient
+from samdyn.dynamics.noise.noise import Empirical, MeanLoss
+from samdyn.dynamics.systems.minibatch_map import MinibatchStepMap, below
 from samdyn.errors import InvalidInput
 
 W = jnp.array([0.4, -0.3])

@@ -8,11 +8,11 @@ import optax
 import pytest
 from verbs import iterate
 
-from samdyn.attractors.thresholds import stable_curvatures
+from samdyn.attractors.judging.thresholds import stable_curvatures
 from samdyn.dynamics.iterate import DIVERGED
+from samdyn.dynamics.methods.method import GD, SAM, USAM
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov, NoMomentum, as_momentum
-from samdyn.dynamics.perturbation import GD, SAM, USAM
-from samdyn.dynamics.step_map import OptaxStepMap, StepMap, state_jacobian
+from samdyn.dynamics.systems.step_map import OptaxStepMap, StepMap, state_jacobian
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic
 from samdyn.losses.registry import get_loss

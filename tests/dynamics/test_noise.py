@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samdyn.dynamics.noise import Additive, Empirical, Fisher, Isotropic, MeanLoss
+from samdyn.dynamics.noise.noise import Additive, Empirical, Fisher, Isotropic, MeanLoss
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic
 

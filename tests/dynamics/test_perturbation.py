@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from verbs import iterate
 
-from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.perturbation import (
+from samdyn.dynamics.methods.method import (
     ASAM,
     GD,
     SAM,
@@ -16,7 +15,8 @@ from samdyn.dynamics.perturbation import (
     MultiStep,
     PerturbedLossGradient,
 )
-from samdyn.dynamics.step_map import State, StepMap
+from samdyn.dynamics.systems.flow import Flow
+from samdyn.dynamics.systems.step_map import State, StepMap
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss

@@ -9,8 +9,8 @@ import pytest
 from verbs import iterate
 
 from samdyn.dynamics.iterate import REACHED
-from samdyn.dynamics.perturbation import GD, SAM
-from samdyn.dynamics.step_map import StepMap
+from samdyn.dynamics.methods.method import GD, SAM
+from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.losses.registry import get_loss
 
 DATA = json.loads(

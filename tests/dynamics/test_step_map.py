@@ -7,9 +7,9 @@ import numpy as np
 import optax
 import pytest
 
+from samdyn.dynamics.methods.method import GD, SAM, USAM
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov
-from samdyn.dynamics.perturbation import GD, SAM, USAM
-from samdyn.dynamics.step_map import OptaxStepMap, StepMap, flat_step, state_jacobian
+from samdyn.dynamics.systems.step_map import OptaxStepMap, StepMap, flat_step, state_jacobian
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss

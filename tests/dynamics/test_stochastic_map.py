@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from samdyn.dynamics.coupling import COUPLINGS, Independent, SameBatch
-from samdyn.dynamics.diffusion import Diffusion
+from samdyn.dynamics.methods.method import ASAM, GD, SAM, USAM
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov, NoMomentum
-from samdyn.dynamics.noise import Additive, Fisher, Isotropic
-from samdyn.dynamics.perturbation import ASAM, GD, SAM, USAM
-from samdyn.dynamics.step_map import State, StepMap
-from samdyn.dynamics.stochastic_map import StochasticStepMap
+from samdyn.dynamics.noise.noise import Additive, Fisher, Isotropic
+from samdyn.dynamics.systems.diffusion import Diffusion
+from samdyn.dynamics.systems.step_map import State, StepMap
+from samdyn.dynamics.systems.stochastic_map import StochasticStepMap
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss
 

@@ -6,7 +6,7 @@ from scipy.integrate import quad
 
 from samdyn import InvalidInput
 from samdyn.errors import ComputationFailed
-from samdyn.escape.exit_time_1d import exit_time, saddle_exit_time
+from samdyn.escape.exact.exit_time_1d import exit_time, saddle_exit_time
 
 INF = float("inf")
 

@@ -13,8 +13,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from samdyn.escape import generator
-from samdyn.escape.generator import normal_pair, path_key, random_words, seed_words, uniform
+from samdyn.escape.engine import generator
+from samdyn.escape.engine.generator import (
+    normal_pair,
+    path_key,
+    random_words,
+    seed_words,
+    uniform,
+)
 
 LARGEST = 2**32 - 1
 EXTREME = [0, 1, 2, 2**29, 2**30 - 1, 2**30, 2**31 - 1, 2**31, 3 * 2**30, LARGEST - 1, LARGEST]

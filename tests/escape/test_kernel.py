@@ -11,13 +11,13 @@ import pytest
 import scipy.stats
 
 from samdyn import GD, USAM, Additive, Below, Diffusion, Slab, get_loss
-from samdyn.escape import engine as engine_module
-from samdyn.escape import generator, kernel
-from samdyn.escape.engine import Engine
-from samdyn.escape.regions import Predicate
-from samdyn.escape.schemes import EulerMaruyama
+from samdyn.dynamics.regions.regions import Predicate
+from samdyn.escape.engine import engine as engine_module
+from samdyn.escape.engine import generator, kernel
+from samdyn.escape.engine.engine import Engine
+from samdyn.escape.engine.schemes import EulerMaruyama
+from samdyn.escape.engine.stepper import AbstractStepper
 from samdyn.escape.statistics import CENSORED, ESCAPED, FAILED
-from samdyn.escape.stepper import AbstractStepper
 
 ONE = jax.devices()[:1]
 DOUBLE_WELL = get_loss("double-well-2d")

@@ -5,8 +5,8 @@ import pytest
 
 from samdyn import InvalidInput
 from samdyn.errors import ComputationFailed
-from samdyn.escape.exit_time_1d import exit_time
-from samdyn.escape.kolmogorov import mean_exit_time_2d
+from samdyn.escape.exact.exit_time_1d import exit_time
+from samdyn.escape.exact.kolmogorov import mean_exit_time_2d
 
 AROUND = [[-1.1, 1.13], [-1.07, 1.1]]  # no grid line meets the unit disc at a special place
 ELLIPSE = np.array([[2, 0.7], [0.7, 1]])

@@ -11,9 +11,9 @@ import pytest
 import scipy.stats
 
 from samdyn import USAM, Additive, Diffusion, get_loss
-from samdyn.escape.engine import Engine, Finished
-from samdyn.escape.regions import Predicate
-from samdyn.escape.schemes import SCHEMES
+from samdyn.dynamics.regions.regions import Predicate
+from samdyn.escape.engine.engine import Engine, Finished
+from samdyn.escape.engine.schemes import SCHEMES
 
 START, DT, S, RHO = (-1.0, 0.0), 0.05, 0.7, 0.1
 DIFFUSION = Diffusion(get_loss("double-well-2d"), USAM(RHO), 1.0, Additive(S))

@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 from samdyn import InvalidInput
-from samdyn.escape.linear import (
+from samdyn.escape.exact.linear import (
     COUPLINGS,
     continuous_roots,
     escape_multiplier,

@@ -7,9 +7,9 @@ import pytest
 from verbs import spread
 
 import samdyn
-from samdyn.dynamics.stochastic_map import StochasticStepMap
+from samdyn.dynamics.systems.stochastic_map import StochasticStepMap
 from samdyn.errors import InvalidInput
-from samdyn.escape.moments import cubature, noise_depends_on_w, sde_moments, step_moments
+from samdyn.escape.exact.moments import cubature, noise_depends_on_w, sde_moments, step_moments
 
 
 def squared(w, example):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samdyn.escape.packing import pack, read, unpack, words_per_array
+from samdyn.escape.engine.packing import pack, read, unpack, words_per_array
 
 LANES = 7
 PATTERNS = {

@@ -6,8 +6,8 @@ import pytest
 import verbs
 
 import samdyn
-from samdyn.escape.engine import Finished
-from samdyn.escape.patience import FEW, FIRST, MOST, TIMES, Patience
+from samdyn.escape.engine.engine import Finished
+from samdyn.escape.engine.patience import FEW, FIRST, MOST, TIMES, Patience
 from samdyn.escape.statistics import ESCAPED
 
 

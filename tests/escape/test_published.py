@@ -6,9 +6,9 @@ import pytest
 from verbs import theory
 
 from samdyn import GD, Additive, Ball, Diffusion, InvalidInput
-from samdyn.escape import published
-from samdyn.escape.exit_time_1d import exit_time, saddle_exit_time
-from samdyn.escape.linear import gradient_noise, rates, sde_variance
+from samdyn.escape.exact import published
+from samdyn.escape.exact.exit_time_1d import exit_time, saddle_exit_time
+from samdyn.escape.exact.linear import gradient_noise, rates, sde_variance
 
 ETA, BATCH = 0.01, 32
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from verbs import basins
 
-from samdyn import GD, InvalidInput, StepMap, get_loss
-from samdyn.escape.region_distance import YesOrNo, with_distance
-from samdyn.escape.region_text import parse_region
-from samdyn.escape.regions import (
+from samdyn import GD, InvalidInput, StepMap, basin_region, get_loss
+from samdyn.dynamics.regions.region_distance import YesOrNo, with_distance
+from samdyn.dynamics.regions.region_text import parse_region
+from samdyn.dynamics.regions.regions import (
     Above,
     Ball,
     BasinOf,
@@ -19,7 +19,6 @@ from samdyn.escape.regions import (
     Predicate,
     Slab,
     Sublevel,
-    basin_region,
     require_inside,
 )
 

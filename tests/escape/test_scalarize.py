@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 from samdyn import get_loss, loss_names
-from samdyn.escape.scalarize import componentwise
+from samdyn.escape.engine.scalarize import componentwise
 
 LANES = 5
 SIZES = {jnp.float32: 1e-5, jnp.float64: 1e-12}

@@ -13,8 +13,8 @@ from verbs import spread
 
 import samdyn
 from samdyn import InvalidInput
-from samdyn.escape.linear import rates
-from samdyn.escape.published import kim_theorem_2, kim_theorem_3
+from samdyn.escape.exact.linear import rates
+from samdyn.escape.exact.published import kim_theorem_2, kim_theorem_3
 
 ETA, RHO, TIME, BATCH = 0.05, 0.3, 1.0, 8
 STEPS = round(TIME / ETA)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from samdyn import ComputationFailed, InvalidInput
-from samdyn.escape.store import Meaning, Store, load
+from samdyn.results.store import Meaning, Store, load
 
 CONFIG = {"loss": "beale", "rho": 0.1, "start": (1.0, 2.0), "max_time": float("inf"), "seed": 0}
 
@@ -218,7 +218,7 @@ def test_labelled_arrays(tmp_path, monkeypatch):
 WRITER = """
 import sys
 import numpy as np
-from samdyn.escape.store import Store
+from samdyn.results.store import Store
 
 store = Store(sys.argv[1], {"rho": 0.1}, resume=True)
 first = 1 + int(store.read().get("index", np.array([-1])).max())

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import samdyn
-from samdyn.networks.data import dataset
-from samdyn.networks.dataset import normalised
+from samdyn.networks.data.data import dataset
+from samdyn.networks.data.dataset import normalised
 
 
 def test_the_digits_are_split_and_normalised_by_the_training_part():

@@ -10,7 +10,7 @@ import verbs
 from jax.flatten_util import ravel_pytree
 
 import samdyn
-from samdyn.networks.rates import escape_rate, growth, heavy_ball_rate, window
+from samdyn.networks.asking.rates import escape_rate, growth, heavy_ball_rate, window
 
 BATCHES, SIZE = 4, 16
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import samdyn
-from samdyn.networks.models import Block, Conv, GroupNorm, model
+from samdyn.networks.training.models import Block, Conv, GroupNorm, model
 
 KEY = jax.random.key(0)
 DIGIT, IMAGE = (8, 8, 1), (32, 32, 3)

@@ -10,11 +10,11 @@ import optax
 import pytest
 
 import samdyn
-from samdyn.dynamics.perturbation import ASAM, SAM, USAM
+from samdyn.dynamics.methods.method import ASAM, SAM, USAM
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
-from samdyn.networks.monitor import MonitorState, monitor, readings
-from samdyn.networks.sam_transform import as_optimizer, sam
+from samdyn.networks.training.monitor import MonitorState, monitor, readings
+from samdyn.networks.training.sam_transform import as_optimizer, sam
 
 RATE, RHO = 0.05, 0.3
 CURVATURES = np.array([3.0, -1.0, 0.5])

@@ -7,7 +7,7 @@ import pytest
 from verbs import diagnose
 
 import samdyn
-from samdyn.networks.random_growth import random_growth
+from samdyn.networks.asking.random_growth import random_growth
 
 ETA = 0.5
 

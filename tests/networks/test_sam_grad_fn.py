@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from samdyn.dynamics.perturbation import ASAM, SAM, USAM
+from samdyn.dynamics.methods.method import ASAM, SAM, USAM
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
-from samdyn.networks.sam_transform import sam
+from samdyn.networks.training.sam_transform import sam
 
 RATE, RHO = 0.05, 0.3
 CURVATURES = np.array([3.0, -1.0])

@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from samdyn.dynamics.perturbation import ASAM, SAM, USAM
+from samdyn.dynamics.methods.method import ASAM, SAM, USAM
 from samdyn.errors import InvalidInput
-from samdyn.networks.sam_transform import sam
+from samdyn.networks.training.sam_transform import sam
 
 RHO = 0.05
 SHARE = 0.03 / RHO, 0.04 / RHO  # of a gradient (3, 4)

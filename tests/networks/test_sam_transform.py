@@ -11,8 +11,7 @@ import pytest
 from verbs import iterate
 
 from samdyn.dynamics import tree
-from samdyn.dynamics.momentum import HeavyBall, NoMomentum
-from samdyn.dynamics.perturbation import (
+from samdyn.dynamics.methods.method import (
     ASAM,
     GD,
     SAM,
@@ -21,11 +20,12 @@ from samdyn.dynamics.perturbation import (
     MultiStep,
     PerturbedLossGradient,
 )
-from samdyn.dynamics.step_map import StepMap
+from samdyn.dynamics.momentum import HeavyBall, NoMomentum
+from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss
-from samdyn.networks.sam_transform import check_parts, sam
+from samdyn.networks.training.sam_transform import check_parts, sam
 
 RATE, GAMMA, RHO = 0.05, 0.7, 0.3
 CURVATURES = np.array([3.0, -1.0])

@@ -15,9 +15,9 @@ import pytest
 import verbs
 
 import samdyn
-from samdyn.networks.cells import CellStore
-from samdyn.networks.grid import Cell
-from samdyn.networks.interaction import Row, interaction
+from samdyn.networks.studying.cells import CellStore
+from samdyn.networks.studying.grid import Cell
+from samdyn.networks.studying.interaction import Row, interaction
 
 DATA = samdyn.teacher_student(examples=60, test_examples=40, dim=5, classes=3)
 GRID = {
@@ -136,7 +136,7 @@ def test_the_interval_of_the_interaction_covers_as_often_as_it_says(
     seeds, interval, share, monkeypatch
 ):
     draws = {"ci95": 1000, "t95": 1}  # enough for quantiles; Student's interval needs none
-    monkeypatch.setattr("samdyn.networks.interaction.DRAWS", draws[interval])
+    monkeypatch.setattr("samdyn.networks.studying.interaction.DRAWS", draws[interval])
     generator = np.random.default_rng(0)
     covered, count = 0, 1000
     for _ in range(count):

@@ -10,7 +10,7 @@ import pytest
 
 import samdyn
 from samdyn.dynamics.tree import as_dtype
-from samdyn.networks.training import BatchLoss, _advance, cross_entropy, train
+from samdyn.networks.training.training import BatchLoss, _advance, cross_entropy, train
 
 DATA = samdyn.teacher_student(examples=60, test_examples=40, dim=5, classes=3)
 

@@ -6,11 +6,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from verbs import stability
 
-from samdyn.attractors.point import Completeness, FixedPoint
+from samdyn.attractors.finding.point import Completeness, FixedPoint
+from samdyn.attractors.judging.verdict import Verdict
 from samdyn.attractors.report import PointStability, Stability
-from samdyn.attractors.verdict import Verdict
-from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.perturbation import GD, SAM
+from samdyn.dynamics.methods.method import GD, SAM
+from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.plot.markers import attracting_direction, draw_fixed_points, draw_mark, mark_of
 from samdyn.plot.style import new_axes

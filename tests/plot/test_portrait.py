@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from verbs import portrait
 
-from samdyn.attractors.point import FixedPoint
+from samdyn.attractors.finding.point import FixedPoint
+from samdyn.attractors.judging.verdict import Verdict
 from samdyn.attractors.report import PointStability
-from samdyn.attractors.verdict import Verdict
-from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.perturbation import GD, SAM, USAM
-from samdyn.dynamics.step_map import StepMap
+from samdyn.dynamics.methods.method import GD, SAM, USAM
+from samdyn.dynamics.systems.flow import Flow
+from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss
 from samdyn.plot.curves import flow_curves, follow, iterates

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from samdyn.dynamics.flow import Flow
-from samdyn.dynamics.perturbation import SAM
+from samdyn.dynamics.methods.method import SAM
+from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss
 from samdyn.plot.alternation import basin_alternation, sides

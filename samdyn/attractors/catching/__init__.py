@@ -1,0 +1,1 @@
+"""Which starts end where? Basins, and the threshold from which a start is captured."""

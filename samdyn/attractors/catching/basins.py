@@ -1,0 +1,347 @@
+"""Which starts end where: basins of attraction of a step map on a grid of starts.
+
+Paths run in lockstep blocks. After each block those that are decided leave, so that time is
+spent only on paths whose end is still open.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from ...compiling import jit_for_few_runs
+from ...dynamics.methods.method import AbstractPerturbation
+from ...dynamics.momentum import AbstractMomentum
+from ...dynamics.plane import Plane, as_plane, plane_box
+from ...dynamics.systems.flow import Flow
+from ...dynamics.systems.step_map import State, StepMap
+from ...errors import InvalidInput
+from ...interrupts import heed, heeded
+from ...losses.check import check_loss
+from ...losses.dimension import unread_warnings
+from ...precision import in_double
+from ..finding.point import as_box, padded
+from ..report import PointStability, stability
+from .arrivals import arrivals, ends_of_paths
+from .lockstep import advance
+from .traps import Trap, traps
+
+UNDECIDED, DIVERGED, LEFT_BOX = -1, -2, -3
+FIRST_BLOCK, LONGEST_BLOCK = 128, 2048  # steps
+FAR = 1e6  # of the box's size: beyond this a path has diverged
+AT_REST = 1e-13  # of the box's size: a shorter step is rounding
+MOST_STARTS = 1 << 24
+
+
+class BasinAttractor(NamedTuple):
+    """A fixed point at which paths ended: its id in `labels`, and its share of the starts.
+
+    `ci95` is the Wilson interval of `fraction`, as if the starts were independent draws from
+    the box.
+    """
+
+    id: int
+    w: np.ndarray
+    kind: str
+    critical_type: str | None
+    fraction: float
+    ci95: tuple[float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """One attractor of `samdyn basins --json`."""
+        return {
+            "id": self.id,
+            "w": self.w.tolist(),
+            "kind": self.kind,
+            "critical_type": self.critical_type,
+            "fraction": self.fraction,
+            "ci95": list(self.ci95),
+        }
+
+
+class Basins(eqx.Module):
+    """What `basins` returns.
+
+    `labels` has one entry a start, shape (grid,)·d, axis i along coordinate i: the id of an
+    attractor, −1 undecided (still on its way, or at rest nowhere in the box), −2 diverged, −3
+    outside the box at the end. `path_steps` counts the steps that were computed, `seconds`
+    their time with compilation. `interrupted` tells that the run was stopped early. Basins on a
+    `plane` through d dimensions have a box (2, 2), labels (grid, grid) and attractors w (d,).
+    """
+
+    box: Float[np.ndarray, "d 2"]
+    labels: Int[np.ndarray, "..."]
+    attractors: tuple[BasinAttractor, ...]
+    undecided: float
+    diverged: float
+    left_box: float
+    path_steps: int
+    seconds: float
+    interrupted: bool
+    plane: Plane | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result object of `samdyn basins --json`."""
+        result: dict[str, Any] = {"warnings": list(self.warnings)} if self.warnings else {}
+        return (
+            result
+            | {
+                "attractors": [attractor.to_dict() for attractor in self.attractors],
+                "undecided": self.undecided,
+                "diverged": self.diverged,
+                "left_box": self.left_box,
+                "path_steps": self.path_steps,
+                "seconds": self.seconds,
+                "interrupted": self.interrupted,
+            }
+            | ({} if self.plane is None else {"plane": self.plane.to_dict()})
+        )
+
+    def __str__(self) -> str:
+        from ..tables import basins_table
+
+        return basins_table(self)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The basins as an image (2-D losses)."""
+        from ...plot.basins import draw_basins
+
+        return draw_basins(self, ax)
+
+
+@in_double
+@np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so
+def basins(
+    loss: Any,
+    perturbation: AbstractPerturbation,
+    *,
+    box: Any,
+    grid: int,
+    learning_rate: float,
+    momentum: AbstractMomentum | float = 0.0,
+    steps: int = 20_000,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+    plane: Any = None,
+    at: Any = None,
+) -> Basins:
+    """Where `steps` steps take the centres of a grid of `grid`^d cells of `box` (d pairs).
+
+    A path is decided once it is inside the trap of an attracting fixed point at the ends of two
+    blocks running, or at rest at a fixed point. Normalised SAM's period-2 and chaotic orbits
+    belong to the critical point that they surround. Ctrl-C ends the run early and labels what
+    is open as undecided. `progress` is called with the fraction of the work that is done.
+    All devices are used; the result does not depend on their number.
+
+    With `plane` (i, j), counted from 0, and `at` (d,) the starts are a grid of that plane only:
+    the other coordinates start at those of `at`, and then move as they must. `box` has the two
+    sides of the plane, or d of which these are taken. Then the fixed points are those where
+    paths end, wherever that is.
+    """
+    through = as_plane(plane, at)
+    box = as_box(box if through is None else plane_box(box, through))
+    starts = grid_of_starts(box, grid)
+    if steps < 1:
+        raise InvalidInput(f"the number of steps must be 1 or more, not {steps}.")
+    step_map = StepMap(loss, perturbation, learning_rate, momentum)
+    if through is not None:
+        check_loss(loss, through.at)
+        return _on_plane(step_map, box, through, starts, steps, progress)
+    judged = stability(
+        loss, perturbation, box=box, learning_rate=learning_rate, momentum=momentum, seed=seed
+    )
+    places = traps(step_map, judged.points, box)
+    began = time.perf_counter()
+    run = _Run(step_map, box, places, starts)
+    interrupted = run.go(steps, progress)
+    if not interrupted:
+        run.label_outside()
+    seconds = time.perf_counter() - began
+    return _summary(run, judged.points, grid, seconds, interrupted, judged.warnings)
+
+
+def _on_plane(step_map: StepMap, box, plane: Plane, starts, steps: int, progress) -> Basins:
+    """Basins of starts (n, 2) on a plane: where some paths end tells what the others may reach."""
+    began = time.perf_counter()
+    flow, size = Flow(step_map.loss, step_map.perturbation), float(np.max(np.ptp(box, axis=1)))
+    lifted, grid = plane.lift(starts), round(len(starts) ** 0.5)
+    points = arrivals(flow, step_map, lifted, ends_of_paths(step_map, lifted, steps), size)
+    run = _Run(step_map, box, traps(step_map, points, box), lifted, plane)
+    interrupted = run.go(steps, progress)
+    while not interrupted and run.open.size:
+        more = arrivals(flow, step_map, lifted, run.state.w, size, points)
+        if len(more) == len(points):
+            break
+        points = more
+        run.settle(traps(step_map, points, box))
+    if not interrupted:
+        run.label_outside()
+    warnings = unread_warnings(step_map.loss, None, plane.at)
+    return _summary(run, points, grid, time.perf_counter() - began, interrupted, warnings)
+
+
+def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
+    """The centres (grid^d, d) of the cells of a box."""
+    dim = len(box)
+    if grid < 1 or grid**dim > MOST_STARTS:
+        limit = int(MOST_STARTS ** (1 / dim))
+        hint = " A plane through them takes more: --plane I,J --at P." if dim > 2 else ""
+        raise InvalidInput(
+            f"the grid must have 1 to {limit} cells a side in {dim} dimension{'s' * (dim != 1)}, "
+            f"not {grid}.{hint}"
+        )
+    centres = (np.arange(grid) + 0.5) / grid
+    axes = [low + (high - low) * centres for low, high in box]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, dim)
+
+
+class _Run:
+    """The paths, which of them are open, and the labels of the rest."""
+
+    def __init__(self, step_map: StepMap, box, places: tuple[Trap, ...], starts, plane=None):
+        self.step_map, self.box, self.places, self.plane = step_map, box, places, plane
+        self.size = float(np.max(box[:, 1] - box[:, 0]))
+        self.middle = starts.mean(axis=0)
+        self.state: State = jax.tree.map(np.asarray, jax.vmap(step_map.init)(starts))
+        self.labels = np.full(len(starts), UNDECIDED)
+        # where the loss is not finite nothing starts
+        self.open = np.flatnonzero(_is_defined(step_map.loss, starts))
+        self.undefined = len(starts) - len(self.open)
+        self.state = jax.tree.map(lambda leaf: leaf[self.open], self.state)
+        self.rests = np.zeros(len(self.open), bool)
+        self.inside = np.full(len(self.open), UNDECIDED)  # trap at the end of the block before
+        self.path_steps = 0
+
+    def go(self, steps: int, progress) -> bool:
+        """Run all open paths for `steps` steps; True if interrupted."""
+        done, block = 0, FIRST_BLOCK
+        try:
+            with heeded():
+                while done < steps and self.open.size:
+                    count = min(block, steps - done)
+                    self._block(count)
+                    done, block = done + count, min(2 * block, LONGEST_BLOCK)
+                    if progress is not None:
+                        progress(done / steps if self.open.size else 1.0)
+                    heed()
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _block(self, count: int) -> None:
+        before, state = advance(self.step_map, self.state, count)
+        self.path_steps += count * self.open.size
+        w, last = state.w, np.linalg.norm(state.w - before, axis=1)
+        inside = self._trap_of(w)
+        label = np.where((inside == self.inside) & (inside >= 0), inside, UNDECIDED)
+        resting = (label == UNDECIDED) & (last <= AT_REST * self.size)
+        label[resting] = self._rest_at(w[resting])
+        finite = np.all(np.isfinite(w), axis=1)
+        away = np.max(np.abs(np.where(finite[:, None], w - self.middle, 0)), axis=1)
+        far = ~finite | (away > FAR * self.size)
+        label[far] = DIVERGED
+        self.labels[self.open] = label
+        stay = label == UNDECIDED
+        self.open, self.inside = self.open[stay], inside[stay]
+        self.rests = (last <= AT_REST * self.size)[stay]
+        self.state = jax.tree.map(lambda leaf: leaf[stay], state)
+
+    def settle(self, places: tuple[Trap, ...]) -> None:
+        """Label the paths that the last step left in one of `places`, with no step more."""
+        self.places = places
+        w = self.state.w
+        label = self._trap_of(w)
+        resting = (label == UNDECIDED) & self.rests
+        label[resting] = self._rest_at(w[resting])
+        self.labels[self.open] = label
+        stay = label == UNDECIDED
+        self.open, self.inside, self.rests = self.open[stay], self.inside[stay], self.rests[stay]
+        self.state = jax.tree.map(lambda leaf: leaf[stay], self.state)
+
+    def _trap_of(self, w: np.ndarray) -> np.ndarray:
+        """The index of the attracting trap that holds each w, else −1."""
+        found = np.full(len(w), UNDECIDED)
+        for i, place in enumerate(self.places):
+            if place.attracts:
+                found[np.linalg.norm(w - place.w, axis=1) <= place.radius] = i
+        return found
+
+    def _rest_at(self, w: np.ndarray) -> np.ndarray:
+        """The fixed point, of any verdict, at which each w rests, else −1."""
+        found = np.full(len(w), UNDECIDED)
+        for i, place in enumerate(self.places):
+            gaps = np.linalg.norm(w[:, None] - place.samples[None], axis=-1)
+            found[np.min(gaps, axis=1) <= place.resting] = i
+        return found
+
+    def warnings(self, count: int) -> tuple[str, ...]:
+        """What must be known of the `count` starts."""
+        if not self.undefined:
+            return ()
+        return (
+            f"the loss is not finite at {self.undefined} of {count} starts: they belong to no "
+            "basin and count as undecided.",
+        )
+
+    def label_outside(self) -> None:
+        """Label the open paths that are outside the box."""
+        w = self.state.w if self.plane is None else self.plane.project(self.state.w)
+        outside = np.any((w < self.box[:, 0]) | (w > self.box[:, 1]), axis=1)
+        self.labels[self.open[outside]] = LEFT_BOX
+
+
+def _summary(
+    run: _Run, points: tuple[PointStability, ...], grid, seconds, interrupted, warnings
+) -> Basins:
+    """Ids in the order of the fixed points, for those that any path ended at."""
+    count = len(run.labels)
+    reached = [i for i in range(len(points)) if np.any(run.labels == i)]
+    labels = np.where(run.labels < 0, run.labels, UNDECIDED)
+    attractors = []
+    for new, i in enumerate(reached):
+        hits = run.labels == i
+        labels[hits] = new
+        point = points[i].point
+        share = int(np.sum(hits))
+        attractors.append(
+            BasinAttractor(
+                new, point.w, point.kind, point.critical_type, share / count, wilson(share, count)
+            )
+        )
+    return Basins(
+        run.box,
+        labels.reshape((grid,) * len(run.box)),
+        tuple(attractors),
+        undecided=float(np.mean(labels == UNDECIDED)),
+        diverged=float(np.mean(labels == DIVERGED)),
+        left_box=float(np.mean(labels == LEFT_BOX)),
+        path_steps=run.path_steps,
+        seconds=seconds,
+        interrupted=interrupted,
+        plane=run.plane,
+        warnings=(*warnings, *run.warnings(count)),
+    )
+
+
+def _is_defined(loss: Callable, points: np.ndarray) -> np.ndarray:
+    """Where the loss of points (n, d) is finite, (n,)."""
+    return np.isfinite(np.asarray(_losses(loss, padded(points))))[: len(points)]
+
+
+@jit_for_few_runs
+def _losses(loss, points):
+    return jax.vmap(loss)(points)
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a binomial proportion."""
+    z = 1.959963984540054
+    share, shrink = hits / trials, 1 + z**2 / trials
+    centre = (share + z**2 / (2 * trials)) / shrink
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrink
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

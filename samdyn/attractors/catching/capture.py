@@ -1,0 +1,88 @@
+"""From which ρ on does a fixed point capture the trajectory that starts at a given point?"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...dynamics.iterate import run_steps
+from ...dynamics.methods.method import AbstractPerturbation
+from ...dynamics.momentum import AbstractMomentum
+from ...dynamics.systems.step_map import StepMap
+from ...errors import ComputationFailed, InvalidInput
+from ...losses.check import check_loss
+from ...precision import in_double
+
+SECTIONS = 33  # radii that run side by side in each round
+
+
+class CaptureThreshold(eqx.Module):
+    """The radii between which capture sets in: not captured at `low`, captured at `high`.
+
+    `monotone` is False if the first round, over the whole range, saw capture come and go; then
+    this is the first onset only. `rounds` counts the rounds of simulation.
+    """
+
+    low: float
+    high: float
+    monotone: bool
+    rounds: int
+
+    @property
+    def rho(self) -> float:
+        """The middle of the bracket."""
+        return (self.low + self.high) / 2
+
+    def __str__(self) -> str:
+        note = "" if self.monotone else " (capture comes and goes above it)"
+        return f"captured from ρ = {self.rho:.8g} ± {(self.high - self.low) / 2:.1g}{note}"
+
+
+@in_double
+def capture_threshold(
+    loss: Any,
+    perturbation: AbstractPerturbation,
+    *,
+    start: Any,
+    target: Any,
+    rho: tuple[float, float],
+    learning_rate: float,
+    steps: int,
+    within: float = 0.05,
+    momentum: AbstractMomentum | float = 0.0,
+    rtol: float = 1e-6,
+) -> CaptureThreshold:
+    """The smallest ρ in the range `rho` whose run from `start` (d,) ends at `target` (d,).
+
+    A run of `steps` steps is captured if it ends within `within` of `target`. The bracket
+    narrows until it is shorter than `rtol` of its upper end; 33 radii run at a time.
+    `ComputationFailed` if the ends of the range do not straddle an onset.
+    """
+    low, high = float(rho[0]), float(rho[1])
+    if not 0 <= low < high < np.inf:
+        raise InvalidInput(f"rho must range from low to high, 0 ≤ low < high, not {rho}.")
+    start, target = jnp.asarray(start, dtype=float), jnp.asarray(target, dtype=float)
+    check_loss(loss, start)
+    if target.shape != start.shape:
+        raise InvalidInput(f"target has shape {target.shape}, the start {start.shape}.")
+    step_map = StepMap(loss, perturbation, learning_rate, momentum)
+    monotone, rounds = True, 0
+    while high - low > rtol * high:
+        radii = np.linspace(low, high, SECTIONS)
+        ends = _ends(step_map, jnp.asarray(radii), start, jnp.asarray(steps))
+        captured = np.linalg.norm(np.asarray(ends) - np.asarray(target), axis=1) <= within
+        if captured[0] or not np.any(captured):
+            word = "already at the lowest" if captured[0] else "at no"
+            raise ComputationFailed(f"captured {word} radius of [{low:g}, {high:g}].")
+        first = int(np.argmax(captured))
+        monotone &= bool(np.all(captured[first:]))
+        low, high, rounds = float(radii[first - 1]), float(radii[first]), rounds + 1
+    return CaptureThreshold(low, high, monotone, rounds)
+
+
+@eqx.filter_jit
+def _ends(step_map: StepMap, radii, start, steps):
+    none = jnp.zeros((0,), steps.dtype)
+    return jax.vmap(lambda rho: run_steps(step_map.at_radius(rho), start, steps, none).w)(radii)

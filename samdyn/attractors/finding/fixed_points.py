@@ -1,0 +1,92 @@
+"""Every fixed point of a flow in a box: many starts, Newton, and a check that none is missing.
+
+Two kinds: critical points of the loss (g = 0), and hallucinated ones, where the gradient at w
+does not vanish but the one at w^p does, so that the method stops at a point that is not
+critical. Points that are not isolated are kept as samples of a continuum.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats.qmc
+
+from ...dynamics.methods.method import GD
+from ...dynamics.systems.flow import Flow, Gradient
+from ...errors import InvalidInput
+from ...losses.check import check_loss, check_loss_in_box
+from ...precision import in_double
+from .completeness import doubted
+from .newton import newton
+from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at, padded
+from .search import Search
+
+
+@in_double
+def fixed_points(flow: Flow, box: Any, *, seed: int = 0, check: bool = True) -> FixedPoints:
+    """Find every fixed point of `flow` in `box` (d pairs low, high).
+
+    Rounds of quasi-random starts go through Newton until two rounds add nothing; in one and two
+    dimensions the degree of the field on sub-boxes then tells whether points are missing, and
+    more starts go where they are (`check`). The result depends on `seed` and the arguments alone.
+    """
+    box = as_box(box)
+    check_loss_in_box(flow.loss, box)
+    search = Search(flow, box, seed)
+    search.run_rounds()
+    complete = Completeness(False, "not checked: not asked for", None)
+    if check:
+        complete = search.check_and_refine()
+    return FixedPoints(doubted(flow, box, search.points()), complete)
+
+
+@in_double
+def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
+    """The fixed point that Newton reaches from `w` (d,): w itself if it is one.
+
+    Newton runs on the gradient and on the field, and the nearer end is returned. `InvalidInput`
+    if neither is a fixed point.
+    """
+    w = np.asarray(w, dtype=float)
+    check_loss(flow.loss, w)
+    reached = _zeros_from(flow, w[None], 0.1 * (1 + float(np.linalg.norm(w))))
+    if not len(reached):
+        where = ", ".join(f"{x:g}" for x in w)
+        raise InvalidInput(f"Newton reaches no fixed point from ({where}); start nearer to one.")
+    gaps = np.linalg.norm(reached - w, axis=1)
+    same = reached[gaps <= np.min(gaps) + SAME * (1 + float(np.linalg.norm(w)))]
+    return min((describe(flow, end) for end in same), key=lambda point: point.gradient_norm)
+
+
+@in_double
+def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
+    """The fixed point nearest to `w` (d,) among those that Newton reaches from around it.
+
+    Starts lie within 0.03, 0.3 and 3 times 1 + ‖w‖; None if no start leads to a fixed point.
+    """
+    w = np.asarray(w, dtype=float)
+    reach = 1 + float(np.linalg.norm(w))
+    found = zeros_around(flow, w, [0.03 * reach, 0.3 * reach, 3 * reach])
+    if not len(found):
+        return None
+    return describe(flow, found[np.argmin(np.linalg.norm(found - w, axis=1))])
+
+
+def zeros_around(flow: Flow, w: np.ndarray, reaches: list[float]) -> np.ndarray:
+    """Fixed points (n, d), some more than once, by Newton from cubes of these half-widths at w."""
+    cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
+    starts = np.concatenate([w[None], *(w + reach * (2 * cloud - 1) for reach in reaches)])
+    return _zeros_from(flow, starts, 0.1 * reaches[-1])
+
+
+def _zeros_from(flow: Flow, starts: np.ndarray, longest: float) -> np.ndarray:
+    """The fixed points (m, d) among `starts` (n, d) and where Newton takes them."""
+    fields: list[Callable] = [Gradient(flow.loss)]
+    if not isinstance(flow.perturbation, GD):
+        fields.append(flow.field)
+    rows, step = jnp.asarray(padded(starts)), jnp.asarray(longest)
+    ends = np.concatenate([starts, *(np.asarray(newton(field, rows, step)) for field in fields)])
+    ends = ends[np.all(np.isfinite(ends), axis=1)]
+    facts = facts_at(flow, ends)
+    return ends[facts.critical | facts.hallucinated]

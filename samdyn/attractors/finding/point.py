@@ -1,0 +1,220 @@
+"""A fixed point, and the measurements by which a candidate is accepted as one."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ...compiling import jit_for_few_runs
+from ...dynamics.systems.flow import Flow
+from ...errors import InvalidInput
+from ...losses.loss import type_of_eigenvalues
+from ..judging.verdict import ZERO
+
+RESIDUAL = 1e-11  # of the field's own scale nearby: what counts as zero
+STRAY = 1e-7  # a longer Newton step says that Newton has not converged quadratically
+FAR = 2e-3  # of ‖w‖: by so much rounding far from 0 lengthens the unit of length
+SAME = 1e-7  # of the box's size: what counts as one point (Newton ends far closer)
+
+
+class FixedPoint(NamedTuple):
+    """One fixed point, or one continuum of them.
+
+    `w` (d,), `loss` l(w), `gradient_norm` ‖g(w)‖, `residual` the norm of the field there,
+    ‖g(w^p)‖ (for normalised SAM at a critical point w^p is w), `kind` "critical" or
+    "hallucinated", `critical_type` "minimum", "saddle", "maximum" or "degenerate" (None when
+    hallucinated), `hessian_eigenvalues` (d,) ascending.
+    `scale` is the largest curvature near w^p: what rates are compared with; `orientation` the
+    sign of the determinant of the field's Jacobian.
+    `continuum` holds samples (n, d) of a curve or surface of fixed points through w, else None.
+    `doubt` says why no verdict can be trusted here, where that is so.
+    """
+
+    w: np.ndarray
+    loss: float
+    gradient_norm: float
+    residual: float
+    kind: str
+    critical_type: str | None
+    hessian_eigenvalues: np.ndarray
+    continuum: np.ndarray | None = None
+    scale: float = 0.0
+    doubt: str | None = None
+    orientation: float = 0.0
+
+
+class Completeness(NamedTuple):
+    """Whether the set found was checked, how, and whether it was consistent (None: unknown)."""
+
+    checked: bool
+    method: str
+    consistent: bool | None
+    mismatches: tuple = ()
+
+
+class FixedPoints(NamedTuple):
+    """The fixed points in a box, ordered by coordinates, and the completeness check."""
+
+    points: tuple[FixedPoint, ...]
+    complete: Completeness
+
+
+def as_box(box: Any) -> Float[np.ndarray, "d 2"]:
+    """A box as an array (d, 2) of low < high, or `InvalidInput`."""
+    array = np.asarray(box, dtype=float)
+    if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
+        raise InvalidInput(f"a box is one (low, high) pair a coordinate, not {box!r}.")
+    for axis, (low, high) in enumerate(array):
+        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+            raise InvalidInput(
+                f"side {axis + 1} of the box runs from {low:g} to {high:g}; low < high is needed."
+            )
+    size, farthest = float(np.max(np.ptp(array, axis=1))), float(np.max(np.abs(array)))
+    if SAME * size < np.spacing(farthest):
+        raise InvalidInput(
+            f"the box is {size:g} wide at {farthest:g} from 0, {size / np.spacing(farthest):.2g} "
+            "spacings of double precision, too few to tell its points apart: give the loss in "
+            "coordinates about the middle of the box."
+        )
+    return array
+
+
+class Facts(NamedTuple):
+    """Measurements at n candidate points. Each is an array (n,) but for the eigenvalues (n, d)."""
+
+    loss: np.ndarray
+    gradient_norm: np.ndarray
+    residual: np.ndarray
+    size: np.ndarray  # of the gradient nearby: what its norm is compared with
+    field_size: np.ndarray  # of the field nearby
+    singular: np.ndarray  # the Hessian has an eigenvalue that counts as zero, or hides one
+    field_singular: np.ndarray  # the field's Jacobian has
+    hessian_eigenvalues: np.ndarray
+    scale: np.ndarray  # the largest curvature near w^p
+    defined: np.ndarray  # the loss is finite at w and at w^p: elsewhere nothing rests
+    orientation: np.ndarray  # sign of det of the field's Jacobian
+
+    @property
+    def critical(self) -> np.ndarray:
+        """Where the gradient vanishes, (n,)."""
+        return (self.gradient_norm <= RESIDUAL * self.size) & self.defined
+
+    @property
+    def hallucinated(self) -> np.ndarray:
+        """Where the field vanishes and the gradient clearly does not, (n,)."""
+        not_critical = self.gradient_norm > np.sqrt(RESIDUAL) * self.size
+        return (self.residual <= RESIDUAL * self.field_size) & not_critical & self.defined
+
+    def take(self, rows: np.ndarray) -> "Facts":
+        """The measurements at some of the points."""
+        return Facts(*(column[rows] for column in self))
+
+
+def facts_at(flow: Flow, points: np.ndarray) -> Facts:
+    """The measurements at points (n, d), n ≥ 0.
+
+    Near a zero of higher order the Jacobian is small without counting as zero; there the Newton
+    step, which is a fraction of the distance to that zero, is what gives it away.
+    """
+    rows = jnp.asarray(padded(points))
+    values = jax.tree.map(lambda x: np.asarray(x)[: len(points)], _measure(flow, rows))
+    loss, loss_ahead, gradient, field, curvature, ahead, hessian, jacobian = values
+    # each by itself: normalised SAM's Jacobian overflows beside a point whose Hessian is sound
+    sound = [np.all(np.isfinite(m), axis=(1, 2)) for m in (hessian, jacobian)]
+    hessian, jacobian = (
+        np.where(good[:, None, None], m, 0)
+        for good, m in zip(sound, (hessian, jacobian), strict=True)
+    )
+    length = 1 + FAR * np.linalg.norm(points, axis=1)
+    smallest, _, step = _newton_facts(hessian, gradient)
+    singular = (smallest <= ZERO * curvature) | (step > STRAY * length)
+    smallest, largest, step = _newton_facts(jacobian, field)
+    largest = largest + ahead
+    return Facts(
+        loss,
+        np.linalg.norm(gradient, axis=1),
+        np.where(sound[1], np.linalg.norm(field, axis=1), np.inf),
+        curvature * length,
+        largest * length,
+        singular,
+        (smallest <= ZERO * largest) | (step > STRAY * length),
+        np.linalg.eigvalsh(hessian),
+        ahead,
+        np.isfinite(loss) & np.isfinite(loss_ahead),
+        np.linalg.slogdet(jacobian)[0],
+    )
+
+
+def _newton_facts(jacobian: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Smallest and largest singular value (n,); largest component (n,) of the Newton step."""
+    left, stretches, _ = np.linalg.svd(jacobian)
+    along = np.einsum("nij,ni->nj", left, np.where(np.isfinite(value), value, 0))
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # 0/0: already there
+        step = np.max(np.where(along == 0, 0, np.abs(along) / stretches), axis=1)
+    return stretches[:, -1], stretches[:, 0], step
+
+
+def padded(points: np.ndarray) -> np.ndarray:
+    """Rows repeated up to a power of two, so that few sizes are ever compiled."""
+    rows = max(64, 1 << max(len(points) - 1, 0).bit_length())
+    if not len(points):
+        return np.zeros((rows, points.shape[1]))
+    return points[np.minimum(np.arange(rows), len(points) - 1)]
+
+
+@jit_for_few_runs
+def _measure(flow: Flow, points):
+    """Loss at w and w^p, gradient, field, curvature near w and w^p, Hessian, the field's Jacobian.
+
+    NumPy factorises the matrices: jaxlib 0.10.1 can stall for ever when a large batch holds
+    more than one kind of LAPACK call.
+    """
+    gradient = jax.grad(flow.loss)
+    hessian = jax.hessian(flow.loss)
+
+    def curvature(w):
+        reach = 1e-3 * (1 + FAR * jnp.linalg.norm(w))
+        corners = reach * jnp.concatenate([jnp.eye(w.size), -jnp.eye(w.size)]).astype(w.dtype)
+        nearby = jax.vmap(lambda shift: hessian(w + shift))(corners)
+        return jnp.maximum(jnp.max(jnp.abs(nearby)), jnp.max(jnp.abs(hessian(w))))
+
+    def at(w):
+        return (
+            flow.loss(w),
+            flow.loss(flow.perturbed(w)),
+            gradient(w),
+            flow.field(w),
+            curvature(w),
+            curvature(flow.perturbed(w)),
+            hessian(w),
+            jax.jacfwd(flow.field)(w),
+        )
+
+    return jax.vmap(at)(points)
+
+
+def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> FixedPoint:
+    """The fixed point at w (d,); its kind by the gradient, unless it is given."""
+    w = np.asarray(w)
+    facts = facts_at(flow, w[None])
+    if kind is None:
+        kind = "critical" if facts.critical[0] else "hallucinated"
+    critical_type, residual = None, facts.residual[0]
+    if kind == "critical":
+        eigenvalues = facts.hessian_eigenvalues[0]
+        critical_type = "degenerate" if facts.singular[0] else type_of_eigenvalues(eigenvalues)
+        if flow.perturbation.discontinuous:  # g/‖g‖ is 0 at g = 0, not the sign of rounding
+            residual = facts.gradient_norm[0]
+    return FixedPoint(
+        w,
+        float(facts.loss[0]),
+        float(facts.gradient_norm[0]),
+        float(residual),
+        kind,
+        critical_type,
+        facts.hessian_eigenvalues[0],
+        scale=float(facts.scale[0]),
+        orientation=float(facts.orientation[0]),
+    )

@@ -1,0 +1,1 @@
+"""How do fixed points and their verdicts change with a parameter?"""

@@ -1,0 +1,227 @@
+"""Branches: fixed points as functions of ρ, each followed over one grid of ρ with its verdict.
+
+A critical point of the loss does not move with ρ; a hallucinated one follows a curve that
+folds, or meets a critical point. Each stretch of such a curve on which ρ is monotone is a
+branch.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ...compiling import jit_for_few_runs
+from ...dynamics.methods.method import GD, SAM
+from ...dynamics.systems.flow import Flow
+from ...dynamics.systems.step_map import StepMap, state_jacobian
+from ..finding.newton import newton_from
+from ..finding.point import SAME, FixedPoint, describe
+from ..finding.preimages import AbstractEquation, AtRadius, FieldIsZero, MapsTo, PointsTo
+from ..judging.spectrum import eigenvalues, hessian_at
+from ..judging.verdict import flow_verdict_names
+from .continuation import Frame, folds, follow
+
+
+class Branch(NamedTuple):
+    """A fixed point over a grid of n radii, nan or None where it does not exist.
+
+    `kind` "critical" or "hallucinated"; `w` (n, d); `verdict` n names for the flow;
+    `leading_real_part` (n,) of the flow's Jacobian, nan also where none exists (normalised SAM
+    at a critical point); `spectral_radius` (n,) of the step map's Jacobian, None without a
+    learning rate or where that has no Jacobian either.
+    """
+
+    kind: str
+    critical_type: str | None
+    w: Float[np.ndarray, "n d"]
+    verdict: tuple[str | None, ...]
+    leading_real_part: Float[np.ndarray, " n"]
+    spectral_radius: Float[np.ndarray, " n"] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """One branch of `samdyn sweep --json`."""
+        result = {
+            "kind": self.kind,
+            "critical_type": self.critical_type,
+            "w": [None if np.isnan(w).any() else w.tolist() for w in self.w],
+            "verdict": list(self.verdict),
+            "leading_real_part": _nullable(self.leading_real_part),
+        }
+        if self.spectral_radius is not None:
+            result["spectral_radius"] = _nullable(self.spectral_radius)
+        return result
+
+
+def _nullable(values: np.ndarray) -> list[float | None]:
+    return [float(x) if np.isfinite(x) else None for x in values]
+
+
+class Stretch(NamedTuple):
+    """A piece (m, n + 1) of a curve of (z, ρ), on which ρ ascends.
+
+    `folds` are the radii of the ends at which the curve turns round.
+    """
+
+    equation: AbstractEquation
+    points: np.ndarray
+    folds: tuple[float, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """The dimension of w; z may hold a multiplier as well."""
+        return self.points.shape[1] - 1 - isinstance(self.equation, PointsTo)
+
+
+def equation_through(flow: Flow, w: np.ndarray, rho: float) -> AbstractEquation:
+    """The best conditioned equation that the hallucinated fixed point `w` at `rho` solves."""
+    target = np.asarray(flow.at_radius(rho).perturbed(jnp.asarray(w)))
+    there = describe(Flow(flow.loss, GD()), target)
+    if there.kind != "critical" or there.critical_type == "degenerate":
+        return FieldIsZero(flow)
+    kind = PointsTo if isinstance(flow.perturbation, SAM) else MapsTo
+    return kind(flow, jnp.asarray(target))
+
+
+def frame_for(flow: Flow, box: np.ndarray, rho: np.ndarray, equation: AbstractEquation) -> Frame:
+    """Scales for continuation in this box over this range of ρ."""
+    size = np.max(box[:, 1] - box[:, 0])
+    scale = [size] * len(box)
+    if isinstance(equation, PointsTo):  # the multiplier is a curvature
+        scale.append(float(jnp.max(jnp.abs(hessian_at(flow.loss, equation.c)))))
+    scale.append(rho[-1] - rho[0])
+    ends = jnp.asarray([rho[0], rho[-1]])
+    return Frame(jnp.asarray(scale), jnp.asarray(box), ends)
+
+
+def stretches_through(
+    flow: Flow, w: np.ndarray, rho: float, box: np.ndarray, grid: np.ndarray
+) -> tuple[list[Stretch], list[np.ndarray]]:
+    """The solution curve through the hallucinated point `w` at `rho`, cut at its folds.
+
+    Returns the k + 1 stretches in order along the curve and the k folds (w, ρ) between them.
+    """
+    equation = equation_through(flow, w, rho)
+    frame = frame_for(flow, box, grid, equation)
+    points = follow(equation, w, rho, frame)
+    turns = folds(equation, points, frame)
+    cuts = [0]
+    for shift, fold in enumerate(turns):
+        at = fold.index + shift
+        at += int(_after(points, at, fold.x))
+        points = np.insert(points, at, fold.x, axis=0)
+        cuts.append(at)
+    joints = [np.append(fold.x[: len(w)], fold.x[-1]) for fold in turns]
+    pieces = []
+    for i, (a, b) in enumerate(itertools.pairwise([*cuts, len(points) - 1])):
+        piece = points[a : b + 1]
+        at_folds = tuple(float(joint[-1]) for joint in joints[max(i - 1, 0) : i + 1])
+        pieces.append(
+            Stretch(equation, piece[:: 1 if piece[0, -1] < piece[-1, -1] else -1], at_folds)
+        )
+    return pieces, joints
+
+
+def _after(points: np.ndarray, at: int, fold: np.ndarray) -> bool:
+    """Whether the fold lies beyond points[at], seen along the chord of its neighbours."""
+    chord = points[at + 1] - points[at - 1]
+    return float(chord @ (fold - points[at])) > 0
+
+
+def on_grid(stretch: Stretch, grid: np.ndarray, size: float) -> np.ndarray:
+    """w (n, d) of a stretch at each ρ of the grid, polished by Newton; nan outside its range.
+
+    A fold itself keeps the point found by continuation: Newton is singular there.
+    """
+    rho, dim = stretch.points[:, -1], stretch.dim
+    guess = np.stack([np.interp(grid, rho, column) for column in stretch.points[:, :-1].T], axis=1)
+    z = np.asarray(_polish(stretch.equation, jnp.asarray(guess), jnp.asarray(grid)))
+    z = np.where(at_fold(stretch, grid)[:, None], guess, z)
+    valid = np.asarray(_valid(stretch.equation, jnp.asarray(z)))
+    scale = np.max(np.abs(stretch.points[:, -2])) if dim < z.shape[1] else 1.0
+    strayed = np.linalg.norm(z[:, :dim] - guess[:, :dim], axis=1) > 0.01 * size
+    absent = (grid < rho[0]) | (grid > rho[-1]) | (grid == 0) | (valid <= 1e-9 * scale)
+    lost = absent | strayed | ~np.all(np.isfinite(z), axis=1)
+    return np.where(lost[:, None], np.nan, z)[:, :dim]
+
+
+def at_fold(stretch: Stretch, grid: np.ndarray) -> np.ndarray:
+    """Which radii of the grid (n,) are a fold of the stretch, to rounding."""
+    reach = stretch.points[-1, -1] - stretch.points[0, -1]
+    hits = [np.abs(grid - rho) <= 1e-9 * (reach + abs(rho)) for rho in stretch.folds]
+    return np.any(hits, axis=0) if hits else np.zeros(grid.shape, bool)
+
+
+@jit_for_few_runs
+def _valid(equation, z):
+    return jax.vmap(equation.valid)(z)
+
+
+@jit_for_few_runs
+def _polish(equation, z, rho):
+    longest = jnp.asarray(jnp.inf, z.dtype)
+    return jax.vmap(lambda z, rho: newton_from(AtRadius(equation, rho), z, longest, 12))(z, rho)
+
+
+class Spectra(NamedTuple):
+    """Eigenvalues of the flow's Jacobian (n, d) and the step map's spectral radius (n,) or None."""
+
+    eigenvalues: np.ndarray
+    spectral_radius: np.ndarray | None
+
+
+def spectra(flow: Flow, step_map: StepMap | None, w: np.ndarray, rho: np.ndarray) -> Spectra:
+    """Linear stability at w (n, d) for each radius (n,), in one compiled call."""
+    eig, radius = _spectra(flow, step_map, jnp.asarray(w), jnp.asarray(rho))
+    return Spectra(np.asarray(eig), None if radius is None else np.asarray(radius))
+
+
+@jit_for_few_runs
+def _spectra(flow: Flow, step_map: StepMap | None, w, rho):
+    def at(w, rho):
+        flow_values = eigenvalues(jax.jacfwd(flow.at_radius(rho).field)(w))
+        if step_map is None:
+            return flow_values, None
+        multipliers = eigenvalues(state_jacobian(step_map.at_radius(rho), w))
+        return flow_values, jnp.max(jnp.abs(multipliers))
+
+    return jax.vmap(at)(w, rho)
+
+
+def hallucinated_branch(
+    flow: Flow, step_map: StepMap | None, stretch: Stretch, grid: np.ndarray, size: float
+) -> Branch:
+    """A stretch on the grid with its linear verdicts; at a fold itself it is degenerate."""
+    w = on_grid(stretch, grid, size)
+    exists = np.logical_not(np.isnan(w).any(axis=1))
+    found = spectra(flow, step_map, np.where(exists[:, None], w, 0.0), grid)
+    names = flow_verdict_names(found.eigenvalues).astype(object)
+    names[at_fold(stretch, grid)] = "degenerate"
+    verdict = tuple(str(name) if there else None for name, there in zip(names, exists, strict=True))
+    leading = np.where(exists, np.max(np.real(found.eigenvalues), axis=1), np.nan)
+    radius = found.spectral_radius
+    radius = None if radius is None else np.where(exists, radius, np.nan)
+    return Branch("hallucinated", None, w, verdict, leading, radius)
+
+
+def verdict_near(flow: Flow, stretch: Stretch, rho: float) -> str:
+    """The verdict on a stretch just off its end at `rho`: a few steps of continuation away."""
+    away = min(3, len(stretch.points) // 2)
+    row = (
+        away if abs(stretch.points[0, -1] - rho) < abs(stretch.points[-1, -1] - rho) else -1 - away
+    )
+    point = stretch.points[row]
+    found = spectra(flow, None, point[None, : stretch.dim], point[None, -1])
+    return str(flow_verdict_names(found.eigenvalues)[0])
+
+
+def same_point(a: np.ndarray, b: np.ndarray, size: float) -> bool:
+    """Whether two points count as one in a box of this size."""
+    return bool(np.linalg.norm(a - b) <= SAME * size)
+
+
+def isolated(points: tuple[FixedPoint, ...], kind: str) -> list[FixedPoint]:
+    """Those of one kind that are not samples of a continuum."""
+    return [p for p in points if p.kind == kind and p.continuum is None]

@@ -1,0 +1,1 @@
+"""Does a fixed point attract? Verdicts from spectra, sliding, and runs of the step itself."""

@@ -1,0 +1,231 @@
+"""What SAM's step map does near a critical point: it never rests there.
+
+It locks on a period-2 orbit along a positive eigendirection, wanders chaotically in a bounded
+set, or escapes. On a quadratic and without momentum closed forms decide (`thresholds`); they
+are stated in the reason, but the verdict comes from the step map itself: many starts nearby are
+iterated, and a period-2 orbit is refined by Newton and judged by the multipliers of two steps.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...compiling import jit_for_few_runs
+from ...dynamics.iterate import Run, run_steps
+from ...dynamics.methods.method import SAM
+from ...dynamics.momentum import NoMomentum
+from ...dynamics.systems.flow import Flow
+from ...dynamics.systems.step_map import AbstractStepMap, StepMap, flat_step
+from ..finding.fixed_points import zeros_around
+from .sliding import unit_directions
+from .spectrum import hessian_at
+from .thresholds import period_two_amplitude, trap_threshold
+from .verdict import Verdict
+
+STARTS = 64
+START_DISTANCE = 0.05  # of ρ
+LONGEST = 400_000  # steps
+SETTLING = 40.0  # e-folds of the slowest direction that a run is given
+RESTING = 1e-12  # of the reach: a shorter step is rounding
+ALTERNATES = 1e-2  # drift over two steps, relative to one, below which Newton looks for an orbit
+
+
+class PeriodTwo(NamedTuple):
+    """A period-2 orbit: `points` (2, d), its `amplitude` (half their distance), and the largest
+    modulus among the multipliers of two steps (stable below 1)."""
+
+    points: np.ndarray
+    amplitude: float
+    spectral_radius: float
+
+
+def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdict:
+    """The verdict for the step map of a discontinuous perturbation at a nondegenerate critical c.
+
+    Starts at 0.05ρ from c, in many directions, run until the slowest direction of the local
+    linear part has had 40 e-folds (at most 400,000 steps). A run has escaped once it is farther
+    from c than it could stay if it were held there, or ends at or around another fixed point.
+    """
+    found = _orbit_verdict(step_map, c, rho)
+    if c.size == 1 and found.verdict == "saddle":  # there is no direction that could stay
+        return found._replace(verdict="repeller")
+    return found
+
+
+def _orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdict:
+    eigenvalues = np.linalg.eigvalsh(np.asarray(hessian_at(step_map.loss, c)))
+    eta = float(step_map.learning_rate)
+    reach = _reach(step_map, eigenvalues, rho)
+    runs = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
+    ends, tails = np.asarray(runs.w), np.asarray(runs.tail)
+    held = _held(step_map, np.asarray(c), ends, tails, reach)
+    theory = _theory(step_map, eigenvalues, eta)
+    share = float(np.mean(held))
+    run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
+    if not np.any(held):
+        edge = step_map.momentum.edge() / eta  # of the curvatures that a step contracts
+        growing = (eigenvalues < 0) | (eigenvalues > edge)
+        name = "repeller" if np.all(growing) else "saddle"
+        return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
+    orbit = _refined_orbit(step_map, c, runs, held, reach)
+    if orbit is not None and orbit.spectral_radius < 1:
+        centre = orbit.points.mean(axis=0)
+        off = float(np.linalg.norm(centre - np.asarray(c)))
+        place = "the point" if off <= orbit.amplitude else f"a centre {off:.4g} from the point"
+        text = (
+            f"period-2: SAM alternates at ±{orbit.amplitude:.6g} about {place}, two steps "
+            f"contract by {orbit.spectral_radius:.6g}; {run}{theory}"
+        )
+        return Verdict(
+            "attractor",
+            text,
+            orbit="period-2",
+            amplitude=orbit.amplitude,
+            period=2,
+            centre=centre,
+        )
+    if orbit is not None and share < 1:
+        text = (
+            f"escapes: the period-2 orbit at ±{orbit.amplitude:.6g} is unstable (two steps grow "
+            f"by {orbit.spectral_radius:.6g}); {run}{theory}"
+        )
+        return Verdict("saddle", text, orbit="escapes")
+    spread = float(np.max(np.linalg.norm(tails[held] - np.asarray(c), axis=-1)))
+    name = "attractor" if share == 1 else "saddle"
+    periods = {_period(tail) for tail in tails[held]}
+    period = periods.pop() if len(periods) == 1 else None
+    word = "chaotic" if period is None else f"period-{period}"
+    text = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away; {run}{theory}"
+    return Verdict(name, text, orbit="chaotic", amplitude=spread, period=period)
+
+
+def _period(tail: np.ndarray) -> int | None:
+    """The period, up to a quarter of the tail (n, d), if the run repeats itself."""
+    for period in range(1, len(tail) // 4 + 1):
+        gap = np.max(np.linalg.norm(tail[period:] - tail[:-period], axis=1))
+        step = np.min(np.linalg.norm(np.diff(tail, axis=0), axis=1))
+        if gap <= 1e-6 * step:
+            return period
+    return None
+
+
+def _held(step_map: StepMap, c: np.ndarray, ends, tails, reach: float) -> np.ndarray:
+    """Which runs (n,) stayed about c: in reach, not at rest, and nearest to c of all fixed points.
+
+    SAM never rests at a critical point, so a run at rest has found a hallucinated one.
+    """
+    near = np.all(np.isfinite(ends), axis=1) & (np.linalg.norm(ends - c, axis=1) < reach)
+    moving = np.linalg.norm(tails[:, -1] - tails[:, -2], axis=1) > RESTING * reach
+    flow = Flow(step_map.loss, step_map.perturbation)
+    others = zeros_around(flow, c, [0.1 * reach, reach])
+    others = others[np.linalg.norm(others - c, axis=1) > 1e-6 * reach]
+    middle = tails.mean(axis=1)
+    gaps = np.linalg.norm(middle[:, None] - others[None], axis=-1)
+    nearest = np.linalg.norm(middle - c, axis=1) <= np.min(gaps, axis=1, initial=np.inf)
+    return near & moving & nearest
+
+
+def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
+    """A distance from c beyond which a run counts as escaped.
+
+    Twice the sum of the perturbation's radius, the period-2 amplitude along the top direction,
+    and the largest step that the momentum can make of gradients within the radius.
+    """
+    s = float(step_map.learning_rate) * float(np.max(np.abs(eigenvalues)))
+    edge = step_map.momentum.edge()
+    alternation = s / (edge - s) if s < edge else 0.0
+    return 2 * rho * (1 + alternation + s * step_map.momentum.gain())
+
+
+def _run_starts(step_map, c, rho, eta, eigenvalues, reach) -> Run:
+    directions = unit_directions(np.diag(eigenvalues))
+    chosen = np.random.default_rng(2).choice(len(directions), min(STARTS, len(directions)), False)
+    starts = jnp.asarray(np.asarray(c) + START_DISTANCE * rho * directions[chosen], c.dtype)
+    slowest = eta * float(np.min(np.abs(eigenvalues)))
+    steps = int(np.clip(SETTLING / slowest, 2000, LONGEST))
+    return _iterate_all(step_map, starts, jnp.asarray(steps), c, jnp.asarray(reach, c.dtype))
+
+
+class _StopsOutside(AbstractStepMap):
+    """A step map that turns to nan once w is farther than `reach` from `c`: iteration stops."""
+
+    inner: StepMap
+    c: Array
+    reach: Array
+
+    @property
+    def loss(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.loss
+
+    @property
+    def perturbation(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.perturbation
+
+    def init(self, w):
+        return self.inner.init(w)
+
+    def __call__(self, state):
+        state = self.inner(state)
+        outside = jnp.linalg.norm(state.w - self.c) > self.reach
+        return state._replace(w=jnp.where(outside, jnp.nan, state.w))
+
+
+@eqx.filter_jit
+def _iterate_all(step_map, starts, steps, c, reach):
+    bounded = _StopsOutside(step_map, c, reach)  # pyright: ignore[reportCallIssue]
+    none = jnp.zeros((0,), jnp.int32)
+    return jax.vmap(lambda start: run_steps(bounded, start, steps, none))(starts)
+
+
+def _refined_orbit(step_map, c, runs: Run, held, reach) -> PeriodTwo | None:
+    """The period-2 orbit near the held runs that alternate, if Newton confirms one."""
+    tails = np.asarray(runs.tail)
+    one = np.linalg.norm(tails[:, 1:] - tails[:, :-1], axis=-1).min(axis=1)
+    two = np.linalg.norm(tails[:, 2:] - tails[:, :-2], axis=-1).max(axis=1)
+    alternating = np.flatnonzero(held & (two <= ALTERNATES * one) & (one > 0))
+    if not alternating.size:
+        return None
+    row = alternating[0]
+    state = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[row]), runs.state)
+    results = _newton_on_two_steps(step_map, state)
+    v, other, jacobian = (np.asarray(x) for x in results)
+    if not np.all(np.isfinite(jacobian)):
+        return None
+    points = np.stack([v[: c.size], other[: c.size]])
+    amplitude = float(np.linalg.norm(points[0] - points[1])) / 2
+    near = np.all(np.linalg.norm(points - np.asarray(c), axis=1) < reach)
+    if not near or amplitude <= 1e-3 * float(one[row]):
+        return None
+    return PeriodTwo(points, amplitude, float(np.max(np.abs(np.linalg.eigvals(jacobian)))))
+
+
+@jit_for_few_runs
+def _newton_on_two_steps(step_map: StepMap, state):
+    step, flat = flat_step(step_map, state)
+    twice = lambda v: step(step(v))  # noqa: E731
+    identity = jnp.eye(flat.size, dtype=flat.dtype)
+
+    def correct(_, v):
+        return v - jnp.linalg.solve(jax.jacfwd(twice)(v) - identity, twice(v) - v)
+
+    v = jax.lax.fori_loop(0, 12, correct, flat)
+    return v, step(v), jax.jacfwd(twice)(v)
+
+
+def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:
+    """What the quadratic's closed form says, where one exists."""
+    top, negative = eigenvalues[-1], eigenvalues[eigenvalues < 0]
+    if type(step_map.perturbation) is not SAM or float(step_map.perturbation.eps) > 0:
+        return ""
+    if not isinstance(step_map.momentum, NoMomentum) or not 0 < eta * top < 2:
+        return ""
+    if negative.size == 0:
+        unit = period_two_amplitude(top, 1.0, eta)
+        return f" (quadratic: period-2 at ±{unit:.6g}ρ)"
+    threshold, flattest = trap_threshold(top, eta), float(-negative[-1])
+    word = "escapes, whatever ρ" if flattest < threshold else "trapped, whatever ρ"
+    return f" (quadratic: μ = {flattest:.6g} against ηλ²/(2−ηλ) = {threshold:.6g}: {word})"

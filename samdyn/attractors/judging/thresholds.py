@@ -1,0 +1,107 @@
+"""Closed-form thresholds in rho and in curvature, for the flow and for the step.
+
+Near a critical point a direction of curvature λ is descended as if its curvature were
+a = λ(1 + ρ_eff λ), with ρ_eff = ρ under USAM and ρ/‖g‖ under SAM. A step of size η is stable
+on curvature a exactly when 0 < ηa < edge, where edge is 2 for the plain step, 2(1+γ) for heavy
+ball (`AbstractMomentum.edge`).
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...dynamics.momentum import as_momentum
+
+
+def critical_rho(hessian_eigenvalues: Any) -> float | None:
+    """The smallest ρ from which every negative direction is restoring under USAM.
+
+    It is 1/min|λ| over the negative eigenvalues: all of them must flip. None if there is none.
+    Source: arXiv 2301.06308, Theorem 1, for one negative eigenvalue.
+    """
+    values = np.asarray(hessian_eigenvalues)
+    negative = values[values < 0]
+    return float(1 / np.min(-negative)) if negative.size else None
+
+
+def rho_window(
+    hessian_eigenvalues: Any, learning_rate: float, momentum: Any = 0.0
+) -> tuple[float | None, float | None] | None:
+    """The radii ρ_eff for which the step map contracts every direction, as (low, high).
+
+    None stands for an end without a bound, and None instead of the pair for an empty window.
+    The window is that of USAM; for SAM read ρ_eff = ρ/‖g‖.
+    """
+    largest = as_momentum(momentum).edge() / learning_rate  # of the stable curvatures a
+    low, high = None, None
+    for value in np.asarray(hessian_eigenvalues, dtype=float):
+        if value == 0:
+            return None
+        upper = (largest / value - 1) / value  # where λ(1+ρλ) reaches the edge
+        if value < 0:
+            low = max(low or 0.0, -1 / value)
+        high = upper if high is None else min(high, upper)
+    if high is not None and high <= (low or 0.0):
+        return None
+    return low, high
+
+
+def stable_curvatures(
+    rho: float, learning_rate: float, momentum: Any = 0.0
+) -> tuple[tuple[float, float], ...]:
+    """The intervals of Hessian eigenvalue λ on which USAM's step (GD's at ρ = 0) is stable.
+
+    For ρ > 0 there are two: (0, λ_e), and (−1/ρ − λ_e, −1/ρ), where SAM has turned negative
+    curvature into an attractor; λ_e = (−1 + √(1 + 4ρ·edge/η))/(2ρ). Listed ascending.
+    """
+    largest = as_momentum(momentum).edge() / learning_rate
+    if rho == 0:
+        return ((0.0, largest),)
+    edge = 2 * largest / (1 + np.sqrt(1 + 4 * rho * largest))
+    return (float(-1 / rho - edge), float(-1 / rho)), (0.0, float(edge))
+
+
+def sam_edge(gradient_norm: Any, rho: Any, learning_rate: Any) -> Float[Array, "..."]:
+    """The top curvature at which training by SAM is marginal: USAM's edge with ρ/‖g‖ for ρ.
+
+    (‖g‖/2ρ)(√(1 + 8ρ/(η‖g‖)) − 1), which tends to 2/η as ρ → 0.
+    Source: Long & Bartlett, arXiv 2309.12488.
+    """
+    ratio = jnp.asarray(rho) / jnp.asarray(gradient_norm)
+    return 4 / (learning_rate * (1 + jnp.sqrt(1 + 8 * ratio / learning_rate)))
+
+
+def trap_threshold(top_eigenvalue: float, learning_rate: float) -> float:
+    """The μ above which SAM's step map is trapped at an index-1 saddle, whatever ρ.
+
+    With top curvature λ and negative curvature −μ on a quadratic: SAM escapes if
+    μ < ηλ²/(2−ηλ), for 0 < ηλ < 2 and no momentum. On the period-2 orbit along the top
+    direction the gradient norm is λ·amplitude, so ρ_eff = (2−ηλ)/(ηλ²) whatever ρ.
+    """
+    return learning_rate * top_eigenvalue**2 / (2 - learning_rate * top_eigenvalue)
+
+
+def period_two_range(top_eigenvalue: float, learning_rate: float) -> tuple[float, float]:
+    """The μ between which SAM's period-2 orbit at an index-1 saddle is stable, whatever ρ.
+
+    With s = ηλ and m = ημ a perturbation along −μ is multiplied by 1 + m − m²(2−s)/s² at each
+    step: below `trap_threshold` it grows, above the upper end it overshoots. There the orbit
+    stays bounded, but wanders, while m < 1; for m > 1 nothing else holds a run near the saddle.
+    """
+    s = learning_rate * top_eigenvalue
+    overshoot = s**2 * (1 + np.sqrt(1 + 8 * (2 - s) / s**2)) / (2 * (2 - s))
+    return trap_threshold(top_eigenvalue, learning_rate), float(overshoot / learning_rate)
+
+
+def period_two_amplitude(
+    eigenvalue: float, rho: float, learning_rate: float, gamma: float = 0.0
+) -> float:
+    """Half the distance between the two points on which SAM alternates along a curvature λ > 0.
+
+    ρs/(2(1+γ) − s) with s = ηλ, for heavy ball γ; γ = 0 is the plain step. Holds for
+    0 < s < 2(1+γ) on a quadratic.
+    """
+    s = learning_rate * eigenvalue
+    return rho * s / (2 * (1 + gamma) - s)

@@ -1,0 +1,1 @@
+"""Which direction is descended: GD, SAM and its relatives, one file each."""

@@ -1,0 +1,1 @@
+"""What one minibatch gradient adds to the gradient of the loss."""

@@ -1,0 +1,1 @@
+"""Sets of parameters: where a path counts as still inside."""

@@ -1,0 +1,47 @@
+"""The flow dw/dt = −(descent direction at w): a vector field that goes straight into diffrax."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from ..methods.method import AbstractPerturbation, require_perturbation
+
+
+class Flow(eqx.Module):
+    """The vector field f(t, w, args) = −g(w^p) of a loss under a perturbation.
+
+    `w` is any pytree that `loss` takes; the result has its structure. Time is learning rate
+    times steps. Normalised SAM's field is discontinuous at critical points and is 0 exactly
+    there.
+    """
+
+    loss: Callable
+    perturbation: AbstractPerturbation = eqx.field(converter=require_perturbation)
+
+    def __call__(self, t: Any, w: PyTree, args: Any = None) -> PyTree:
+        del t, args
+        return jax.tree.map(lambda d: -d, self.perturbation.direction(self.loss, w))
+
+    def field(self, w: PyTree) -> PyTree:
+        """The velocity at w."""
+        return self(None, w)
+
+    def perturbed(self, w: PyTree) -> PyTree:
+        """w^p, the point where the gradient is taken."""
+        return self.perturbation.perturb(jax.grad(self.loss), w)
+
+    def at_radius(self, rho: Any) -> "Flow":
+        """The same flow with another perturbation radius."""
+        return Flow(self.loss, self.perturbation.at_radius(rho))
+
+
+class Gradient(eqx.Module):
+    """w ↦ g(w), as an object: two of the same loss are equal, so neither compiles twice."""
+
+    loss: Callable
+
+    def __call__(self, w: PyTree) -> PyTree:
+        return jax.grad(self.loss)(w)

@@ -1,0 +1,1 @@
+"""Exit times and variances by integrals, by linear algebra, and as papers print them."""

@@ -1,0 +1,1 @@
+"""Is it a saddle that holds a training run? The answer, and the numbers behind it."""

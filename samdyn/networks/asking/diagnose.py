@@ -1,0 +1,237 @@
+"""Is it a saddle that holds this training run, and what would release it?
+
+`diagnose` looks at parameters as they are, near a critical point or not: the ends of the
+Hessian's spectrum, the size of full and minibatch gradients, and how the mean step of the method
+moves along both extreme directions. From them it says in one sentence whether the method pulls
+negative curvature back.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ...dynamics.methods.method import GD, AbstractPerturbation, require_perturbation
+from ...dynamics.momentum import HeavyBall, NoMomentum, as_momentum
+from ...dynamics.systems.step_map import StepMap
+from ...errors import InvalidInput
+from ...spectra.batches import BatchedLoss
+from ...spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
+from ...spectra.hessian import HessianOperator, hessian
+from ...spectra.krylov import norm
+from ...spectra.radius import SpectralRadius, spectral_radius
+from ...spectra.search import Progress, krylov_size
+from .diagnosis import Diagnosis
+from .minibatch import Along, along, step_operator
+from .random_growth import Growth, random_growths
+from .rates import escape_rate, hover, reach, window
+from .stationarity import gains, signal
+
+HALLUCINATED = 0.01  # ‖g(w^p)‖ below this share of ‖g(w)‖
+ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
+NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, False, True)
+
+
+def diagnose(
+    loss: Callable[[PyTree, PyTree], Any],
+    params: PyTree,
+    batches: Iterable[PyTree],
+    perturbation: AbstractPerturbation,
+    learning_rate: float,
+    momentum: Any = 0.0,
+    *,
+    weights: Any = None,
+    n_batches: int | None = None,
+    krylov: int | None = None,
+    rtol: float = 0.01,
+    max_products: int = 300,
+    seed: int = 0,
+    check: bool = True,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """What holds `params`, for a method that steps on one batch at a time.
+
+    `loss(params, batch)` is a scalar, the loss of interest its mean over `batches`, and a step of
+    training draws one of them; both with `weights`, one number > 0 a batch, by default the numbers
+    of examples where these differ. `n_batches` are taken from a generator. Arithmetic is in the
+    dtype of `params`. `learning_rate` > 0 and `momentum` in [0, 1) are those of the heavy ball.
+    Eigenvalues are found to `rtol`, in (0, 1), with `krylov` vectors in memory and `max_products`
+    Hessian products at most, the spectral radius with half as many of its own.
+    Ctrl-C ends the search and judges what is known; "unresolved" is then likely.
+
+    `InvalidInput` for settings out of range and for a loss that is no function of its parameters
+    alone (see `hessian`), `ComputationFailed` where it is not finite.
+    """
+    require_perturbation(perturbation)
+    momentum = _gamma(momentum)
+    StepMap(len, perturbation, learning_rate, momentum or None)  # refuse before minutes are spent
+    operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
+    ends = spectrum_ends(
+        operator, krylov_size(operator, krylov), rtol, max_products, seed, progress
+    )
+    radius, products = NO_RADIUS, 0
+    if not ends.interrupted and not _without_jacobian(operator, perturbation):
+        step = step_operator(
+            *(operator.mean, perturbation, operator.w, learning_rate, momentum),
+            *(operator.rounding, check),
+        )
+        size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
+        radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
+        products = step.products
+    return _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum)._replace(
+        hvps=operator.products + products,
+        memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
+    )
+
+
+def _gamma(momentum: Any) -> float:
+    """γ of the heavy ball, given as a number or as an object."""
+    if isinstance(momentum, int | float):
+        return float(momentum)
+    found = as_momentum(momentum)
+    if not isinstance(found, HeavyBall | NoMomentum):
+        kind = type(found).__name__
+        raise InvalidInput(f"diagnose knows heavy-ball momentum or none, not {kind}.")
+    return float(getattr(found, "gamma", 0.0))
+
+
+def _without_jacobian(operator: HessianOperator, perturbation: AbstractPerturbation) -> bool:
+    """A normalised ascent has no derivative where the gradient of a batch vanishes."""
+    return bool(
+        perturbation.discontinuous
+        and np.asarray(perturbation.radius) > 0
+        and operator.batch_gradient_norm == 0
+    )
+
+
+def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) -> Diagnosis:
+    """Everything that follows from the spectrum; the costs are left at 0."""
+    rho, negative = float(np.asarray(perturbation.radius)), None
+    if ends.curvature == NEGATIVE:
+        negative = ends.low.value
+    known = not _without_jacobian(operator, perturbation)
+    seen = [
+        _along(operator, perturbation, end) if known and not ends.interrupted else None
+        for end in (ends.low, ends.high)
+    ]
+    low_reach, high_reach = (
+        _reach(operator, perturbation, end, part)
+        for end, part in zip((ends.low, ends.high), seen, strict=True)
+    )
+    weights = np.asarray(operator.mean.weights, float)
+    plain, falls = None, None
+    if negative is not None and not ends.interrupted:
+        plain = seen[0] or _along(operator, GD(), ends.low)
+    bottom, top, plain_bottom = _growths(
+        [None if part is None else part.tangent for part in seen]
+        + [None if plain is None else plain.curvature],
+        (weights, learning_rate, momentum),
+    )
+    if plain is not None and negative is not None:
+        slopes = plain.gradient
+        noise = float(weights @ (slopes - weights @ slopes) ** 2)
+        falls = gains(operator, negative, noise, learning_rate, perturbation.discontinuous)
+    told = signal(operator) if falls is not None and falls.away(None) else None
+    # a method without a radius is asked what SAM would do
+    no_radius = isinstance(perturbation, GD) or rho == 0
+    units = [1 / operator.batch_gradient_norm if operator.batch_gradient_norm > 0 else math.inf] * 2
+    if not no_radius:
+        units = [low_reach / rho, high_reach / rho]
+    if perturbation.discontinuous:
+        low_reach = min(low_reach, hover(ends.high.value, learning_rate, momentum))
+    gradient_norm = float(np.linalg.norm(np.asarray(operator.gradient, float)))
+    at_ascent = float(_at_ascent(operator.mean, perturbation, operator.w))
+    return Diagnosis(
+        dim=operator.dim,
+        loss=operator.loss,
+        gradient_norm=gradient_norm,
+        batch_gradient_norm=operator.batch_gradient_norm,
+        perturbed_gradient_norm=at_ascent,
+        batches=operator.mean.count,
+        weighing=operator.weighing,
+        checked=operator.checked,
+        bottom=bottom,
+        plain_bottom=plain_bottom,
+        top=top,
+        gains=falls,
+        signal=told,
+        ends=ends,
+        rho=rho,
+        normalised=perturbation.discontinuous,
+        rho_eff=low_reach,
+        rho_now=None if negative is None else operator.batch_gradient_norm / -negative,
+        rho_window=window(negative, ends.high.value, learning_rate, momentum, units),
+        escape_rate=(
+            None if negative is None else escape_rate(negative, low_reach, learning_rate, momentum)
+        ),
+        spectral_radius=radius,
+        hallucinated=_is_hallucinated(operator, ends, gradient_norm, at_ascent),
+        learning_rate=float(learning_rate),
+        momentum=float(momentum),
+        hvps=0,
+        memory_bytes=0,
+    )
+
+
+def _growths(curvatures: list[np.ndarray | None], how: tuple) -> list[Growth | None]:
+    """How runs grow along each direction; None where it is not known."""
+    asked = [a for a in curvatures if a is not None]
+    found = iter(random_growths(np.array(asked), *how)) if asked else iter(())
+    return [None if a is None else next(found) for a in curvatures]
+
+
+def memory_bytes(operator: HessianOperator, krylov: int) -> int:
+    """An estimate of what the eigenvalue search holds: the basis, some vectors, one product."""
+    return (krylov + 7) * operator.dim * operator.dtype.itemsize + operator.memory_bytes
+
+
+def _along(operator: HessianOperator, perturbation: AbstractPerturbation, end: Eigenvalue) -> Along:
+    with operator.precision():
+        v = jnp.asarray(end.vector, operator.dtype)
+        return along(operator.mean, perturbation, operator.w, v)
+
+
+def _reach(
+    operator: HessianOperator,
+    perturbation: AbstractPerturbation,
+    end: Eigenvalue,
+    seen: Along | None,
+) -> float:
+    """ρ_eff along an eigenvector: how far the mean ascent goes for each unit of gradient there.
+
+    Where the gradient has a part along the vector, it is asked whether the step points back; else
+    whether a displacement from here would grow.
+    """
+    if _without_jacobian(operator, perturbation):
+        return math.inf
+    if isinstance(perturbation, GD):
+        return 0.0
+    seen = _along(operator, perturbation, end) if seen is None else seen
+    weights = np.asarray(operator.mean.weights, float)
+    tangent, descent, gradient = (float(weights @ part) for part in seen[:3])
+    error = operator.error(abs(end.value))
+    here = reach(end.value, tangent, error)
+    if abs(gradient) <= ALONG * operator.batch_gradient_norm:
+        return here
+    return max(here, reach(end.value, end.value * descent / gradient, error))
+
+
+@eqx.filter_jit
+def _at_ascent(mean: BatchedLoss, perturbation: AbstractPerturbation, w: jax.Array) -> jax.Array:
+    """‖g(w^p)‖ of the full loss."""
+    full = jax.grad(mean)
+    return norm(full(perturbation.perturb(full, w)))
+
+
+def _is_hallucinated(
+    operator: HessianOperator, ends: SpectrumEnds, here: float, there: float
+) -> bool:
+    """Whether the gradient vanishes at w^p, within rounding or a hundredth, and not at w."""
+    largest = max(abs(ends.low.value), abs(ends.high.value))
+    noise = operator.error(largest * float(jnp.linalg.norm(operator.w)))
+    return here > 10 * noise and there < max(HALLUCINATED * here, noise)

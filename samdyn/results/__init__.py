@@ -1,0 +1,1 @@
+"""What verbs return: one base for results, saving and loading, and stores of long runs."""
