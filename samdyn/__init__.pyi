@@ -43,11 +43,11 @@ from .dynamics.methods.method import ASAM as ASAM
 from .dynamics.methods.method import GD as GD
 from .dynamics.methods.method import SAM as SAM
 from .dynamics.methods.method import USAM as USAM
-from .dynamics.methods.method import AbstractPerturbation as AbstractPerturbation
+from .dynamics.methods.method import AbstractMethod as AbstractMethod
 from .dynamics.methods.method import MultiStep as MultiStep
 from .dynamics.methods.method import PerturbedLossGradient as PerturbedLossGradient
 from .dynamics.methods.names import METHODS as METHODS
-from .dynamics.methods.names import perturbation as perturbation
+from .dynamics.methods.names import named_method as named_method
 from .dynamics.momentum import EMA as EMA
 from .dynamics.momentum import AbstractMomentum as AbstractMomentum
 from .dynamics.momentum import HeavyBall as HeavyBall

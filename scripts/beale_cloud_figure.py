@@ -57,7 +57,7 @@ def cloud(step_map: samdyn.StochasticStepMap, start: Any, key: Any):
     return jax.vmap(run)(jax.random.split(key, RUNS))
 
 
-def paths_of(method: samdyn.AbstractPerturbation, noise: float, start: Any = START) -> np.ndarray:
+def paths_of(method: samdyn.AbstractMethod, noise: float, start: Any = START) -> np.ndarray:
     step_map = samdyn.StochasticStepMap(BEALE, method, LEARNING_RATE, samdyn.Isotropic(noise))
     return np.asarray(cloud(step_map, jnp.asarray(start), jax.random.key(7)))
 
@@ -99,7 +99,7 @@ def _report(ends: np.ndarray) -> dict:
     }
 
 
-def _draw(ax: Axes, paths: np.ndarray, method: samdyn.AbstractPerturbation) -> None:
+def _draw(ax: Axes, paths: np.ndarray, method: samdyn.AbstractMethod) -> None:
     colour = method_colour(method)
     name = "SGD" if isinstance(method, samdyn.GD) else "SAM"
     label = f"{RUNS} runs of {name} after {STEPS:,} steps"

@@ -113,7 +113,7 @@ def _draw_bands(ax: Axes, rows: dict) -> None:
     ax.set_xlabel("ρ")
 
 
-def basins_of(method: samdyn.AbstractPerturbation, grid: int) -> samdyn.Basins:
+def basins_of(method: samdyn.AbstractMethod, grid: int) -> samdyn.Basins:
     return samdyn.basins(WELL, method, box=WELL.box, grid=grid, learning_rate=0.01, steps=20_000)
 
 

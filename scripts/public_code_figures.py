@@ -33,7 +33,7 @@ BOX = np.array([[-1.0, 3.6], [-0.3, 2.3]])
 
 
 @functools.cache
-def methods() -> dict[str, samdyn.AbstractPerturbation]:
+def methods() -> dict[str, samdyn.AbstractMethod]:
     """Label -> perturbation; not at import, when the arrays would still be float32."""
     return {"GD": samdyn.GD()} | {f"SAM, ρ = {rho:g}": samdyn.SAM(rho, 1e-16) for rho in RADII}
 

@@ -9,7 +9,7 @@ import numpy as np
 import samdyn
 
 
-class SummedGradient(samdyn.AbstractPerturbation):
+class SummedGradient(samdyn.AbstractMethod):
     """The step of the public demo, which does not clear the first gradient: g(w) + g(w^p)."""
 
     base: samdyn.SAM
@@ -51,6 +51,6 @@ def saddle_surface(folder: pathlib.Path) -> dict:
     return numbers
 
 
-def _run(method: samdyn.AbstractPerturbation) -> samdyn.Run:
+def _run(method: samdyn.AbstractMethod) -> samdyn.Run:
     step_map = samdyn.StepMap(LOSS, method, LEARNING_RATE)
     return samdyn.iterate(step_map, jnp.array(START), STEPS, at_steps=range(STEPS + 1))

@@ -66,7 +66,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return x, x**2 + 0.3 * rng.normal(size=EXAMPLES)
 
 
-def step_map(method: samdyn.AbstractPerturbation) -> samdyn.MinibatchStepMap:
+def step_map(method: samdyn.AbstractMethod) -> samdyn.MinibatchStepMap:
     return samdyn.MinibatchStepMap(example_loss, data(), BATCH, method, LEARNING_RATE)
 
 

@@ -99,7 +99,7 @@ def mesh(dynamics: samdyn.StochasticStepMap | samdyn.Diffusion) -> Mesh:
 def jumps(dynamics: samdyn.StochasticStepMap | samdyn.Diffusion) -> bool:
     """Whether the mean step jumps: noise in the ascent would smooth it."""
     outside = dynamics.coupling.name in ("fresh", "paper")
-    return dynamics.perturbation.discontinuous and outside
+    return dynamics.method.discontinuous and outside
 
 
 def normal_rule(*breaks: float) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +130,7 @@ def _stepped(step_map, x, z):
 def _normals(step_map: samdyn.StochasticStepMap, x: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes (k, draws) and weights (k,) of one step from x, split where it jumps."""
     breaks = []
-    if step_map.perturbation.discontinuous:  # the noisy gradient changes sign
+    if step_map.method.discontinuous:  # the noisy gradient changes sign
         breaks = [-float(jax.grad(WELL)(jnp.array([x]))[0]) / float(NOISE.s)]
         if jumps(step_map):  # the step lands on a jump
             low, high = np.asarray(_stepped(step_map, jnp.full(2, x), jnp.array([[0.0], [1.0]])))

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from ..compiling import jit_for_few_runs
-from ..dynamics.methods.method import GD, SAM, USAM, AbstractPerturbation
+from ..dynamics.methods.method import GD, SAM, USAM, AbstractMethod
 from ..dynamics.momentum import AbstractMomentum
 from ..dynamics.systems.flow import Flow
 from ..dynamics.systems.step_map import (
@@ -124,7 +124,7 @@ class Stability(eqx.Module):
 @in_double
 def stability(
     loss: Any,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     *,
     box: Any = None,
     at: Any = None,
@@ -143,19 +143,17 @@ def stability(
     """
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
-    flow = Flow(loss, perturbation)
+    flow = Flow(loss, method)
     if at is not None:
         found = (fixed_point_near(flow, at),)
         complete = Completeness(False, "not checked: a single point was asked for", None)
     else:
         found, complete = fixed_points(flow, box, seed=seed)
-    step_map = _step_map(loss, perturbation, learning_rate, momentum, optimizer)
+    step_map = _step_map(loss, method, learning_rate, momentum, optimizer)
     if isinstance(step_map, OptaxStepMap):
         judged, warnings = judge_optimizer(flow, found, step_map, box, at)
-        method = (
-            f"{complete.method}, for the flow; the step's own points: those that Newton reached"
-        )
-        return Stability(judged, Completeness(False, method, None), flow, warnings)
+        how = f"{complete.method}, for the flow; the step's own points: those that Newton reached"
+        return Stability(judged, Completeness(False, how, None), flow, warnings)
     limits = [_limit(flow, point) for point in found]
     judged = tuple(
         judge(flow, point, step_map, limit) for point, limit in zip(found, limits, strict=True)
@@ -190,12 +188,12 @@ def judge_optimizer(
     return tuple(judged), resting.warnings
 
 
-def _step_map(loss, perturbation, learning_rate, momentum, optimizer) -> AbstractStepMap | None:
+def _step_map(loss, method, learning_rate, momentum, optimizer) -> AbstractStepMap | None:
     if optimizer is not None:
         if learning_rate is not None:
             raise InvalidInput("an optimizer brings its own learning rate: give one of the two.")
-        return OptaxStepMap(loss, optimizer, perturbation)
-    return optional_step_map(loss, perturbation, learning_rate, momentum)
+        return OptaxStepMap(loss, optimizer, method)
+    return optional_step_map(loss, method, learning_rate, momentum)
 
 
 def judge(
@@ -214,7 +212,7 @@ def judge(
         None if step_map is None else step_verdict_at(step_map, point, limit),
         critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
-        "rho/gradient_norm" if isinstance(flow.perturbation, SAM) else "rho",
+        "rho/gradient_norm" if isinstance(flow.method, SAM) else "rho",
     )
 
 
@@ -250,7 +248,7 @@ def step_verdict_at(
     w = jnp.asarray(point.w)
     if point.doubt:
         return _doubted(point, map_verdict(np.asarray(_multipliers(step_map, w))))
-    flow = Flow(step_map.loss, step_map.perturbation)
+    flow = Flow(step_map.loss, step_map.method)
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else np.asarray(_multipliers(step_map, w)))
@@ -264,7 +262,7 @@ def step_verdict_at(
     if limit.bent:
         return Verdict("unknown", limit.bent)
     found = map_verdict(np.asarray(_multipliers(step_map, w)), w.size)
-    narrow = limit.narrow or step_map.perturbation.discontinuous
+    narrow = limit.narrow or step_map.method.discontinuous
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
         # smooth only close to the point: a run may settle on an orbit about it
@@ -283,20 +281,20 @@ def _doubted(point: FixedPoint, linear: Verdict) -> Verdict:
 
 def _limit(flow: Flow, point: FixedPoint) -> Limit:
     """What the ascent does at the point; nothing unusual where it is not critical."""
-    if point.kind != "critical" or isinstance(flow.perturbation, GD | USAM):
+    if point.kind != "critical" or isinstance(flow.method, GD | USAM):
         return Limit(0.0, 0.0, "", False)
     return limit_at(flow, point.w)
 
 
 def _radius(flow: Flow, limit: Limit) -> float:
     """The method's ρ, or how far it goes close to the point if it has none."""
-    rho = float(getattr(flow.perturbation, "rho", 0.0) or 0.0) or _own_radius(flow)
+    rho = float(getattr(flow.method, "rho", 0.0) or 0.0) or _own_radius(flow)
     return rho or limit.jump or limit.beside
 
 
 def _own_radius(flow: Flow) -> float:
     try:
-        return float(flow.perturbation.radius)
+        return float(flow.method.radius)
     except AttributeError:
         return 0.0
 
@@ -319,12 +317,12 @@ def _multipliers(step_map: AbstractStepMap, w):
 def _window(flow: Flow, point: FixedPoint, step_map: StepMap):
     """The window in ρ_eff; GD has no ρ: everything or nothing."""
     eta, momentum = float(step_map.learning_rate), step_map.momentum
-    if isinstance(flow.perturbation, GD):
+    if isinstance(flow.method, GD):
         stable = np.all(point.hessian_eigenvalues > 0) and (
             eta * point.hessian_eigenvalues[-1] < momentum.edge()
         )
         return (None, None) if stable else None
-    if isinstance(flow.perturbation, SAM | USAM):
+    if isinstance(flow.method, SAM | USAM):
         return rho_window(point.hessian_eigenvalues, eta, momentum)
     return None
 

@@ -69,9 +69,9 @@ def loss_of(args: Any) -> Any:
 
 def method_of(name: str, rho: float | None) -> Any:
     """The perturbation of --method and --rho."""
-    from ..dynamics.methods.names import perturbation
+    from ..dynamics.methods.names import named_method
 
-    method = perturbation(name, 0.0 if rho is None else rho)
+    method = named_method(name, 0.0 if rho is None else rho)
     if rho is None and name != "gd":
         raise InvalidInput(f"--method {name} needs --rho, a finite number ≥ 0.")
     return method

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ..errors import InvalidInput
 from . import tree
-from .methods.method import GD, SAM, AbstractPerturbation, PerturbedLossGradient
+from .methods.method import GD, SAM, AbstractMethod, PerturbedLossGradient
 from .noise.noise import AbstractNoise
 
 
@@ -44,7 +44,7 @@ class AbstractCoupling(eqx.Module):
     def step_direction(
         self,
         loss: Callable,
-        perturbation: AbstractPerturbation,
+        method: AbstractMethod,
         noise: AbstractNoise,
         w: PyTree,
         z: Float[Array, " draws"],
@@ -53,7 +53,7 @@ class AbstractCoupling(eqx.Module):
 
     @abc.abstractmethod
     def drift(
-        self, loss: Callable, perturbation: AbstractPerturbation, noise: AbstractNoise, w: PyTree
+        self, loss: Callable, method: AbstractMethod, noise: AbstractNoise, w: PyTree
     ) -> PyTree:
         """The mean descent direction: minus the drift of the diffusion."""
 
@@ -61,7 +61,7 @@ class AbstractCoupling(eqx.Module):
     def disperse(
         self,
         loss: Callable,
-        perturbation: AbstractPerturbation,
+        method: AbstractMethod,
         noise: AbstractNoise,
         w: PyTree,
         z: Float[Array, " draws"],
@@ -76,17 +76,17 @@ class _NoiseInBoth(AbstractCoupling):
     def split(self, z: Array) -> tuple[Array, Array]:
         """(outer, inner) normals."""
 
-    def step_direction(self, loss, perturbation, noise, w, z):
-        _refuse_own_direction(perturbation, self)
+    def step_direction(self, loss, method, noise, w, z):
+        _refuse_own_direction(method, self)
         outer, inner = (_noisy_gradient(loss, noise, part) for part in self.split(z))
-        return outer(perturbation.perturb(inner, w))
+        return outer(method.perturb(inner, w))
 
-    def drift(self, loss, perturbation, noise, w):
-        ascent, zero = _mean_ascent(loss, perturbation, noise, w, self)
+    def drift(self, loss, method, noise, w):
+        ascent, zero = _mean_ascent(loss, method, noise, w, self)
         return jax.grad(loss)(ascent(zero))
 
-    def disperse(self, loss, perturbation, noise, w, z):
-        ascent, zero = _mean_ascent(loss, perturbation, noise, w, self)
+    def disperse(self, loss, method, noise, w, z):
+        ascent, zero = _mean_ascent(loss, method, noise, w, self)
         outer, inner = self.split(z)
         gradient = lambda xi: jax.grad(loss)(ascent(xi))  # noqa: E731
         _, through_ascent = jax.jvp(gradient, (zero,), (noise.draw(loss, w, inner),))
@@ -106,11 +106,11 @@ class SameBatch(_NoiseInBoth):
     def split(self, z):
         return z, z
 
-    def drift(self, loss, perturbation, noise, w):
-        mean = super().drift(loss, perturbation, noise, w)
-        if noise.isotropic or isinstance(perturbation, GD):
+    def drift(self, loss, method, noise, w):
+        mean = super().drift(loss, method, noise, w)
+        if noise.isotropic or isinstance(method, GD):
             return mean
-        ascent, zero = _mean_ascent(loss, perturbation, noise, w, self)
+        ascent, zero = _mean_ascent(loss, method, noise, w, self)
         shift = lambda xi: jax.jvp(ascent, (zero,), (xi,))[1]  # noqa: E731
         return _add(mean, noise.response(loss, w, shift))
 
@@ -131,20 +131,20 @@ class _NoiseOutside(AbstractCoupling):
     """The ascent is exact; the noise is that of a minibatch at w^p."""
 
     @abc.abstractmethod
-    def mean(self, perturbation: AbstractPerturbation) -> AbstractPerturbation:
+    def mean(self, method: AbstractMethod) -> AbstractMethod:
         """The perturbation whose direction the step has on average, exactly."""
 
-    def step_direction(self, loss, perturbation, noise, w, z):
+    def step_direction(self, loss, method, noise, w, z):
         return _add(
-            self.drift(loss, perturbation, noise, w),
-            self.disperse(loss, perturbation, noise, w, z),
+            self.drift(loss, method, noise, w),
+            self.disperse(loss, method, noise, w, z),
         )
 
-    def drift(self, loss, perturbation, noise, w):
-        return self.mean(perturbation).direction(loss, w)
+    def drift(self, loss, method, noise, w):
+        return self.mean(method).direction(loss, w)
 
-    def disperse(self, loss, perturbation, noise, w, z):
-        return noise.draw(loss, perturbation.perturb(jax.grad(loss), w), z)
+    def disperse(self, loss, method, noise, w, z):
+        return noise.draw(loss, method.perturb(jax.grad(loss), w), z)
 
 
 class Fresh(_NoiseOutside):
@@ -152,8 +152,8 @@ class Fresh(_NoiseOutside):
 
     name = "fresh"
 
-    def mean(self, perturbation):
-        return perturbation
+    def mean(self, method):
+        return method
 
 
 class Paper(_NoiseOutside):
@@ -161,9 +161,9 @@ class Paper(_NoiseOutside):
 
     name = "paper"
 
-    def mean(self, perturbation):
-        own = has_own_direction(perturbation)
-        return perturbation if own else PerturbedLossGradient(perturbation)
+    def mean(self, method):
+        own = has_own_direction(method)
+        return method if own else PerturbedLossGradient(method)
 
 
 COUPLINGS = {c.name: c for c in (SameBatch(), Fresh(), Independent(), Paper())}
@@ -177,33 +177,33 @@ def _noisy_gradient(loss, noise, z) -> Callable:
     return lambda v: _add(jax.grad(loss)(v), noise.draw(loss, v, z))
 
 
-def has_own_direction(perturbation: AbstractPerturbation) -> bool:
+def has_own_direction(method: AbstractMethod) -> bool:
     """Whether it descends something else than the gradient at w^p."""
-    own = type(perturbation).direction is not AbstractPerturbation.direction
-    return own and not isinstance(perturbation, GD)
+    own = type(method).direction is not AbstractMethod.direction
+    return own and not isinstance(method, GD)
 
 
-def _refuse_own_direction(perturbation, coupling) -> None:
-    if has_own_direction(perturbation):
+def _refuse_own_direction(method, coupling) -> None:
+    if has_own_direction(method):
         raise InvalidInput(
-            f"{type(perturbation).__name__} does not descend the gradient at w^p, so "
+            f"{type(method).__name__} does not descend the gradient at w^p, so "
             f"{coupling.name} noise is not defined for it; use fresh or paper."
         )
 
 
-def _mean_ascent(loss, perturbation, noise, w, coupling) -> tuple[Callable, PyTree]:
+def _mean_ascent(loss, method, noise, w, coupling) -> tuple[Callable, PyTree]:
     """(ξ ↦ the mean w^p when ξ is added to the gradient, ξ = 0).
 
     Smooth perturbations are taken at the mean gradient. Normalised SAM jumps there, and its
     mean over the noise of the minibatch is taken instead (its `eps` apart).
     """
-    _refuse_own_direction(perturbation, coupling)
+    _refuse_own_direction(method, coupling)
     gradient, zero = jax.grad(loss), jax.tree.map(jnp.zeros_like, w)
-    if not perturbation.discontinuous:
-        return lambda xi: perturbation.perturb(lambda v: _add(gradient(v), xi), w), zero
-    if not isinstance(perturbation, SAM):
+    if not method.discontinuous:
+        return lambda xi: method.perturb(lambda v: _add(gradient(v), xi), w), zero
+    if not isinstance(method, SAM):
         raise InvalidInput(
-            f"{type(perturbation).__name__} with {coupling.name} noise has no diffusion here, "
+            f"{type(method).__name__} with {coupling.name} noise has no diffusion here, "
             "because its mean over the noise is not known; use dynamics map."
         )
     _, g, unravel = tree.flatten(loss, gradient(w))
@@ -211,7 +211,7 @@ def _mean_ascent(loss, perturbation, noise, w, coupling) -> tuple[Callable, PyTr
 
     def ascent(xi):
         u = mean_unit(g + tree.flatten(loss, xi)[1])
-        return tree.add_scaled(w, perturbation.rho, unravel(u))
+        return tree.add_scaled(w, method.rho, unravel(u))
 
     return ascent, zero
 

@@ -54,9 +54,9 @@ class OnPlane(eqx.Module):
         self.flow, self.at, self.axes = flow, jnp.asarray(plane.at), plane.axes
 
     @property
-    def perturbation(self):
+    def method(self):
         """That of the flow."""
-        return self.flow.perturbation
+        return self.flow.method
 
     def loss(self, w: Float[Array, " 2"]):
         """The loss at a point of the plane."""

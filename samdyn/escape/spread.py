@@ -18,7 +18,7 @@ from jaxtyping import Array
 from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
 from ..dynamics.coupling import AbstractCoupling, SameBatch
-from ..dynamics.methods.method import GD, USAM, AbstractPerturbation, PerturbedLossGradient
+from ..dynamics.methods.method import GD, USAM, AbstractMethod, PerturbedLossGradient
 from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
 from ..dynamics.noise.noise import AbstractNoise
 from ..dynamics.systems.stochastic_map import StochasticStepMap
@@ -46,7 +46,7 @@ MANY = 2e7  # path-steps: below, compiling for a second device costs more than i
 def spread(
     loss: Callable,
     at: Any,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     learning_rate: Any,
     noise: AbstractNoise,
     coupling: AbstractCoupling | None = None,
@@ -75,7 +75,7 @@ def spread(
         eigenvalues, vectors = _critical_point(loss, at)
         step_map = StochasticStepMap(
             loss,
-            perturbation,
+            method,
             learning_rate,
             noise,
             SameBatch() if coupling is None else coupling,
@@ -174,13 +174,13 @@ def _require_resolution(step_map: StochasticStepMap, at: Array, dtype: Any) -> N
 def _theory(
     step_map: StochasticStepMap, at: Array, eigenvalues: np.ndarray, vectors: np.ndarray, steps: int
 ) -> tuple[Exact, Published]:
-    eta, perturbation = float(step_map.learning_rate), step_map.perturbation
+    eta, method = float(step_map.learning_rate), step_map.method
     gamma = float(getattr(step_map.momentum, "gamma", 0.0))
     factor = np.asarray(_noise_columns(step_map, at))
     nu = np.sum((vectors.T @ factor) ** 2, axis=1) / (eta if step_map.noise.additive else 1)
-    paper = _published(perturbation, eigenvalues, nu, eta, steps, gamma)
-    if perturbation.discontinuous and float(perturbation.radius) > 0:
-        why = f"{type(perturbation).__name__} jumps at a critical point: it has no linear theory."
+    paper = _published(method, eigenvalues, nu, eta, steps, gamma)
+    if method.discontinuous and float(method.radius) > 0:
+        why = f"{type(method).__name__} jumps at a critical point: it has no linear theory."
         return Exact(None, None, why), paper
     if noise_depends_on_w(step_map, at):
         return _by_moments(step_map, at, vectors, steps), paper
@@ -251,7 +251,7 @@ def _linearised(
 
 
 def _published(
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     eigenvalues: np.ndarray,
     nu: np.ndarray,
     eta: float,
@@ -259,7 +259,7 @@ def _published(
     gamma: float,
 ) -> Published:
     """The formulas of arXiv 2301.06308, with ν (d,) in the place of |λ|/B."""
-    base = perturbation
+    base = method
     if isinstance(base, PerturbedLossGradient):
         base = base.base
     if not isinstance(base, GD | USAM):

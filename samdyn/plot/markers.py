@@ -191,7 +191,7 @@ def attracting_direction(flow: Flow, w: np.ndarray) -> np.ndarray:
     distance falls fastest close by.
     """
     point = jnp.asarray(w)
-    if flow.perturbation.discontinuous and bool(_is_critical(flow, point)):
+    if flow.method.discontinuous and bool(_is_critical(flow, point)):
         return np.asarray(_direction_of_fastest_approach(flow, point))
     return eigenpairs(flow, w)[0][1]
 
@@ -227,7 +227,7 @@ def mark_points(
             _draw_continuum(ax, shown, item.point.kind)
             continue
         if mark.shape == "half" and loss is not None and plane is None:
-            direction = _saddle_direction(Flow(loss, stability.flow.perturbation), item)
+            direction = _saddle_direction(Flow(loss, stability.flow.method), item)
         if mark.shape == "half" and direction is None:
             mark = UNDIRECTED
         draw_mark(ax, where, mark, direction)

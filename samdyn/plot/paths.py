@@ -98,7 +98,7 @@ def draw_ascents(
     """Arrows w → wᵖ at a few points spread evenly over the length of a path (n, d) in the box."""
     project = np.asarray if plane is None else plane.project
     path = path[is_inside(project(path), box)]
-    if isinstance(flow.perturbation, GD) or len(path) < 2:
+    if isinstance(flow.method, GD) or len(path) < 2:
         return
     steps = np.linalg.norm(np.diff(project(path), axis=0), axis=1)
     length = np.concatenate([[0.0], np.cumsum(steps)])

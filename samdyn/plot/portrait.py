@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from ..attractors.catching.arrivals import zeros_from
 from ..attractors.finding.point import Completeness, as_box
 from ..attractors.report import Stability, judge, stability
-from ..dynamics.methods.method import AbstractPerturbation
+from ..dynamics.methods.method import AbstractMethod
 from ..dynamics.plane import OnPlane, Plane, as_plane, plane_box
 from ..dynamics.systems.flow import Flow
 from ..dynamics.systems.step_map import StepMap, optional_step_map
@@ -56,7 +56,7 @@ class _Run(NamedTuple):
 @styled
 def portrait(
     loss: Callable,
-    perturbations: Sequence[AbstractPerturbation],
+    methods: Sequence[AbstractMethod],
     box: Any,
     *,
     starts: Sequence[Any] = (),
@@ -93,16 +93,16 @@ def portrait(
     else:
         check_loss(loss, through.at)
     points = [_as_start(start, box, through) for start in starts]
-    names = [method_name(p) for p in perturbations] if names is None else list(names)
-    if not len(perturbations) or len(names) != len(perturbations):
+    names = [method_name(p) for p in methods] if names is None else list(names)
+    if not len(methods) or len(names) != len(methods):
         raise InvalidInput(
-            f"{len(perturbations)} perturbations were given with {len(names)} names; "
+            f"{len(methods)} methods were given with {len(names)} names; "
             "one or more are needed, and a name each."
         )
-    figure, axes = new_figure(len(perturbations), height=panel_height(box))
+    figure, axes = new_figure(len(methods), height=panel_height(box))
     run = _Run(points, duration, learning_rate, momentum, steps, seed)
-    for ax, perturbation, name in zip(axes[0], perturbations, names, strict=True):
-        _draw_panel(ax, Flow(loss, perturbation), box, run, through)
+    for ax, method, name in zip(axes[0], methods, names, strict=True):
+        _draw_panel(ax, Flow(loss, method), box, run, through)
         ax.set_title(name)
     if through is not None:
         _say_plane(figure, through)
@@ -141,7 +141,7 @@ def _as_start(start: Any, box: np.ndarray, plane: Plane | None) -> np.ndarray:
 def _draw_panel(ax: Axes, flow: Flow, box: np.ndarray, run: _Run, plane: Plane | None) -> None:
     seen = flow if plane is None else OnPlane(flow, plane)
     draw_contours(ax, seen.loss, box)
-    draw_streamlines(ax, seen, box, method_colour(flow.perturbation))
+    draw_streamlines(ax, seen, box, method_colour(flow.method))
     draw_nullclines(ax, seen, box, None if plane is None else plane.names())
     found = _fixed_points(flow, box, run, plane)
     by_flow = run.starts if run.learning_rate is None else []
@@ -149,11 +149,11 @@ def _draw_panel(ax: Axes, flow: Flow, box: np.ndarray, run: _Run, plane: Plane |
     manifolds, paths = flow_curves(flow, saddles, box, by_flow, run.duration, plane)
     _draw_manifolds(ax, manifolds)
     if run.learning_rate is not None:
-        step_map = StepMap(flow.loss, flow.perturbation, run.learning_rate, run.momentum)
+        step_map = StepMap(flow.loss, flow.method, run.learning_rate, run.momentum)
         paths = [iterates(step_map, start, run.steps) for start in run.starts]
     for path in paths:
         shown = path if plane is None else plane.project(path)
-        colour = method_colour(flow.perturbation)
+        colour = method_colour(flow.method)
         draw_path(ax, shown, box, colour, run.learning_rate is not None)
         draw_ascents(ax, flow, path, box, plane)
     mark_points(ax, found, flow.loss, plane)
@@ -164,12 +164,12 @@ def _fixed_points(flow: Flow, box: np.ndarray, run: _Run, plane: Plane | None) -
     """Those in the box, or those that lie on a plane through d dimensions."""
     if plane is None:
         how: dict[str, Any] = {"learning_rate": run.learning_rate, "momentum": run.momentum}
-        return stability(flow.loss, flow.perturbation, box=box, seed=run.seed, **how)
+        return stability(flow.loss, flow.method, box=box, seed=run.seed, **how)
     size = float(np.max(box[:, 1] - box[:, 0]))
     shares = (np.arange(SCOUTS) + 0.5) / SCOUTS
     mesh = np.stack(np.meshgrid(*(low + shares * (high - low) for low, high in box)), axis=-1)
     starts = np.concatenate([plane.at[None], plane.lift(mesh.reshape(-1, 2))])
-    step_map = optional_step_map(flow.loss, flow.perturbation, run.learning_rate, run.momentum)
+    step_map = optional_step_map(flow.loss, flow.method, run.learning_rate, run.momentum)
     points = [
         judge(flow, point, step_map)
         for point in zeros_from(flow, starts, size)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..dynamics.methods.names import perturbation
+from ..dynamics.methods.names import named_method
 from .style import figure_legend, method_colour, new_figure, styled
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _entries(result: "Study") -> list[dict[str, Any]]:
     for method, rho in result.series:
         radii.setdefault(method, []).append(rho)
     for method, rho in result.series:
-        base = method_colour(perturbation(method, 0.0))
+        base = method_colour(named_method(method, 0.0))
         rank = sorted(radii[method]).index(rho)
         label = method.upper() if method == "gd" else f"{method.upper()}, ρ = {rho:g}"
         share = (rank + 1) / len(radii[method]) if len(radii[method]) > 1 else 0.5

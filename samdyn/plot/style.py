@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..dynamics.methods.method import AbstractPerturbation, MultiStep, PerturbedLossGradient
+from ..dynamics.methods.method import AbstractMethod, MultiStep, PerturbedLossGradient
 from ..errors import InvalidInput
 
 # Okabe & Ito 2008
@@ -104,21 +104,21 @@ def new_axes() -> Axes:
     return new_figure()[1][0, 0]
 
 
-def method_colour(perturbation: AbstractPerturbation) -> str:
+def method_colour(method: AbstractMethod) -> str:
     """The colour of a method in every figure; several ascents share the one of their base."""
-    if isinstance(perturbation, MultiStep):
-        return method_colour(perturbation.base)
-    return METHOD_COLOURS.get(type(perturbation).__name__, BLACK)
+    if isinstance(method, MultiStep):
+        return method_colour(method.base)
+    return METHOD_COLOURS.get(type(method).__name__, BLACK)
 
 
-def method_name(perturbation: AbstractPerturbation) -> str:
+def method_name(method: AbstractMethod) -> str:
     """A panel's title, such as "USAM, ρ = 0.05"."""
-    if isinstance(perturbation, MultiStep):
-        return f"{perturbation.steps} ascents of {method_name(perturbation.base)}"
-    if isinstance(perturbation, PerturbedLossGradient):
-        return f"gradient of the perturbed loss, {method_name(perturbation.base)}"
-    rho = getattr(perturbation, "rho", None)
-    name = type(perturbation).__name__
+    if isinstance(method, MultiStep):
+        return f"{method.steps} ascents of {method_name(method.base)}"
+    if isinstance(method, PerturbedLossGradient):
+        return f"gradient of the perturbed loss, {method_name(method.base)}"
+    rho = getattr(method, "rho", None)
+    name = type(method).__name__
     return name if rho is None else f"{name}, ρ = {float(rho):g}"
 
 

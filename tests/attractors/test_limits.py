@@ -9,7 +9,7 @@ from verbs import stability, sweep
 
 from samdyn import ASAM, GD, SAM, USAM, MultiStep, quadratic
 from samdyn.attractors.judging.jump import limit_at
-from samdyn.dynamics.methods.method import AbstractPerturbation
+from samdyn.dynamics.methods.method import AbstractMethod
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.dynamics.tree import as_array
 
@@ -21,7 +21,7 @@ def double_well(w):
     return (w[0] ** 2 - 1) ** 2 / 4
 
 
-class Unified(AbstractPerturbation):
+class Unified(AbstractMethod):
     """ρ((1 − part) + part/‖g‖) g: jumps by ρ·part."""
 
     rho: jax.Array = eqx.field(converter=as_array)
@@ -39,7 +39,7 @@ class Unified(AbstractPerturbation):
         return w + self.rho * ((1 - self.part) * g + self.part * unit)
 
 
-class Signed(AbstractPerturbation):
+class Signed(AbstractMethod):
     """w + ρ|w|^power·sign(g): bends at 0 for power 1, jumps for power 0."""
 
     rho: jax.Array = eqx.field(converter=as_array)
@@ -175,7 +175,7 @@ class Bowl(eqx.Module):
         return jnp.sum(self.h * (w - self.at) ** 2) / 2
 
 
-class OneOnly(AbstractPerturbation):
+class OneOnly(AbstractMethod):
     """Ascends along the first coordinate by ρ·sign: the field does not move some directions."""
 
     rho: jax.Array = eqx.field(converter=as_array)
@@ -184,7 +184,7 @@ class OneOnly(AbstractPerturbation):
         return w.at[0].add(self.rho * jnp.sign(gradient(w)[0]))
 
 
-class Careless(AbstractPerturbation):
+class Careless(AbstractMethod):
     """ρg/(‖g‖ + eps) whose norm has no derivative at 0."""
 
     rho: jax.Array = eqx.field(converter=as_array)
@@ -233,7 +233,7 @@ def test_a_step_of_sam_that_every_direction_leaves_is_a_repeller(spectrum):
     assert (point.step.verdict, point.step.orbit) == ("repeller", "escapes")
 
 
-class Tanh(AbstractPerturbation):
+class Tanh(AbstractMethod):
     """w + ρ·tanh(g/s): analytic, with the slope ρ/s at 0, and as flat as a sign beyond s."""
 
     rho: jax.Array = eqx.field(converter=as_array)
@@ -243,7 +243,7 @@ class Tanh(AbstractPerturbation):
         return w + self.rho * jnp.tanh(gradient(w) / self.s)
 
 
-class Clipped(AbstractPerturbation):
+class Clipped(AbstractMethod):
     """Linear near 0, by a norm that JAX differentiates to nan there."""
 
     rho: jax.Array = eqx.field(converter=as_array)

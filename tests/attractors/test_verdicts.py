@@ -31,8 +31,8 @@ from samdyn import (
 ORIGIN = [0.0, 0.0]
 
 
-def at(loss, perturbation, point, **settings):
-    return stability(loss, perturbation, at=point, **settings).points[0]
+def at(loss, method, point, **settings):
+    return stability(loss, method, at=point, **settings).points[0]
 
 
 def test_beale_saddle_under_usam_flips_between_003_and_005():

@@ -37,10 +37,10 @@ BEALE = get_loss("beale")
 W = jnp.array([0.7, 0.4])
 
 
-def squared_factor(coupling, loss, perturbation, noise, w):
+def squared_factor(coupling, loss, method, noise, w):
     """The covariance of the direction, from `disperse` as a matrix."""
     z = jnp.zeros(coupling.draws(noise, w))
-    factor = jax.jacfwd(lambda z: coupling.disperse(loss, perturbation, noise, w, z))(z)
+    factor = jax.jacfwd(lambda z: coupling.disperse(loss, method, noise, w, z))(z)
     return factor @ factor.T
 
 
@@ -126,14 +126,14 @@ def example_loss(w, example):
     return jnp.tanh(jnp.sum(w * x) - y) ** 2
 
 
-def batch_steps(perturbation, w, batch):
+def batch_steps(method, w, batch):
     """The direction on every batch with replacement, shape (5^batch, 2)."""
     x, y = (jnp.asarray(part) for part in examples())
     batches = jnp.array(list(itertools.product(range(5), repeat=batch)))
 
     def one(chosen):
         loss = lambda w: jnp.mean(jax.vmap(example_loss, (None, 0))(w, (x[chosen], y[chosen])))  # noqa: E731
-        return perturbation.direction(loss, w)
+        return method.direction(loss, w)
 
     return jax.jit(jax.vmap(one))(batches)
 

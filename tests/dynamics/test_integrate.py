@@ -21,9 +21,9 @@ START = jnp.array([0.6, -0.8, 1.1])
 NEVER = (jnp.zeros(1), 1e-9)  # a target that is not reached, for a flow that must end otherwise
 
 
-def line(curvature, perturbation):
+def line(curvature, method):
     """The flow on ½·curvature·w² in one dimension."""
-    return Flow(QuadraticForm(jnp.array([[curvature]])), perturbation)
+    return Flow(QuadraticForm(jnp.array([[curvature]])), method)
 
 
 def exponential(rates, t, start):

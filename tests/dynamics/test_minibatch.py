@@ -40,9 +40,9 @@ def mean_over(*indices):
     return MeanLoss(residual, (DATA[0][chosen], DATA[1][chosen]))
 
 
-def make(perturbation, coupling=None, batch=2, **options):
+def make(method, coupling=None, batch=2, **options):
     coupling = SameBatch() if coupling is None else coupling
-    return MinibatchStepMap(residual, DATA, batch, perturbation, ETA, coupling, **options)
+    return MinibatchStepMap(residual, DATA, batch, method, ETA, coupling, **options)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 1000, 65535, 65536, 65537, 10**6 + 3, 2**31 - 1])
@@ -164,7 +164,7 @@ def test_new_numbers_do_not_compile_again_and_radii_are_replaced():
     for number in (0.1, 0.2, 0.3):
         step_map = MinibatchStepMap(residual, DATA, 2, SAM(number), number, momentum=number)
         step(step_map, step_map.init(W), words_of(0, 1))
-        assert float(step_map.at_radius(0.5).perturbation.radius) == 0.5
+        assert float(step_map.at_radius(0.5).method.radius) == 0.5
     assert len(traces) == 1
 
 

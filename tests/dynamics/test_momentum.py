@@ -93,12 +93,12 @@ OPTAX = [
 
 
 @pytest.mark.parametrize(("momentum", "optimizer"), OPTAX)
-@pytest.mark.parametrize("perturbation", [GD(), SAM(0.1)])
-def test_each_momentum_is_the_optax_one(momentum, optimizer, perturbation):
+@pytest.mark.parametrize("method", [GD(), SAM(0.1)])
+def test_each_momentum_is_the_optax_one(momentum, optimizer, method):
     beale, start = get_loss("beale"), jnp.array([1.0, 2.0])
     kept = [1, 2, 10, 60]
-    ours = iterate(StepMap(beale, perturbation, 1e-3, momentum), start, 60, at_steps=kept)
-    theirs = iterate(OptaxStepMap(beale, optimizer, perturbation), start, 60, at_steps=kept)
+    ours = iterate(StepMap(beale, method, 1e-3, momentum), start, 60, at_steps=kept)
+    theirs = iterate(OptaxStepMap(beale, optimizer, method), start, 60, at_steps=kept)
     # 60 steps of rounding on numbers near 1, without amplification
     np.testing.assert_allclose(ours.checkpoints, theirs.checkpoints, rtol=0, atol=1e-13)
 
@@ -123,13 +123,13 @@ MOMENTA = [NoMomentum(), HeavyBall(0.6), EMA(0.6), Nesterov(0.6), HeavyBall(0.9)
 
 
 @eqx.filter_jit
-def jacobian_at_the_origin(curvature, perturbation, momentum):
+def jacobian_at_the_origin(curvature, method, momentum):
     loss = QuadraticForm(curvature[None, None])
-    return state_jacobian(StepMap(loss, perturbation, RATE, momentum), jnp.zeros(1))
+    return state_jacobian(StepMap(loss, method, RATE, momentum), jnp.zeros(1))
 
 
-def is_stable(curvature, perturbation, momentum):
-    matrix = np.asarray(jacobian_at_the_origin(jnp.asarray(curvature), perturbation, momentum))
+def is_stable(curvature, method, momentum):
+    matrix = np.asarray(jacobian_at_the_origin(jnp.asarray(curvature), method, momentum))
     return np.max(np.abs(np.linalg.eigvals(matrix))) < 1
 
 
@@ -145,13 +145,13 @@ def bisect(inside, outside, stable):
 @pytest.mark.parametrize("momentum", MOMENTA)
 @pytest.mark.parametrize("rho", [0.0, 0.1])
 def test_stable_curvatures_are_where_the_spectral_radius_crosses_one(momentum, rho):
-    perturbation = GD() if rho == 0 else USAM(rho)
+    method = GD() if rho == 0 else USAM(rho)
     intervals = stable_curvatures(rho, RATE, momentum)
     assert len(intervals) == (1 if rho == 0 else 2)
     for low, high in intervals:
         inside, width = (low + high) / 2, high - low
         for end, outside in ((low, low - width / 10), (high, high + width / 10)):
-            found = bisect(inside, outside, lambda value: is_stable(value, perturbation, momentum))
+            found = bisect(inside, outside, lambda value: is_stable(value, method, momentum))
             # The crossing eigenvalue is simple (±1): its own rounding, a few ulp, is divided
             # by a slope in η·curvature of at least ½.
             assert found == pytest.approx(end, abs=1e-12 * (abs(low) + abs(high)))
@@ -165,10 +165,10 @@ def test_edge_is_the_end_of_the_stable_curvatures_of_gradient_descent(momentum):
 
 
 @eqx.filter_jit
-def run_from_one(curvatures, perturbation, momentum):
+def run_from_one(curvatures, method, momentum):
     def run(curvature):
         loss = QuadraticForm(curvature[None, None])
-        return iterate(StepMap(loss, perturbation, RATE, momentum), jnp.ones(1), 12_000)
+        return iterate(StepMap(loss, method, RATE, momentum), jnp.ones(1), 12_000)
 
     return jax.vmap(run)(curvatures)
 
@@ -176,11 +176,11 @@ def run_from_one(curvatures, perturbation, momentum):
 @pytest.mark.parametrize("momentum", MOMENTA)
 @pytest.mark.parametrize("rho", [0.0, 0.1])
 def test_runs_decay_just_inside_and_grow_just_outside_every_end(momentum, rho):
-    perturbation = GD() if rho == 0 else USAM(rho)
+    method = GD() if rho == 0 else USAM(rho)
     for low, high in stable_curvatures(rho, RATE, momentum):
         shift = 1e-3 * (high - low)
         curvatures = jnp.array([low - shift, low + shift, high - shift, high + shift])
-        run = run_from_one(curvatures, perturbation, momentum)
+        run = run_from_one(curvatures, method, momentum)
         size = np.abs(np.asarray(run.w)[:, 0])
         # 12,000 steps whose multiplier is further than 7e-4 from 1: a factor e⁸ ≈ 3000 or more
         grew = (np.asarray(run.status) == DIVERGED) | (size > 1e3)

@@ -88,11 +88,11 @@ def test_a_learning_rate_that_is_not_positive_is_refused(bad):
 def test_at_radius_replaces_the_radius_only():
     step_map = StepMap(get_loss("beale"), SAM(0.1, 0.01), ETA, Nesterov(GAMMA))
     other = step_map.at_radius(0.5)
-    assert float(other.perturbation.radius) == 0.5
+    assert float(other.method.radius) == 0.5
     assert eqx.tree_equal(other.at_radius(0.1), step_map)
-    assert eqx.tree_equal(StepMap(ONE, GD(), ETA).at_radius(0.5).perturbation, GD())
+    assert eqx.tree_equal(StepMap(ONE, GD(), ETA).at_radius(0.5).method, GD())
     optimizer = OptaxStepMap(ONE, optax.sgd(ETA), USAM(0.1)).at_radius(0.5)
-    assert float(optimizer.perturbation.radius) == 0.5
+    assert float(optimizer.method.radius) == 0.5
     with pytest.raises(InvalidInput, match="rho must be"):
         step_map.at_radius(-1.0)
 

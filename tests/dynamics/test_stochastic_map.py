@@ -123,7 +123,7 @@ def test_new_numbers_do_not_compile_again_and_radii_are_replaced():
             BEALE, SAM(number), number, Isotropic(number, int(10 * number)), momentum=number
         )
         step(step_map, step_map.init(W), Z[0])
-        assert float(step_map.at_radius(0.5).perturbation.radius) == 0.5
+        assert float(step_map.at_radius(0.5).method.radius) == 0.5
     assert len(traces) == 1
 
 

@@ -32,9 +32,9 @@ def hill_and_valley(w):
     return (w[0] ** 2 - 1) ** 2 / 4 + w[1] ** 2 / 2 + w[0] * w[1] / 4
 
 
-def escapes(loss, start, region, noise, perturbation=None, paths=PATHS, **options):
-    perturbation = samdyn.GD() if perturbation is None else perturbation
-    diffusion = samdyn.Diffusion(loss, perturbation, 0.01, noise)
+def escapes(loss, start, region, noise, method=None, paths=PATHS, **options):
+    method = samdyn.GD() if method is None else method
+    diffusion = samdyn.Diffusion(loss, method, 0.01, noise)
     found = verbs.escape_times(diffusion, jnp.asarray(start), region, paths=paths, **options)
     return diffusion, found
 
@@ -113,11 +113,11 @@ def test_two_dimensions_against_the_kolmogorov_equation():
     check_mean(found, solution.value)
 
 
-@pytest.mark.parametrize("perturbation", [samdyn.GD(), samdyn.USAM(0.2)], ids=["gd", "same-batch"])
-def test_multiplicative_noise(perturbation):
+@pytest.mark.parametrize("method", [samdyn.GD(), samdyn.USAM(0.2)], ids=["gd", "same-batch"])
+def test_multiplicative_noise(method):
     region = samdyn.Slab([0.0], 0, 0.1)
     noise = samdyn.Fisher(1)
-    diffusion, found = escapes(quartic, [0.0], region, noise, perturbation)
+    diffusion, found = escapes(quartic, [0.0], region, noise, method)
     check_mean(found, quadrature(diffusion, 0.0, -0.1, 0.1).mean)
 
 

@@ -103,7 +103,7 @@ CASES += [("sam", jnp.float32), ("sam transparent", jnp.float32)]
 
 
 def test_first_two_records_are_the_algebra_of_a_quadratic():
-    watched = monitor(optax.sgd(RATE), QUADRATIC, every=1, products=3, perturbation=USAM(RHO))
+    watched = monitor(optax.sgd(RATE), QUADRATIC, every=1, products=3, method=USAM(RHO))
     _, state = train(QUADRATIC, watched, jnp.asarray(START), 2)
     found = readings(state)
     for k, w in enumerate([START, (1 - RATE * CURVATURES) * START]):
@@ -139,15 +139,14 @@ def test_an_eigenvalue_lies_within_the_residual_of_each_end():
             assert values[0] - 1e-13 <= ritz <= values[-1] + 1e-13
 
 
-@pytest.mark.parametrize("perturbation", [SAM(0.4), USAM(0.4), ASAM(0.4)])
-def test_the_cosine_is_that_of_the_gradients_at_w_and_at_the_perturbed_point(perturbation):
-    watched = monitor(PLAIN, net, examples(), every=2, perturbation=perturbation)
+@pytest.mark.parametrize("method", [SAM(0.4), USAM(0.4), ASAM(0.4)])
+def test_the_cosine_is_that_of_the_gradients_at_w_and_at_the_perturbed_point(method):
+    watched = monitor(PLAIN, net, examples(), every=2, method=method)
     path, state = train(quiet, watched, weights(), 5)
     for cosine, w in zip(readings(state)["cosine"], path[0:5:2], strict=True):
         gradient = jax.grad(quiet)
         one, two = (
-            jax.flatten_util.ravel_pytree(gradient(v))[0]
-            for v in (w, perturbation.perturb(gradient, w))
+            jax.flatten_util.ravel_pytree(gradient(v))[0] for v in (w, method.perturb(gradient, w))
         )
         by_hand = one @ two / jnp.linalg.norm(one) / jnp.linalg.norm(two)
         np.testing.assert_allclose(cosine, by_hand, rtol=0, atol=1e-14)
@@ -155,7 +154,7 @@ def test_the_cosine_is_that_of_the_gradients_at_w_and_at_the_perturbed_point(per
 
 def test_where_there_is_no_negative_curvature_or_no_gradient_every_number_is_documented():
     bowl = quadratic((3.0, 1.0), None)
-    watched = monitor(optax.sgd(RATE), bowl, every=1, products=2, perturbation=SAM(0.1))
+    watched = monitor(optax.sgd(RATE), bowl, every=1, products=2, method=SAM(0.1))
     _, state = train(bowl, watched, jnp.array([0.0, 0.5]), 1)
     found = readings(state)
     assert found["rho_now"][0] == np.inf
@@ -258,7 +257,7 @@ def test_batches_may_depend_on_the_step():
 def test_the_state_keeps_its_structure_through_scan_and_a_checkpoint(name, dtype):
     optimizer, calls = OPTIMIZERS[name]
     watched = monitor(
-        optimizer, net, examples(dtype), every=3, products=3, capacity=5, perturbation=SAM(0.1)
+        optimizer, net, examples(dtype), every=3, products=3, capacity=5, method=SAM(0.1)
     )
     first = watched.init(weights(dtype))
     gradient = jax.grad(quiet)
@@ -294,7 +293,7 @@ def test_the_state_keeps_its_structure_through_scan_and_a_checkpoint(name, dtype
 
 
 def test_jit_eager_and_vmap_make_one_record():
-    watched = monitor(PLAIN, net, examples(), every=2, products=3, perturbation=SAM(0.1))
+    watched = monitor(PLAIN, net, examples(), every=2, products=3, method=SAM(0.1))
     starts = [weights(seed=seed) for seed in range(2)]
     many = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
 
@@ -413,7 +412,7 @@ def test_wrong_input_is_told_in_one_sentence():
 
 def test_the_perturbation_is_that_of_the_sam_inside():
     """Also of a schedule and of a mask; deeper inside it is not known, and the cosine is nan."""
-    told = monitor(optax.sgd(RATE), QUADRATIC, every=1, products=2, perturbation=SAM(RHO))
+    told = monitor(optax.sgd(RATE), QUADRATIC, every=1, products=2, method=SAM(RHO))
     want = readings(train(QUADRATIC, told, jnp.asarray(START), 1)[1])["cosine"]
     assert abs(want[0]) < 0.999
     for rho in (None, RHO, lambda count: RHO):

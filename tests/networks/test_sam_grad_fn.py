@@ -107,18 +107,18 @@ def test_a_sam_that_is_shown_a_part_of_the_parameters_says_where_it_belongs(arou
         first_update(optimizer)
 
 
-@pytest.mark.parametrize("perturbation", [SAM(RHO), USAM(RHO), ASAM(RHO)])
-def test_a_mask_perturbs_one_part_and_everything_descends(perturbation):
+@pytest.mark.parametrize("method", [SAM(RHO), USAM(RHO), ASAM(RHO)])
+def test_a_mask_perturbs_one_part_and_everything_descends(method):
     alone = {"a": W["a"]}
     part = lambda w: jnp.sum(w["a"] ** 2)  # noqa: E731
-    wp = perturbation.perturb(jax.grad(part), alone)["a"]
+    wp = method.perturb(jax.grad(part), alone)["a"]
     for mask in ({"a": True, "b": False}, {"a": np.True_, "b": False}):
-        updates = first_update(sam(optax.sgd(RATE), perturbation, mask=mask))
+        updates = first_update(sam(optax.sgd(RATE), method, mask=mask))
         np.testing.assert_allclose(updates["a"], -2 * RATE * wp, rtol=1e-14)
         np.testing.assert_allclose(updates["b"], -6 * RATE * W["b"], rtol=1e-14)
-    everything = first_update(sam(optax.sgd(RATE), perturbation, mask=True))
-    plain = first_update(sam(optax.sgd(RATE), perturbation))
-    nothing = first_update(sam(optax.sgd(RATE), perturbation, mask=False))
+    everything = first_update(sam(optax.sgd(RATE), method, mask=True))
+    plain = first_update(sam(optax.sgd(RATE), method))
+    nothing = first_update(sam(optax.sgd(RATE), method, mask=False))
     np.testing.assert_array_equal(everything["b"], plain["b"])
     np.testing.assert_allclose(nothing["b"], -6 * RATE * W["b"], rtol=1e-14)
 

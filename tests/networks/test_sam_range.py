@@ -15,15 +15,15 @@ SHARE = 0.03 / RHO, 0.04 / RHO  # of a gradient (3, 4)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("perturbation", [SAM(RHO), ASAM(RHO, 0.0)])
-def test_the_ascent_has_its_length_at_every_size_of_the_gradient(perturbation, dtype):
+@pytest.mark.parametrize("method", [SAM(RHO), ASAM(RHO, 0.0)])
+def test_the_ascent_has_its_length_at_every_size_of_the_gradient(method, dtype):
     """Of a normal number in float32; in float64 of one that can be squared."""
     share = 1.0 if dtype == jnp.float32 else 0.5
     top = share * float(np.log10(jnp.finfo(dtype).max)) - 1
     low = share * float(np.log10(jnp.finfo(dtype).tiny)) + 1
     for size in 10.0 ** np.linspace(low, top, 40):
         g = jnp.asarray(np.array([3.0, 4.0]) * size, dtype)
-        moved = perturbation.perturb(lambda w, g=g: g, jnp.ones(2, dtype)) - jnp.ones(2, dtype)
+        moved = method.perturb(lambda w, g=g: g, jnp.ones(2, dtype)) - jnp.ones(2, dtype)
         np.testing.assert_allclose(moved, [0.03, 0.04], atol=4 * float(jnp.finfo(dtype).eps))
 
 
@@ -44,8 +44,8 @@ def test_a_gradient_that_is_not_finite_or_out_of_range_leaves_a_trace(bad):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-@pytest.mark.parametrize("perturbation", [SAM(RHO), USAM(RHO), ASAM(RHO, 0.0)])
-def test_weights_in_16_bits_are_perturbed_in_float32(perturbation, dtype):
+@pytest.mark.parametrize("method", [SAM(RHO), USAM(RHO), ASAM(RHO, 0.0)])
+def test_weights_in_16_bits_are_perturbed_in_float32(method, dtype):
     """Near 1 the spacing of bfloat16 is 0.8 %: of 4,096 coordinates hardly one would move."""
     a = np.random.default_rng(0).standard_normal(4096).astype(np.float32)
     w = {"scale": jnp.ones(4096, dtype), "bias": jnp.zeros((), jnp.float32)}
@@ -55,10 +55,10 @@ def test_weights_in_16_bits_are_perturbed_in_float32(perturbation, dtype):
         asked.append(v)
         return {"scale": jnp.asarray(a, dtype), "bias": jnp.zeros((), jnp.float32)}
 
-    optimizer = sam(optax.sgd(1.0), perturbation)
+    optimizer = sam(optax.sgd(1.0), method)
     updates, _ = optimizer.update(gradient(w), optimizer.init(w), w, grad_fn=gradient)
     moved = np.asarray(asked[-1]["scale"], float) - 1
-    length = 1.0 if isinstance(perturbation, USAM) else np.linalg.norm(a)
+    length = 1.0 if isinstance(method, USAM) else np.linalg.norm(a)
     assert asked[-1]["scale"].dtype == jnp.float32
     np.testing.assert_allclose(moved, RHO * a / length, rtol=0.01, atol=3e-6)
     assert updates["scale"].dtype == dtype

@@ -16,7 +16,7 @@ from samdyn.dynamics.methods.method import (
     GD,
     SAM,
     USAM,
-    AbstractPerturbation,
+    AbstractMethod,
     MultiStep,
     PerturbedLossGradient,
 )
@@ -101,24 +101,24 @@ def assert_same_bits(one, two):
         np.testing.assert_array_equal(bits(x), bits(y))
 
 
-def direction_by_hand(perturbation, w):
+def direction_by_hand(method, w):
     g = CURVATURES * w
-    if isinstance(perturbation, SAM):
+    if isinstance(method, SAM):
         return CURVATURES * (w + RHO * g / np.linalg.norm(g))
-    if isinstance(perturbation, USAM):
+    if isinstance(method, USAM):
         return CURVATURES * (w + RHO * g)
     t = np.abs(w) + 0.01
     return CURVATURES * (w + RHO * t**2 * g / np.linalg.norm(t * g))
 
 
 @both_modes
-@pytest.mark.parametrize("perturbation", [SAM(RHO), USAM(RHO), ASAM(RHO)])
-def test_first_two_steps_are_those_of_the_rule(perturbation, transparent):
-    optimizer = sam(optax.sgd(RATE, GAMMA), perturbation, transparent=transparent)
+@pytest.mark.parametrize("method", [SAM(RHO), USAM(RHO), ASAM(RHO)])
+def test_first_two_steps_are_those_of_the_rule(method, transparent):
+    optimizer = sam(optax.sgd(RATE, GAMMA), method, transparent=transparent)
     path, state = run(QUADRATIC, optimizer, jnp.asarray(START), 2, transparent)
     w, buffer = START, np.zeros(2)
     for found in path:
-        buffer = GAMMA * buffer + direction_by_hand(perturbation, w)
+        buffer = GAMMA * buffer + direction_by_hand(method, w)
         w = w - RATE * buffer
         np.testing.assert_allclose(found, w, rtol=0, atol=4e-16)
     assert int(state.count) == 2
@@ -126,14 +126,12 @@ def test_first_two_steps_are_those_of_the_rule(perturbation, transparent):
 
 @both_modes
 @pytest.mark.parametrize("momentum", [0, 0.9])
-@pytest.mark.parametrize("perturbation", [GD(), SAM(0.1), USAM(0.01), ASAM(0.1)])
-def test_a_hundred_steps_are_those_of_the_step_map(perturbation, momentum, transparent):
-    optimizer = sam(optax.sgd(1e-3, momentum or None), perturbation, transparent=transparent)
+@pytest.mark.parametrize("method", [GD(), SAM(0.1), USAM(0.01), ASAM(0.1)])
+def test_a_hundred_steps_are_those_of_the_step_map(method, momentum, transparent):
+    optimizer = sam(optax.sgd(1e-3, momentum or None), method, transparent=transparent)
     path, _ = run(BEALE, optimizer, NEAR_BEALE, 100, transparent)
     rule = HeavyBall(momentum) if momentum else NoMomentum()
-    ours = iterate(
-        StepMap(BEALE, perturbation, 1e-3, rule), NEAR_BEALE, 100, at_steps=range(1, 101)
-    )
+    ours = iterate(StepMap(BEALE, method, 1e-3, rule), NEAR_BEALE, 100, at_steps=range(1, 101))
     # 100 steps of rounding on numbers near 1, without amplification
     np.testing.assert_allclose(np.stack(path), ours.checkpoints, rtol=0, atol=2e-13)
 
@@ -173,11 +171,11 @@ ZERO = [(SAM(0.0), None), (SAM(0.1), 0), (SAM(0.1), lambda count: 0.0 * count.as
 @both_modes
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize(("perturbation", "rho"), ZERO)
-def test_radius_zero_is_the_optimizer_to_the_last_bit(perturbation, rho, dtype, base, transparent):
+@pytest.mark.parametrize(("method", "rho"), ZERO)
+def test_radius_zero_is_the_optimizer_to_the_last_bit(method, rho, dtype, base, transparent):
     w = weights(dtype) | {"c": jnp.asarray(-0.0, dtype)}
     gradient = jax.jit(jax.grad(net))
-    ours = sam(base, perturbation, rho, transparent=transparent)
+    ours = sam(base, method, rho, transparent=transparent)
     update, plain = jax.jit(ours.update, static_argnames="grad_fn"), jax.jit(base.update)
     state, plain_state = ours.init(w), base.init(w)
     for _ in range(100):
@@ -191,10 +189,10 @@ def test_radius_zero_is_the_optimizer_to_the_last_bit(perturbation, rho, dtype, 
         w = optax.apply_updates(w, updates)
 
 
-@pytest.mark.parametrize("perturbation", [SAM(0.0), GD()])
+@pytest.mark.parametrize("method", [SAM(0.0), GD()])
 @pytest.mark.parametrize("base", BASES)
-def test_radius_zero_compiles_to_the_steps_of_the_optimizer_alone(base, perturbation):
-    path, _ = run(net, sam(base, perturbation), weights(), 100)
+def test_radius_zero_compiles_to_the_steps_of_the_optimizer_alone(base, method):
+    path, _ = run(net, sam(base, method), weights(), 100)
     step, w, state = plain_step(net, base), weights(), base.init(weights())
     for found in path:
         w, state = step(w, state)
@@ -272,11 +270,11 @@ def test_both_modes_make_the_same_steps():
 
 
 @both_modes
-@pytest.mark.parametrize("perturbation", [SAM(0.1), USAM(0.1), ASAM(0.1)])
-def test_a_zero_gradient_perturbs_nothing(perturbation, transparent):
+@pytest.mark.parametrize("method", [SAM(0.1), USAM(0.1), ASAM(0.1)])
+def test_a_zero_gradient_perturbs_nothing(method, transparent):
     loss = lambda w: jnp.sum(w["a"] ** 2) + w["b"] ** 4  # noqa: E731
     w = {"a": jnp.zeros(3), "b": jnp.asarray(0.0)}
-    optimizer = sam(optax.rmsprop(0.1), perturbation, transparent=transparent)
+    optimizer = sam(optax.rmsprop(0.1), method, transparent=transparent)
     path, _ = run(loss, optimizer, w, 3, transparent)
     for found in path:
         jax.tree.map(np.testing.assert_array_equal, found, w)
@@ -456,7 +454,7 @@ def test_other_extra_arguments_reach_the_optimizer(transparent):
     np.testing.assert_array_equal(updates, -0.25 * CURVATURES * START)
 
 
-class Shift(AbstractPerturbation):
+class Shift(AbstractMethod):
     """A perturbation of a user's own: a constant shift."""
 
     rho: jax.Array = eqx.field(converter=tree.as_array)
@@ -494,7 +492,7 @@ def test_wrong_input_is_told_in_one_sentence():
         check_parts(0.1, SAM(0.1))
     with pytest.raises(InvalidInput, match="wraps an optax optimizer, not the class MultiSteps"):
         check_parts(optax.MultiSteps, SAM(0.1))
-    with pytest.raises(InvalidInput, match=r"a perturbation such as .* is needed, not 0\.05"):
+    with pytest.raises(InvalidInput, match=r"a method such as .* is needed, not 0\.05"):
         check_parts(base, 0.05)
     with pytest.raises(InvalidInput, match="which PerturbedLossGradient does not"):
         sam(base, PerturbedLossGradient(USAM(0.1)))

@@ -31,7 +31,7 @@ def zeros_from(flow: Flow, starts: np.ndarray, size: float) -> tuple[FixedPoint,
     if not len(starts):
         return ()
     fields = [Gradient(flow.loss)]
-    if not isinstance(flow.perturbation, GD):
+    if not isinstance(flow.method, GD):
         fields.append(flow.field)  # pyright: ignore
     rows, longest = jnp.asarray(padded(starts)), jnp.asarray(0.1 * size)
     ends = np.concatenate([np.asarray(newton(field, rows, longest)) for field in fields])

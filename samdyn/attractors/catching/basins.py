@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.methods.method import AbstractPerturbation
+from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import AbstractMomentum
 from ...dynamics.plane import Plane, as_plane, plane_box
 from ...dynamics.systems.flow import Flow
@@ -118,7 +118,7 @@ class Basins(eqx.Module):
 @np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so
 def basins(
     loss: Any,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     *,
     box: Any,
     grid: int,
@@ -148,12 +148,12 @@ def basins(
     starts = grid_of_starts(box, grid)
     if steps < 1:
         raise InvalidInput(f"the number of steps must be 1 or more, not {steps}.")
-    step_map = StepMap(loss, perturbation, learning_rate, momentum)
+    step_map = StepMap(loss, method, learning_rate, momentum)
     if through is not None:
         check_loss(loss, through.at)
         return _on_plane(step_map, box, through, starts, steps, progress)
     judged = stability(
-        loss, perturbation, box=box, learning_rate=learning_rate, momentum=momentum, seed=seed
+        loss, method, box=box, learning_rate=learning_rate, momentum=momentum, seed=seed
     )
     places = traps(step_map, judged.points, box)
     began = time.perf_counter()
@@ -168,7 +168,7 @@ def basins(
 def _on_plane(step_map: StepMap, box, plane: Plane, starts, steps: int, progress) -> Basins:
     """Basins of starts (n, 2) on a plane: where some paths end tells what the others may reach."""
     began = time.perf_counter()
-    flow, size = Flow(step_map.loss, step_map.perturbation), float(np.max(np.ptp(box, axis=1)))
+    flow, size = Flow(step_map.loss, step_map.method), float(np.max(np.ptp(box, axis=1)))
     lifted, grid = plane.lift(starts), round(len(starts) ** 0.5)
     points = arrivals(flow, step_map, lifted, ends_of_paths(step_map, lifted, steps), size)
     run = _Run(step_map, box, traps(step_map, points, box), lifted, plane)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...dynamics.iterate import run_steps
-from ...dynamics.methods.method import AbstractPerturbation
+from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import AbstractMomentum
 from ...dynamics.systems.step_map import StepMap
 from ...errors import ComputationFailed, InvalidInput
@@ -43,7 +43,7 @@ class CaptureThreshold(eqx.Module):
 @in_double
 def capture_threshold(
     loss: Any,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     *,
     start: Any,
     target: Any,
@@ -67,7 +67,7 @@ def capture_threshold(
     check_loss(loss, start)
     if target.shape != start.shape:
         raise InvalidInput(f"target has shape {target.shape}, the start {start.shape}.")
-    step_map = StepMap(loss, perturbation, learning_rate, momentum)
+    step_map = StepMap(loss, method, learning_rate, momentum)
     monotone, rounds = True, 0
     while high - low > rtol * high:
         radii = np.linspace(low, high, SECTIONS)

@@ -74,7 +74,7 @@ def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -
         return check_degree(field, box, np.array([p.w for p in some]).reshape(-1, len(box)), curves)
 
     checks = [check(Defined(Gradient(flow.loss), flow.loss), critical)]
-    if not isinstance(flow.perturbation, GD):
+    if not isinstance(flow.method, GD):
         checks.append(check(Defined(flow.field, flow.loss), isolated))
     return checks
 

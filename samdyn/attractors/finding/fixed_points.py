@@ -83,7 +83,7 @@ def zeros_around(flow: Flow, w: np.ndarray, reaches: list[float]) -> np.ndarray:
 def _zeros_from(flow: Flow, starts: np.ndarray, longest: float) -> np.ndarray:
     """The fixed points (m, d) among `starts` (n, d) and where Newton takes them."""
     fields: list[Callable] = [Gradient(flow.loss)]
-    if not isinstance(flow.perturbation, GD):
+    if not isinstance(flow.method, GD):
         fields.append(flow.field)
     rows, step = jnp.asarray(padded(starts)), jnp.asarray(longest)
     ends = np.concatenate([starts, *(np.asarray(newton(field, rows, step)) for field in fields)])

@@ -205,7 +205,7 @@ def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> FixedPoint:
     if kind == "critical":
         eigenvalues = facts.hessian_eigenvalues[0]
         critical_type = "degenerate" if facts.singular[0] else type_of_eigenvalues(eigenvalues)
-        if flow.perturbation.discontinuous:  # g/‖g‖ is 0 at g = 0, not the sign of rounding
+        if flow.method.discontinuous:  # g/‖g‖ is 0 at g = 0, not the sign of rounding
             residual = facts.gradient_norm[0]
     return FixedPoint(
         w,

@@ -90,14 +90,14 @@ def preimages(flow: Flow, c: np.ndarray, starts: np.ndarray, size: float) -> np.
     """Candidates (n, d) for w^p = c, by Newton from some of `starts` (n, d) in a box of `size`."""
     starts = starts[:STARTS]
     target, dim = jnp.asarray(c), len(c)
-    if not isinstance(flow.perturbation, SAM):
-        gap = AtRadius(MapsTo(flow, target), jnp.asarray(flow.perturbation.radius))
+    if not isinstance(flow.method, SAM):
+        gap = AtRadius(MapsTo(flow, target), jnp.asarray(flow.method.radius))
         return np.asarray(newton(gap, jnp.asarray(starts), jnp.asarray(0.1 * size)))
-    rho = float(flow.perturbation.rho)
+    rho = float(flow.method.rho)
     if rho == 0:
         return np.empty((0, dim))
     radial = starts - starts.mean(axis=0)
     radial = radial * (rho / np.linalg.norm(radial, axis=1, keepdims=True))
     begin = jnp.asarray(np.concatenate([c + radial, np.zeros((len(radial), 1))], axis=1))
-    sphere = AtRadius(PointsTo(flow, target), flow.perturbation.rho)
+    sphere = AtRadius(PointsTo(flow, target), flow.method.rho)
     return np.asarray(newton(sphere, begin, jnp.asarray(rho)))[:, :dim]

@@ -51,7 +51,7 @@ class Search:
     def _round(self, starts) -> bool:
         """One batch of starts; True if it brought a new isolated point."""
         gradient = Gradient(self.flow.loss)
-        if isinstance(self.flow.perturbation, GD):
+        if isinstance(self.flow.method, GD):
             return self._add(gradient, starts, "critical")
         centre = self.box.mean(axis=1)
         beyond = centre + 2 * (starts - centre)

@@ -81,7 +81,7 @@ def equation_through(flow: Flow, w: np.ndarray, rho: float) -> AbstractEquation:
     there = describe(Flow(flow.loss, GD()), target)
     if there.kind != "critical" or there.critical_type == "degenerate":
         return FieldIsZero(flow)
-    kind = PointsTo if isinstance(flow.perturbation, SAM) else MapsTo
+    kind = PointsTo if isinstance(flow.method, SAM) else MapsTo
     return kind(flow, jnp.asarray(target))
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ...dynamics.methods.method import GD, AbstractPerturbation
+from ...dynamics.methods.method import GD, AbstractMethod
 from ...dynamics.momentum import AbstractMomentum
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.step_map import StepMap, optional_step_map
@@ -105,7 +105,7 @@ class Sweep(eqx.Module):
 @in_double
 def sweep(
     loss: Any,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     rho: Any,
     *,
     box: Any = None,
@@ -117,15 +117,15 @@ def sweep(
     """Follow the fixed points of a method over the radii `rho` (n,), ascending, n ≥ 2.
 
     Give `box` for every branch in it, or `at` for the one fixed point that Newton reaches from
-    there. `perturbation` says which method; its own radius does not matter. With
+    there. `method` says which method; its own radius does not matter. With
     `learning_rate` each branch also carries the step map's spectral radius. Nothing recompiles
     for other radii of the same number.
     """
     grid = _radii(rho)
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to follow, not both or neither.")
-    flow = Flow(loss, perturbation.at_radius(grid[-1]))
-    step_map = optional_step_map(loss, perturbation, learning_rate, momentum)
+    flow = Flow(loss, method.at_radius(grid[-1]))
+    step_map = optional_step_map(loss, method, learning_rate, momentum)
     follower = _Follower(flow, step_map, grid, unread_warnings(loss, box, at))
     if at is not None:
         return follower.from_point(np.asarray(at, dtype=float))
@@ -174,7 +174,7 @@ class _Follower:
         size = float(np.max(box[:, 1] - box[:, 0]))
         anchors = np.linspace(self.grid[0], self.grid[-1], ANCHORS)
         anchors = anchors[anchors > 0]
-        if isinstance(self.flow.perturbation, GD):
+        if isinstance(self.flow.method, GD):
             anchors = anchors[:1]
         for rho in anchors:
             points = fixed_points(self.flow.at_radius(rho), box, seed=seed, check=False).points

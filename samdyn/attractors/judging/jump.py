@@ -61,16 +61,16 @@ def limit_at(flow: Flow, c: np.ndarray) -> Limit:
     jump = float(np.max(np.where(np.isfinite(jumps), jumps, 0)))
     jump = jump if jump > SMALL * _size(flow) else 0.0
     # with eps > 0 SAM is smooth, within a distance that may be too short to be measured
-    smooth = isinstance(flow.perturbation, SAM) or bool(np.any(deviations <= BENT))
+    smooth = isinstance(flow.method, SAM) or bool(np.any(deviations <= BENT))
     bent = "" if smooth else (BENDS if defined else UNDEFINED)
     return Limit(jump, float(np.max(beside)), bent, bool(deviations[0] > BENT))
 
 
 def undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:
     """A warning where a method jumps and does not say so."""
-    if not limit.jump or flow.perturbation.discontinuous:
+    if not limit.jump or flow.method.discontinuous:
         return ()
-    name = type(flow.perturbation).__name__
+    name = type(flow.method).__name__
     return (
         f"{name} jumps by up to {limit.jump:.3g} at critical points, and its `discontinuous` says "
         "that it does not: it is judged as one that jumps.",
@@ -80,7 +80,7 @@ def undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:
 def _size(flow: Flow) -> float:
     """ρ where the method has one; jumps are measured against it."""
     try:
-        rho = float(np.max(np.asarray(flow.perturbation.radius)))
+        rho = float(np.max(np.asarray(flow.method.radius)))
     except AttributeError:
         return 1.0
     return rho if rho > 0 else 1.0
@@ -93,7 +93,7 @@ def _limits(flow: Flow, c, directions, distances):
     """
     hessian = jax.hessian(flow.loss)(c)
     jacobian, here = jax.jacfwd(flow.field)(c), flow.field(c)
-    ascent = lambda gradient, w: jnp.linalg.norm(flow.perturbation.perturb(gradient, w) - w)  # noqa: E731
+    ascent = lambda gradient, w: jnp.linalg.norm(flow.method.perturb(gradient, w) - w)  # noqa: E731
     limit = jax.vmap(lambda e: ascent(lambda w: hessian @ (LIMIT * e), c))(directions)
     beside = jax.vmap(lambda e: ascent(jax.grad(flow.loss), c + distances[0] * e))(directions)
 

@@ -120,7 +120,7 @@ def _held(step_map: StepMap, c: np.ndarray, ends, tails, reach: float) -> np.nda
     """
     near = np.all(np.isfinite(ends), axis=1) & (np.linalg.norm(ends - c, axis=1) < reach)
     moving = np.linalg.norm(tails[:, -1] - tails[:, -2], axis=1) > RESTING * reach
-    flow = Flow(step_map.loss, step_map.perturbation)
+    flow = Flow(step_map.loss, step_map.method)
     others = zeros_around(flow, c, [0.1 * reach, reach])
     others = others[np.linalg.norm(others - c, axis=1) > 1e-6 * reach]
     middle = tails.mean(axis=1)
@@ -162,8 +162,8 @@ class _StopsOutside(AbstractStepMap):
         return self.inner.loss
 
     @property
-    def perturbation(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.inner.perturbation
+    def method(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.method
 
     def init(self, w):
         return self.inner.init(w)
@@ -219,7 +219,7 @@ def _newton_on_two_steps(step_map: StepMap, state):
 def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:
     """What the quadratic's closed form says, where one exists."""
     top, negative = eigenvalues[-1], eigenvalues[eigenvalues < 0]
-    if type(step_map.perturbation) is not SAM or float(step_map.perturbation.eps) > 0:
+    if type(step_map.method) is not SAM or float(step_map.method.eps) > 0:
         return ""
     if not isinstance(step_map.momentum, NoMomentum) or not 0 < eta * top < 2:
         return ""

@@ -135,14 +135,14 @@ def sliding_names(flow: Flow, c: Float[Array, " d"], rho: Float[np.ndarray, " n"
 
 def _limit_field(flow: Flow, c, hessian, rho, direction):
     """F₀: the field at c + εδ as ε → 0, where δ is `direction`."""
-    if isinstance(flow.perturbation, PerturbedLossGradient):  # it needs the Jacobian of w^p
+    if isinstance(flow.method, PerturbedLossGradient):  # it needs the Jacobian of w^p
         return flow.at_radius(rho).field(c + NEAR * rho * direction)
 
     def gradient(w):
         """g, and where it vanishes that of a displacement which tends to 0."""
         return jnp.where(jnp.all(w == c), hessian @ (LIMIT * direction), jax.grad(flow.loss)(w))
 
-    return -jax.grad(flow.loss)(flow.perturbation.at_radius(rho).perturb(gradient, c))
+    return -jax.grad(flow.loss)(flow.method.at_radius(rho).perturb(gradient, c))
 
 
 @jit_for_few_runs

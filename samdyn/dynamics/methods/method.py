@@ -3,7 +3,7 @@
 This is the one place where SAM is defined. Flow, StepMap and every analysis take the same
 object, so a new variant is one small class here and every command has it:
 
-    class MySAM(AbstractPerturbation):
+    class MySAM(AbstractMethod):
         rho: Radius
         def perturb(self, gradient, w):
             return ...          # w^p, a pytree like w
@@ -38,15 +38,15 @@ def _first_bad(values: np.ndarray) -> float:
     return float(values[bad].flat[0])
 
 
-def require_perturbation(given: Any) -> "AbstractPerturbation":
+def require_method(given: Any) -> "AbstractMethod":
     """`given`; `InvalidInput` unless it is a perturbation."""
-    if isinstance(given, AbstractPerturbation):
+    if isinstance(given, AbstractMethod):
         return given
     what = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
-    raise InvalidInput(f"a perturbation such as samdyn.SAM(0.05) is needed, not {what:.60}.")
+    raise InvalidInput(f"a method such as samdyn.SAM(0.05) is needed, not {what:.60}.")
 
 
-class AbstractPerturbation(eqx.Module):
+class AbstractMethod(eqx.Module):
     """Says where the gradient is taken, w ↦ w^p, and which way the descent then goes.
 
     A subclass implements `perturb`. `discontinuous` is True where w^p − w does not tend to 0
@@ -72,12 +72,12 @@ class AbstractPerturbation(eqx.Module):
         """ρ; 0 for gradient descent."""
         return self.rho  # pyright: ignore[reportAttributeAccessIssue]
 
-    def at_radius(self, rho: Any) -> "AbstractPerturbation":
+    def at_radius(self, rho: Any) -> "AbstractMethod":
         """The same perturbation with another radius (a number, or an array to vmap over)."""
         return eqx.tree_at(lambda p: p.rho, self, _radius(rho))
 
 
-class GD(AbstractPerturbation):
+class GD(AbstractMethod):
     """Gradient descent: w^p = w."""
 
     def perturb(self, gradient, w):
@@ -96,7 +96,7 @@ class GD(AbstractPerturbation):
         return self
 
 
-class SAM(AbstractPerturbation):
+class SAM(AbstractMethod):
     """Normalised SAM, what every training code runs: w^p = w + ρ g/(‖g‖ + eps), w^p = w at g = 0.
 
     Source: Foret, Kleiner, Mobahi & Neyshabur, arXiv 2010.01412.
@@ -113,7 +113,7 @@ class SAM(AbstractPerturbation):
         return True
 
 
-class USAM(AbstractPerturbation):
+class USAM(AbstractMethod):
     """Unnormalised SAM, what theory papers analyse: w^p = w + ρ g.
 
     Source: Andriushchenko & Flammarion, arXiv 2206.06232.
@@ -125,7 +125,7 @@ class USAM(AbstractPerturbation):
         return tree.ascend(w, self.rho, gradient(w))
 
 
-class ASAM(AbstractPerturbation):
+class ASAM(AbstractMethod):
     """Adaptive SAM: w^p = w + ρ T²g/‖Tg‖ with T = |w| + offset, coordinate by coordinate.
 
     Source: Kwon, Kim, Park & Choi, arXiv 2102.11600.
@@ -148,15 +148,15 @@ def _times(width: Any, v: Any) -> Any:
     return width.astype(v.dtype) * v
 
 
-class MultiStep(AbstractPerturbation):
+class MultiStep(AbstractMethod):
     """`steps` ascents in a row, each with the radius of `base` divided by `steps`."""
 
-    base: AbstractPerturbation
+    base: AbstractMethod
     steps: int = eqx.field(static=True)
 
     def __check_init__(self):
         if self.steps < 1:
-            raise InvalidInput(f"a multi-step perturbation needs 1 step or more, not {self.steps}.")
+            raise InvalidInput(f"a multi-step method needs 1 step or more, not {self.steps}.")
 
     def perturb(self, gradient, w):
         part = self.base.at_radius(tree.number(self.base.radius) / self.steps)
@@ -176,14 +176,14 @@ class MultiStep(AbstractPerturbation):
         return MultiStep(self.base.at_radius(rho), self.steps)
 
 
-class PerturbedLossGradient(AbstractPerturbation):
+class PerturbedLossGradient(AbstractMethod):
     """The true gradient of the perturbed loss w ↦ l(w^p(w)), Jacobian of w^p included.
 
     SAM drops that Jacobian. With base USAM this is the field whose rates λ(1+ρλ)² stand in
     Theorem 2 of arXiv 2301.06308; under it no saddle ever attracts.
     """
 
-    base: AbstractPerturbation
+    base: AbstractMethod
 
     def perturb(self, gradient, w):
         return self.base.perturb(gradient, w)

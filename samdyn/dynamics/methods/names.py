@@ -9,7 +9,7 @@ from .method import (
     GD,
     SAM,
     USAM,
-    AbstractPerturbation,
+    AbstractMethod,
     MultiStep,
     PerturbedLossGradient,
 )
@@ -25,7 +25,7 @@ _BY_NAME = {
 METHODS = (*_BY_NAME, "sam-K", "usam-K")
 
 
-def perturbation(name: str, rho: float) -> AbstractPerturbation:
+def named_method(name: str, rho: float) -> AbstractMethod:
     """The perturbation called `name` with radius `rho`; `sam-3` takes three ascents of ρ/3."""
     multi = re.fullmatch(r"(sam|usam)-(\d+)", name)
     if multi and int(multi[2]) > 0:

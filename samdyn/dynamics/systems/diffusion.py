@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ...errors import InvalidInput
 from .. import tree
 from ..coupling import AbstractCoupling, Fresh, Paper, SameBatch
-from ..methods.method import GD, AbstractPerturbation
+from ..methods.method import GD, AbstractMethod
 from ..momentum import AbstractMomentum, HeavyBall, NoMomentum, as_momentum
 from ..noise.noise import AbstractNoise
 from .step_map import _positive
@@ -194,7 +194,7 @@ class Diffusion(AbstractDiffusion):
     """
 
     loss: Callable
-    perturbation: AbstractPerturbation
+    method: AbstractMethod
     learning_rate: jax.Array = eqx.field(converter=_positive)
     noise: AbstractNoise
     coupling: AbstractCoupling = eqx.field(default_factory=SameBatch)
@@ -226,9 +226,9 @@ class Diffusion(AbstractDiffusion):
     def drift(self, y):
         w = self.position(y)
         if self.noise.additive:
-            d = self.perturbation.direction(self.loss, w)
+            d = self.method.direction(self.loss, w)
         else:
-            d = self.coupling.drift(self.loss, self.perturbation, self.noise, w)
+            d = self.coupling.drift(self.loss, self.method, self.noise, w)
         if not isinstance(self.momentum, HeavyBall):
             return tree.scaled(-1, d)
         m = y[1]
@@ -241,14 +241,14 @@ class Diffusion(AbstractDiffusion):
         if self.noise.additive:
             noise = tree.scaled(1 / root, self.noise.draw(self.loss, w, z))
         else:
-            noise = self.coupling.disperse(self.loss, self.perturbation, self.noise, w, z)
+            noise = self.coupling.disperse(self.loss, self.method, self.noise, w, z)
         if not self.inertial:
             return tree.scaled(root, noise)
         return jax.tree.map(jnp.zeros_like, w), tree.scaled(1 / root, noise)
 
     @property
     def additive(self):
-        outside = isinstance(self.coupling, Fresh | Paper) or isinstance(self.perturbation, GD)
+        outside = isinstance(self.coupling, Fresh | Paper) or isinstance(self.method, GD)
         return self.noise.additive or (self.noise.isotropic and outside)
 
     def accepts(self, solver):

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from ..methods.method import AbstractPerturbation, require_perturbation
+from ..methods.method import AbstractMethod, require_method
 
 
 class Flow(eqx.Module):
@@ -19,11 +19,11 @@ class Flow(eqx.Module):
     """
 
     loss: Callable
-    perturbation: AbstractPerturbation = eqx.field(converter=require_perturbation)
+    method: AbstractMethod = eqx.field(converter=require_method)
 
     def __call__(self, t: Any, w: PyTree, args: Any = None) -> PyTree:
         del t, args
-        return jax.tree.map(lambda d: -d, self.perturbation.direction(self.loss, w))
+        return jax.tree.map(lambda d: -d, self.method.direction(self.loss, w))
 
     def field(self, w: PyTree) -> PyTree:
         """The velocity at w."""
@@ -31,11 +31,11 @@ class Flow(eqx.Module):
 
     def perturbed(self, w: PyTree) -> PyTree:
         """w^p, the point where the gradient is taken."""
-        return self.perturbation.perturb(jax.grad(self.loss), w)
+        return self.method.perturb(jax.grad(self.loss), w)
 
     def at_radius(self, rho: Any) -> "Flow":
         """The same flow with another perturbation radius."""
-        return Flow(self.loss, self.perturbation.at_radius(rho))
+        return Flow(self.loss, self.method.at_radius(rho))
 
 
 class Gradient(eqx.Module):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, UInt32
 from ...errors import InvalidInput
 from .. import tree
 from ..coupling import AbstractCoupling, Fresh, Independent, Paper, SameBatch, has_own_direction
-from ..methods.method import AbstractPerturbation
+from ..methods.method import AbstractMethod
 from ..momentum import AbstractMomentum, as_momentum
 from ..noise.noise import MeanLoss, check_without_replacement, examples
 from .step_map import State, _positive
@@ -36,7 +36,7 @@ class MinibatchStepMap(eqx.Module):
     example_loss: Callable
     data: PyTree = eqx.field(converter=lambda data: jax.tree.map(jnp.asarray, data))
     batch_size: int = eqx.field(static=True, converter=_static_size)
-    perturbation: AbstractPerturbation
+    method: AbstractMethod
     learning_rate: jax.Array = eqx.field(converter=_positive)
     coupling: AbstractCoupling = eqx.field(default_factory=SameBatch)
     momentum: AbstractMomentum = eqx.field(converter=as_momentum, default=None)
@@ -51,10 +51,10 @@ class MinibatchStepMap(eqx.Module):
                 "the paper coupling is a model of noise that no minibatch follows; "
                 "use same-batch, fresh or independent."
             )
-        own = has_own_direction(self.perturbation)
+        own = has_own_direction(self.method)
         if own and not isinstance(self.coupling, SameBatch):
             raise InvalidInput(
-                f"{type(self.perturbation).__name__} does not descend the gradient at w^p, so its "
+                f"{type(self.method).__name__} does not descend the gradient at w^p, so its "
                 "minibatches must be same-batch."
             )
 
@@ -83,17 +83,17 @@ class MinibatchStepMap(eqx.Module):
 
     def at_radius(self, rho: Any) -> "MinibatchStepMap":
         """The same map with another perturbation radius."""
-        return eqx.tree_at(lambda m: m.perturbation, self, self.perturbation.at_radius(rho))
+        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
 
     def direction(self, w: PyTree, words: UInt32[Array, " words"]) -> PyTree:
         """The descent direction at w on the minibatches that the words choose."""
         if isinstance(self.coupling, SameBatch):
-            return self.perturbation.direction(self.batch_loss(words), w)
+            return self.method.direction(self.batch_loss(words), w)
         if isinstance(self.coupling, Fresh):
             outer, inner = self.batch_loss(words), self.loss
         else:  # independent: the first half is the outer one, as in `Independent`
             outer, inner = (self.batch_loss(half) for half in jnp.split(words, 2))
-        return jax.grad(outer)(self.perturbation.perturb(jax.grad(inner), w))
+        return jax.grad(outer)(self.method.perturb(jax.grad(inner), w))
 
     def batch_loss(self, words: UInt32[Array, " words"]) -> MeanLoss:
         """The mean loss over the minibatch that the words choose."""

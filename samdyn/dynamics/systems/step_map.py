@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ...errors import InvalidInput
 from .. import tree
-from ..methods.method import GD, AbstractPerturbation, require_perturbation
+from ..methods.method import GD, AbstractMethod, require_method
 from ..momentum import AbstractMomentum, NoMomentum, as_momentum
 
 
@@ -30,7 +30,7 @@ class AbstractStepMap(eqx.Module):
     """A map `state -> state`; `init(w)` makes the first state from parameters."""
 
     loss: eqx.AbstractVar[Callable]
-    perturbation: eqx.AbstractVar[AbstractPerturbation]
+    method: eqx.AbstractVar[AbstractMethod]
 
     @abc.abstractmethod
     def init(self, w: PyTree) -> State:
@@ -42,7 +42,7 @@ class AbstractStepMap(eqx.Module):
 
     def at_radius(self, rho: Any) -> "AbstractStepMap":
         """The same map with another perturbation radius."""
-        return eqx.tree_at(lambda m: m.perturbation, self, self.perturbation.at_radius(rho))
+        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
 
 
 def _positive(learning_rate: Any) -> Any:
@@ -64,7 +64,7 @@ class StepMap(AbstractStepMap):
     """
 
     loss: Callable
-    perturbation: AbstractPerturbation = eqx.field(converter=require_perturbation)
+    method: AbstractMethod = eqx.field(converter=require_method)
     learning_rate: jax.Array = eqx.field(converter=_positive)
     momentum: AbstractMomentum = eqx.field(converter=as_momentum, default=None)
 
@@ -72,17 +72,17 @@ class StepMap(AbstractStepMap):
         return State(w, self.momentum.init(w))
 
     def __call__(self, state):
-        d = self.perturbation.direction(self.loss, state.w)
+        d = self.method.direction(self.loss, state.w)
         memory, step = self.momentum.update(state.memory, d)
         return State(tree.add_scaled(state.w, -self.learning_rate, step), memory)
 
 
 def optional_step_map(
-    loss: Callable, perturbation: AbstractPerturbation, learning_rate: Any, momentum: Any
+    loss: Callable, method: AbstractMethod, learning_rate: Any, momentum: Any
 ) -> StepMap | None:
     """The step map, or None without a learning rate; a momentum alone is `InvalidInput`."""
     if learning_rate is not None:
-        return StepMap(loss, perturbation, learning_rate, momentum)
+        return StepMap(loss, method, learning_rate, momentum)
     if not isinstance(as_momentum(momentum), NoMomentum):
         raise InvalidInput("momentum belongs to the step: give a learning rate with it.")
     return None
@@ -96,13 +96,13 @@ class OptaxStepMap(AbstractStepMap):
 
     loss: Callable
     optimizer: optax.GradientTransformation
-    perturbation: AbstractPerturbation = eqx.field(default_factory=GD)
+    method: AbstractMethod = eqx.field(default_factory=GD)
 
     def init(self, w):
         return State(w, self.optimizer.init(w))
 
     def __call__(self, state):
-        d = self.perturbation.direction(self.loss, state.w)
+        d = self.method.direction(self.loss, state.w)
         updates, memory = self.optimizer.update(d, state.memory, state.w)
         return State(optax.apply_updates(state.w, updates), memory)
 

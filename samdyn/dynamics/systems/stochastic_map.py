@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .. import tree
 from ..coupling import AbstractCoupling, SameBatch
-from ..methods.method import AbstractPerturbation
+from ..methods.method import AbstractMethod
 from ..momentum import AbstractMomentum, as_momentum
 from ..noise.noise import AbstractNoise
 from .step_map import State, _positive
@@ -25,7 +25,7 @@ class StochasticStepMap(eqx.Module):
     """
 
     loss: Callable
-    perturbation: AbstractPerturbation
+    method: AbstractMethod
     learning_rate: jax.Array = eqx.field(converter=_positive)
     noise: AbstractNoise
     coupling: AbstractCoupling = eqx.field(default_factory=SameBatch)
@@ -50,12 +50,12 @@ class StochasticStepMap(eqx.Module):
 
     def at_radius(self, rho: Any) -> "StochasticStepMap":
         """The same map with another perturbation radius."""
-        return eqx.tree_at(lambda m: m.perturbation, self, self.perturbation.at_radius(rho))
+        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
 
     def _direction(self, w, z):
         if not self.noise.additive:
-            return self.coupling.step_direction(self.loss, self.perturbation, self.noise, w, z)
-        d = self.perturbation.direction(self.loss, w)
+            return self.coupling.step_direction(self.loss, self.method, self.noise, w, z)
+        d = self.method.direction(self.loss, w)
         return tree.add_scaled(
             d, -1 / jnp.sqrt(tree.number(self.learning_rate)), self.noise.draw(self.loss, w, z)
         )

@@ -60,7 +60,7 @@ def sde_moments(step_map: StochasticStepMap, at: jax.Array, time: float) -> np.n
     """E δδᵀ (d, d) of the parameters at `time`, of the linearised diffusion of the same step."""
     diffusion = Diffusion(
         step_map.loss,
-        step_map.perturbation,
+        step_map.method,
         step_map.learning_rate,
         step_map.noise,
         step_map.coupling,

@@ -55,7 +55,7 @@ def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str,
 
 
 def _kramers(diffusion, coefficient, start: float, left: float, right: float) -> dict[str, float]:
-    if not isinstance(diffusion.perturbation, GD) or not diffusion.additive:
+    if not isinstance(diffusion.method, GD) or not diffusion.additive:
         return {}
     slope, bend, value = (_on_arrays(f, diffusion.loss) for f in (_slope, _bend, _value))
     if bend(start) <= 0 or abs(slope(start)) > AT_REST * bend(start):
@@ -94,7 +94,7 @@ def _top(slope, start: float, end: float) -> float | None:
 
 
 def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
-    if not isinstance(region, Slab) or not isinstance(diffusion.perturbation, GD | USAM):
+    if not isinstance(region, Slab) or not isinstance(diffusion.method, GD | USAM):
         return {}
     point = jnp.asarray(start)
     hessian = np.asarray(jax.hessian(diffusion.loss)(point))
@@ -106,7 +106,7 @@ def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]
     centre = float(np.asarray(region.centre)[axis])
     if abs(centre - start[axis]) > 0:
         return {}
-    width, rho = float(region.half_width), float(diffusion.perturbation.radius)
+    width, rho = float(region.half_width), float(diffusion.method.radius)
     curvature = float(hessian[axis, axis])
     coupling = "fresh" if diffusion.noise.additive else diffusion.coupling.name
     rate = float(rates(coupling, curvature, rho).rate)

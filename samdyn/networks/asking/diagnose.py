@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ...dynamics.methods.method import GD, AbstractPerturbation, require_perturbation
+from ...dynamics.methods.method import GD, AbstractMethod, require_method
 from ...dynamics.momentum import HeavyBall, NoMomentum, as_momentum
 from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
@@ -41,7 +41,7 @@ def diagnose(
     loss: Callable[[PyTree, PyTree], Any],
     params: PyTree,
     batches: Iterable[PyTree],
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     learning_rate: float,
     momentum: Any = 0.0,
     *,
@@ -67,23 +67,23 @@ def diagnose(
     `InvalidInput` for settings out of range and for a loss that is no function of its parameters
     alone (see `hessian`), `ComputationFailed` where it is not finite.
     """
-    require_perturbation(perturbation)
+    require_method(method)
     momentum = _gamma(momentum)
-    StepMap(len, perturbation, learning_rate, momentum or None)  # refuse before minutes are spent
+    StepMap(len, method, learning_rate, momentum or None)  # refuse before minutes are spent
     operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
     ends = spectrum_ends(
         operator, krylov_size(operator, krylov), rtol, max_products, seed, progress
     )
     radius, products = NO_RADIUS, 0
-    if not ends.interrupted and not _without_jacobian(operator, perturbation):
+    if not ends.interrupted and not _without_jacobian(operator, method):
         step = step_operator(
-            *(operator.mean, perturbation, operator.w, learning_rate, momentum),
+            *(operator.mean, method, operator.w, learning_rate, momentum),
             *(operator.rounding, check),
         )
         size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
         radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
         products = step.products
-    return _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum)._replace(
+    return _diagnosis(operator, method, ends, radius, learning_rate, momentum)._replace(
         hvps=operator.products + products,
         memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
     )
@@ -100,27 +100,25 @@ def _gamma(momentum: Any) -> float:
     return float(getattr(found, "gamma", 0.0))
 
 
-def _without_jacobian(operator: HessianOperator, perturbation: AbstractPerturbation) -> bool:
+def _without_jacobian(operator: HessianOperator, method: AbstractMethod) -> bool:
     """A normalised ascent has no derivative where the gradient of a batch vanishes."""
     return bool(
-        perturbation.discontinuous
-        and np.asarray(perturbation.radius) > 0
-        and operator.batch_gradient_norm == 0
+        method.discontinuous and np.asarray(method.radius) > 0 and operator.batch_gradient_norm == 0
     )
 
 
-def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) -> Diagnosis:
+def _diagnosis(operator, method, ends, radius, learning_rate, momentum) -> Diagnosis:
     """Everything that follows from the spectrum; the costs are left at 0."""
-    rho, negative = float(np.asarray(perturbation.radius)), None
+    rho, negative = float(np.asarray(method.radius)), None
     if ends.curvature == NEGATIVE:
         negative = ends.low.value
-    known = not _without_jacobian(operator, perturbation)
+    known = not _without_jacobian(operator, method)
     seen = [
-        _along(operator, perturbation, end) if known and not ends.interrupted else None
+        _along(operator, method, end) if known and not ends.interrupted else None
         for end in (ends.low, ends.high)
     ]
     low_reach, high_reach = (
-        _reach(operator, perturbation, end, part)
+        _reach(operator, method, end, part)
         for end, part in zip((ends.low, ends.high), seen, strict=True)
     )
     weights = np.asarray(operator.mean.weights, float)
@@ -135,17 +133,17 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
     if plain is not None and negative is not None:
         slopes = plain.gradient
         noise = float(weights @ (slopes - weights @ slopes) ** 2)
-        falls = gains(operator, negative, noise, learning_rate, perturbation.discontinuous)
+        falls = gains(operator, negative, noise, learning_rate, method.discontinuous)
     told = signal(operator) if falls is not None and falls.away(None) else None
     # a method without a radius is asked what SAM would do
-    no_radius = isinstance(perturbation, GD) or rho == 0
+    no_radius = isinstance(method, GD) or rho == 0
     units = [1 / operator.batch_gradient_norm if operator.batch_gradient_norm > 0 else math.inf] * 2
     if not no_radius:
         units = [low_reach / rho, high_reach / rho]
-    if perturbation.discontinuous:
+    if method.discontinuous:
         low_reach = min(low_reach, hover(ends.high.value, learning_rate, momentum))
     gradient_norm = float(np.linalg.norm(np.asarray(operator.gradient, float)))
-    at_ascent = float(_at_ascent(operator.mean, perturbation, operator.w))
+    at_ascent = float(_at_ascent(operator.mean, method, operator.w))
     return Diagnosis(
         dim=operator.dim,
         loss=operator.loss,
@@ -162,7 +160,7 @@ def _diagnosis(operator, perturbation, ends, radius, learning_rate, momentum) ->
         signal=told,
         ends=ends,
         rho=rho,
-        normalised=perturbation.discontinuous,
+        normalised=method.discontinuous,
         rho_eff=low_reach,
         rho_now=None if negative is None else operator.batch_gradient_norm / -negative,
         rho_window=window(negative, ends.high.value, learning_rate, momentum, units),
@@ -190,15 +188,15 @@ def memory_bytes(operator: HessianOperator, krylov: int) -> int:
     return (krylov + 7) * operator.dim * operator.dtype.itemsize + operator.memory_bytes
 
 
-def _along(operator: HessianOperator, perturbation: AbstractPerturbation, end: Eigenvalue) -> Along:
+def _along(operator: HessianOperator, method: AbstractMethod, end: Eigenvalue) -> Along:
     with operator.precision():
         v = jnp.asarray(end.vector, operator.dtype)
-        return along(operator.mean, perturbation, operator.w, v)
+        return along(operator.mean, method, operator.w, v)
 
 
 def _reach(
     operator: HessianOperator,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     end: Eigenvalue,
     seen: Along | None,
 ) -> float:
@@ -207,11 +205,11 @@ def _reach(
     Where the gradient has a part along the vector, it is asked whether the step points back; else
     whether a displacement from here would grow.
     """
-    if _without_jacobian(operator, perturbation):
+    if _without_jacobian(operator, method):
         return math.inf
-    if isinstance(perturbation, GD):
+    if isinstance(method, GD):
         return 0.0
-    seen = _along(operator, perturbation, end) if seen is None else seen
+    seen = _along(operator, method, end) if seen is None else seen
     weights = np.asarray(operator.mean.weights, float)
     tangent, descent, gradient = (float(weights @ part) for part in seen[:3])
     error = operator.error(abs(end.value))
@@ -222,10 +220,10 @@ def _reach(
 
 
 @eqx.filter_jit
-def _at_ascent(mean: BatchedLoss, perturbation: AbstractPerturbation, w: jax.Array) -> jax.Array:
+def _at_ascent(mean: BatchedLoss, method: AbstractMethod, w: jax.Array) -> jax.Array:
     """‖g(w^p)‖ of the full loss."""
     full = jax.grad(mean)
-    return norm(full(perturbation.perturb(full, w)))
+    return norm(full(method.perturb(full, w)))
 
 
 def _is_hallucinated(

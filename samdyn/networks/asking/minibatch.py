@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ...dynamics.methods.method import AbstractPerturbation
+from ...dynamics.methods.method import AbstractMethod
 from ...spectra.batches import BatchedLoss
 from ...spectra.hessian import REUSE_BYTES
 from ...spectra.operator import Operator
@@ -32,26 +32,26 @@ class Along(NamedTuple):
     curvature: np.ndarray
 
 
-def along(mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array, v: Array) -> Along:
+def along(mean: BatchedLoss, method: AbstractMethod, w: Array, v: Array) -> Along:
     """The steps of a method at w (dim,) along the unit vector v (dim,), batch by batch.
 
     One compiled function, called for each: XLA's convolutions are slow inside a compiled loop.
     """
-    parts = [_along(mean.loss, perturbation, batch, w, v) for batch in mean.batches()]
+    parts = [_along(mean.loss, method, batch, w, v) for batch in mean.batches()]
     return Along(*(np.array([float(x) for x in column]) for column in zip(*parts, strict=True)))
 
 
 @eqx.filter_jit
-def _along(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w, v):
+def _along(loss: Callable, method: AbstractMethod, batch: PyTree, w, v):
     one = lambda w: loss(w, batch)  # noqa: E731
-    d, change = jax.jvp(lambda w: perturbation.direction(one, w), (w,), (v,))
+    d, change = jax.jvp(lambda w: method.direction(one, w), (w,), (v,))
     g, bent = jax.jvp(jax.grad(one), (w,), (v,))
     return v @ change, v @ d, v @ g, v @ bent
 
 
 def step_operator(
     mean: BatchedLoss,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     w: Array,
     rate: float,
     gamma: float,
@@ -62,7 +62,7 @@ def step_operator(
 
     The method's directions are differentiated batch by batch, once where memory allows.
     """
-    changes = _kept(mean, perturbation, w)
+    changes = _kept(mean, method, w)
     weights = list(np.asarray(mean.weights).astype(w.dtype))
     zero, settings = jnp.zeros_like(w), np.array([rate, gamma], w.dtype)
 
@@ -73,7 +73,7 @@ def step_operator(
                 total = _added(total, weight, change, v)
             return total
         for weight, batch in zip(weights, mean.batches(), strict=True):
-            total = total + weight * _turned(mean.loss, perturbation, batch, w, v[: w.size])
+            total = total + weight * _turned(mean.loss, method, batch, w, v[: w.size])
         return total
 
     def product(v: Array) -> Array:
@@ -84,19 +84,19 @@ def step_operator(
     return Operator(product, size, w.dtype, **how)
 
 
-def _kept(mean: BatchedLoss, perturbation: AbstractPerturbation, w: Array) -> list | None:
+def _kept(mean: BatchedLoss, method: AbstractMethod, w: Array) -> list | None:
     """The derivative of each batch's direction, as a linear function, where all fit in memory."""
-    one = eqx.filter_eval_shape(_linearised, mean.loss, perturbation, mean.first, w)
+    one = eqx.filter_eval_shape(_linearised, mean.loss, method, mean.first, w)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
     if size * mean.count > REUSE_BYTES:
         return None
-    return [_linearised(mean.loss, perturbation, batch, w) for batch in mean.batches()]
+    return [_linearised(mean.loss, method, batch, w) for batch in mean.batches()]
 
 
 @eqx.filter_jit
-def _linearised(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w: Array):
+def _linearised(loss: Callable, method: AbstractMethod, batch: PyTree, w: Array):
     one = lambda w: loss(w, batch)  # noqa: E731
-    return jax.linearize(lambda w: perturbation.direction(one, w), w)[1]
+    return jax.linearize(lambda w: method.direction(one, w), w)[1]
 
 
 @jax.jit
@@ -116,6 +116,6 @@ def _stepped(v: Array, turned: Array, settings: Array) -> Array:
 
 
 @eqx.filter_jit
-def _turned(loss: Callable, perturbation: AbstractPerturbation, batch: PyTree, w, v):
+def _turned(loss: Callable, method: AbstractMethod, batch: PyTree, w, v):
     one = lambda w: loss(w, batch)  # noqa: E731
-    return jax.jvp(lambda w: perturbation.direction(one, w), (w,), (v,))[1]
+    return jax.jvp(lambda w: method.direction(one, w), (w,), (v,))[1]

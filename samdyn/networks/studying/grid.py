@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...dynamics.methods.names import perturbation
+from ...dynamics.methods.names import named_method
 from ...errors import InvalidInput
 
 
@@ -77,7 +77,7 @@ def method(name: Any) -> str:
     """The name, if a method has it."""
     if not isinstance(name, str):
         raise InvalidInput(f"a method is a name such as 'sam', not {_told(name)}.")
-    perturbation(name, 0.0)
+    named_method(name, 0.0)
     return name
 
 

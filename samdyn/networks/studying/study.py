@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...dynamics.methods.names import perturbation
+from ...dynamics.methods.names import named_method
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ..data.dataset import Dataset
@@ -144,7 +144,7 @@ def _run(dataset, make, width_of, piece, cell: Cell, report) -> dict[str, Any]:
         done = train(
             dataset,
             make,
-            perturbation(cell.method, 0.0),
+            named_method(cell.method, 0.0),
             rho=[rho for rho, _ in group],
             learning_rate=cell.lr,
             momentum=cell.momentum,

@@ -17,7 +17,7 @@ import optax
 from jaxtyping import PyTree
 
 from ...dynamics import tree
-from ...dynamics.methods.method import GD, AbstractPerturbation
+from ...dynamics.methods.method import GD, AbstractMethod
 from ...errors import InvalidInput, brief
 from ...spectra.contract import slow_in_loops
 from ...spectra.krylov import norm
@@ -66,7 +66,7 @@ def monitor(
     *,
     every: int = 100,
     products: int = 8,
-    perturbation: AbstractPerturbation | None = None,
+    method: AbstractMethod | None = None,
     capacity: int = 256,
     seed: int = 0,
 ) -> optax.GradientTransformationExtraArgs:
@@ -79,7 +79,7 @@ def monitor(
     `loss` is `loss(w, batch)`, or `loss(w)` without a `batch`. A batch is any pytree, the same at
     every record, or a function of the step count that makes one, from which batches are drawn.
     The parameters are any pytree of float32 or float64 arrays. λ_min and λ_max come from `products`
-    Hessian-vector products (Lanczos from a random vector of `seed`). `perturbation` says where w^p
+    Hessian-vector products (Lanczos from a random vector of `seed`). `method` says where w^p
     is, for the cosine of g(w) and g(w^p); by default it is that of the samdyn `sam` that is
     wrapped. Around another optimizer w^p = w, and the cosine is 1; it is nan where a SAM stands
     deeper inside, or is that of optax. The newest `capacity` records are kept in the state;
@@ -110,8 +110,8 @@ def monitor(
             raise InvalidInput(f"the monitor's {name} must be 1 or more, not {value}.")
     inner = as_optimizer(optimizer, "the monitor")
     ascent = getattr(inner.update, "ascent", lambda count: GD())
-    if perturbation is not None:
-        ascent = lambda count: perturbation  # noqa: E731
+    if method is not None:
+        ascent = lambda count: method  # noqa: E731
     wanted = _keywords(loss, 1 if batch is None else 2)
 
     def loss_at(step, told):
@@ -150,7 +150,7 @@ def monitor(
         def write():
             told = {name: value for name, value in extra.items() if name in wanted}
             ours = isinstance(state.inner, SAMState)
-            known = ours or perturbation is not None or not _sams(state.inner)
+            known = ours or method is not None or not _sams(state.inner)
             count = state.inner.count if ours else state.step
             row = measured(known, params, state.step, count, told)
             index = (state.step // every) % capacity
@@ -196,7 +196,7 @@ def _keywords(loss: Callable, positional: int) -> dict[str, bool]:
     return {p.name: p.default is p.empty for p in only}
 
 
-def _measure(loss, w, perturbation, products, key) -> Record:
+def _measure(loss, w, method, products, key) -> Record:
     """One record, at the parameters w; without a perturbation the cosine is not known."""
     flat_loss, flat, unravel = tree.flatten(loss, w)
     gradient = jax.grad(flat_loss)
@@ -204,8 +204,8 @@ def _measure(loss, w, perturbation, products, key) -> Record:
     unroll = slow_in_loops(flat_loss, flat)
     ends = ritz_ends(hessian, jax.random.normal(key, flat.shape, flat.dtype), products, unroll)
     cosine = jnp.asarray(jnp.nan, flat.dtype)
-    if perturbation is not None:
-        wp = perturbation.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
+    if method is not None:
+        wp = method.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
         there = g if wp is w else gradient(tree.flatten(loss, wp)[1])
         cosine = jnp.sum(tree.unit(g) * tree.unit(there))
     # below 0 by rounding alone is no negative curvature; below it by more is, whatever the residual

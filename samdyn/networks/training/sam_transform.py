@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from ...dynamics.methods.method import GD, AbstractPerturbation, require_perturbation
+from ...dynamics.methods.method import GD, AbstractMethod, require_method
 from ...dynamics.tree import has_16_bits, number
 from ...errors import InvalidInput
 
@@ -39,7 +39,7 @@ class SAMState(NamedTuple):
 
 def sam(
     base: optax.GradientTransformation | optax.MultiSteps,
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     rho: Any = None,
     *,
     mask: PyTree = None,
@@ -51,7 +51,7 @@ def sam(
         updates, state = optimizer.update(grads, state, w, grad_fn=jax.grad(loss))
 
     `base` is the optimizer; weight decay and clipping belong into it, so that they act on the
-    gradient at w^p. `perturbation` says where w^p lies (SAM, USAM, ASAM, MultiStep, your own).
+    gradient at w^p. `method` says where w^p lies (SAM, USAM, ASAM, MultiStep, your own).
     `rho`, a number or a schedule of the number of finished steps, replaces its radius; a schedule
     recompiles nothing, and compiled code does not check that it stays ≥ 0. Radius 0 gives the
     updates of `base` to the last bit. The parameters are any pytree of floating-point arrays;
@@ -94,10 +94,10 @@ def sam(
 
     Source: Foret, Kleiner, Mobahi & Neyshabur, arXiv 2010.01412.
     """
-    optimizer = check_parts(base, perturbation)
+    optimizer = check_parts(base, method)
     if rho is not None and not callable(rho):
-        perturbation, rho = perturbation.at_radius(rho), None
-    _check_radius(perturbation.radius)
+        method, rho = method.at_radius(rho), None
+    _check_radius(method.radius)
     step = _transparent if transparent else _opaque
 
     def init(params):
@@ -109,7 +109,7 @@ def sam(
         return SAMState(jnp.zeros((), jnp.int32), optimizer.init(params), jnp.asarray(False), kept)
 
     def ascent(count):
-        now = perturbation if rho is None else perturbation.at_radius(rho(count))
+        now = method if rho is None else method.at_radius(rho(count))
         return now if mask is None else _Masked(now, mask)
 
     def update(updates, state, params=None, *, grad_fn=None, **extra):
@@ -124,7 +124,7 @@ def sam(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _opaque(base, perturbation, grads, state, w, grad_fn, extra):
+def _opaque(base, method, grads, state, w, grad_fn, extra):
     if grad_fn is None:
         raise InvalidInput(
             "sam needs grad_fn, the gradient as a function of the parameters: give it to update, "
@@ -140,23 +140,23 @@ def _opaque(base, perturbation, grads, state, w, grad_fn, extra):
         return found
 
     def perturbed():
-        found = gradient(perturbation.perturb(gradient, w))
+        found = gradient(method.perturb(gradient, w))
         return jax.tree.map(lambda new, old: jnp.asarray(new).astype(old.dtype), found, grads)
 
-    radius = 0.0 if isinstance(perturbation, GD) else perturbation.radius
+    radius = 0.0 if isinstance(method, GD) else method.radius
     # a fixed radius of 0 compiles to the optimizer alone
     d = branch(number(radius) == 0, lambda: grads, perturbed)
     updates, after = base.update(d, state.base, w, **extra)
     return updates, state._replace(count=optax.safe_increment(state.count), base=after)
 
 
-def _transparent(base, perturbation, grads, state, params, grad_fn, extra):
+def _transparent(base, method, grads, state, params, grad_fn, extra):
     del grad_fn
     perturbed, remembered = state.perturbed, state.kept
     w = jax.tree.map(lambda p, k: jnp.where(perturbed, k, p + k), params, remembered)
 
     def ascend():
-        return perturbation.perturb(lambda v: _only_at(w, v, grads), w), state.base
+        return method.perturb(lambda v: _only_at(w, v, grads), w), state.base
 
     def descend():
         updates, after = base.update(grads, state.base, w, **extra)
@@ -180,7 +180,7 @@ def _transparent(base, perturbation, grads, state, params, grad_fn, extra):
 class _Masked(NamedTuple):
     """A perturbation of those leaves alone whose `mask` is True."""
 
-    of: AbstractPerturbation
+    of: AbstractMethod
     mask: PyTree
 
     @property
@@ -263,7 +263,7 @@ def _way(goal, start):
 def _only_at(w, v, grads):
     if v is not w:
         raise InvalidInput(
-            "this perturbation takes gradients away from w, for which the transparent mode has no "
+            "this method takes gradients away from w, for which the transparent mode has no "
             "call of update: use the opaque mode."
         )
     return grads
@@ -293,13 +293,13 @@ def _of_parameters_alone(grad_fn: Callable) -> Callable:
     return (lambda w: grad_fn(w, 0)) if len(required) == 2 else grad_fn
 
 
-def check_parts(base: Any, perturbation: Any) -> optax.GradientTransformationExtraArgs:
+def check_parts(base: Any, method: Any) -> optax.GradientTransformationExtraArgs:
     """`base` as an optimizer; `InvalidInput` unless one gradient at w^p makes its step."""
     optimizer = as_optimizer(base, "sam")
-    require_perturbation(perturbation)
-    own = type(perturbation).direction is not AbstractPerturbation.direction
-    if own and not isinstance(perturbation, GD):
-        kind = type(perturbation).__name__
+    require_method(method)
+    own = type(method).direction is not AbstractMethod.direction
+    if own and not isinstance(method, GD):
+        kind = type(method).__name__
         raise InvalidInput(f"sam descends the gradient at w^p, which {kind} does not.")
     return optimizer
 

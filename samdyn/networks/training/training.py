@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from ...dynamics.methods.method import AbstractPerturbation
+from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import HeavyBall
 from ...dynamics.systems.step_map import State, StepMap
 from ...dynamics.tree import as_dtype
@@ -67,7 +67,7 @@ class BatchLoss(eqx.Module):
 class Lane(eqx.Module):
     """The options of one run; every leaf gets a leading axis where lanes run side by side."""
 
-    perturbation: AbstractPerturbation
+    method: AbstractMethod
     learning_rate: Float[Array, "..."]
     momentum: Float[Array, "..."]
     key: Key[Array, "..."]  # orders the examples
@@ -103,7 +103,7 @@ class Problem(eqx.Module):
             chosen = jax.lax.dynamic_slice(order, (index * self.batch_size,), (self.batch_size,))
             loss = BatchLoss(self.static, self.x[chosen], self.y[chosen], self.piece)
             value = loss(progress.state.w)  # the compiler shares this with the first gradient
-            move = StepMap(loss, lane.perturbation, lane.learning_rate, HeavyBall(lane.momentum))
+            move = StepMap(loss, lane.method, lane.learning_rate, HeavyBall(lane.momentum))
             return self._noted(progress, move(progress.state), value), total + value
 
         start = progress, jnp.zeros((), self.x.dtype)
@@ -142,7 +142,7 @@ class Training(NamedTuple):
 def train(
     dataset: Dataset,
     make: Callable[[Any], Any],
-    perturbation: AbstractPerturbation,
+    method: AbstractMethod,
     *,
     rho: Any = None,
     learning_rate: Any,
@@ -155,7 +155,7 @@ def train(
 ) -> Training:
     """Train `make(key)` on `dataset`, one lane for each of `seeds`.
 
-    `rho` (L,) gives each lane a radius of its own; without it all have that of `perturbation`.
+    `rho` (L,) gives each lane a radius of its own; without it all have that of `method`.
     `learning_rate` and `momentum` are numbers or (L,). A seed determines the first parameters and
     the order of the examples, whatever else differs, so runs of equal seed can be compared in
     pairs. Parameters take the dtype of the data. A minibatch of more than `piece` examples is
@@ -163,7 +163,7 @@ def train(
     `InvalidInput` for a batch larger than the data, a momentum outside [0, 1) or no lanes.
     """
     check_batch_size(batch_size, len(dataset.train_y))
-    lanes = _lanes(perturbation, rho, learning_rate, momentum, seeds)
+    lanes = _lanes(method, rho, learning_rate, momentum, seeds)
     params, static = _initial(make, seeds, dataset.train_x.dtype)
     problem = _problem(dataset, static, batch_size, piece)
     with heeded():
@@ -180,15 +180,15 @@ def check_batch_size(batch_size: int, examples: int) -> None:
         )
 
 
-def _lanes(perturbation, rho, learning_rate, momentum, seeds) -> Lane:
+def _lanes(method, rho, learning_rate, momentum, seeds) -> Lane:
     count = len(seeds)
     if count == 0:
         raise InvalidInput("a training needs one seed or more.")
     each = lambda value: jnp.broadcast_to(jnp.asarray(value, jnp.float32), (count,))  # noqa: E731
-    at = perturbation if rho is None else perturbation.at_radius(jnp.asarray(rho, jnp.float32))
+    at = method if rho is None else method.at_radius(jnp.asarray(rho, jnp.float32))
     at = jax.tree.map(each, at)
     rates, gammas = each(learning_rate), each(momentum)
-    StepMap(len, perturbation, rates, HeavyBall(gammas))  # refuses what cannot be
+    StepMap(len, method, rates, HeavyBall(gammas))  # refuses what cannot be
     return Lane(at, rates, gammas, _keys(seeds, 1))
 
 

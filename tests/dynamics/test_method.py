@@ -91,9 +91,9 @@ BY_HAND = [
 ]
 
 
-@pytest.mark.parametrize(("perturbation", "direction"), BY_HAND)
-def test_first_two_steps_on_a_quadratic_are_those_of_hand_algebra(perturbation, direction):
-    step = eqx.filter_jit(StepMap(LOSS, perturbation, RATE))
+@pytest.mark.parametrize(("method", "direction"), BY_HAND)
+def test_first_two_steps_on_a_quadratic_are_those_of_hand_algebra(method, direction):
+    step = eqx.filter_jit(StepMap(LOSS, method, RATE))
     once = step(State(jnp.asarray(START), None))
     twice = step(once)
     first = START - RATE * direction(START)
