@@ -1,6 +1,7 @@
 """Every test runs in float64, with shapes and dtypes of samdyn checked at each call."""
 
 import gc
+import os
 import pathlib
 
 import jax
@@ -13,7 +14,8 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_num_cpu_devices", 2)
 
 # Before samdyn is imported: its annotations become run-time checks.
-jaxtyping.install_import_hook("samdyn", "beartype.beartype")
+if "SAMDYN_NO_HOOK" not in os.environ:
+    jaxtyping.install_import_hook("samdyn", "beartype.beartype")
 
 
 @pytest.fixture(autouse=True)

@@ -71,7 +71,7 @@ def within(rtol, atol=0.0):
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
 def test_the_field_is_the_same_however_it_is_called(method, rows):
     flow = Flow(BEALE, method)
-    agree(lambda w: flow.field(w), starts(rows), within(1e-9, 1e-9))
+    agree(lambda w: flow.velocity(w), starts(rows), within(1e-9, 1e-9))
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -132,15 +132,17 @@ def test_basins_are_the_same_row_by_row_and_on_one_device(rows, monkeypatch):
 @pytest.mark.parametrize("method", [SAM, USAM, ASAM, lambda r: PerturbedLossGradient(USAM(r))])
 def test_at_radius_zero_every_method_is_gradient_descent(method):
     points = jnp.asarray(starts(50))
-    plain = jax.vmap(Flow(BEALE, GD()).field)(points)
-    np.testing.assert_allclose(jax.vmap(Flow(BEALE, method(0.0)).field)(points), plain, rtol=1e-12)
+    plain = jax.vmap(Flow(BEALE, GD()).velocity)(points)
+    np.testing.assert_allclose(
+        jax.vmap(Flow(BEALE, method(0.0)).velocity)(points), plain, rtol=1e-12
+    )
 
 
 def test_one_ascent_is_the_base_method():
     points = jnp.asarray(starts(50))
     for base in (SAM(0.3), USAM(0.03)):
-        one = jax.vmap(Flow(BEALE, MultiStep(base, 1)).field)(points)
-        np.testing.assert_allclose(one, jax.vmap(Flow(BEALE, base).field)(points), rtol=1e-13)
+        one = jax.vmap(Flow(BEALE, MultiStep(base, 1)).velocity)(points)
+        np.testing.assert_allclose(one, jax.vmap(Flow(BEALE, base).velocity)(points), rtol=1e-13)
 
 
 def test_sam_is_usam_with_rho_over_the_gradient_norm():
@@ -148,7 +150,7 @@ def test_sam_is_usam_with_rho_over_the_gradient_norm():
         w = jnp.asarray(w)
         norm = float(jnp.linalg.norm(jax.grad(BEALE)(w)))
         sam, usam = Flow(BEALE, SAM(0.2)), Flow(BEALE, USAM(0.2 / norm))
-        np.testing.assert_allclose(sam.field(w), usam.field(w), rtol=1e-9)
+        np.testing.assert_allclose(sam.velocity(w), usam.velocity(w), rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", [GD(), SAM(0.2), USAM(0.02)], ids=lambda m: type(m).__name__)
@@ -157,8 +159,8 @@ def test_a_rotation_of_the_loss_rotates_the_field(method):
     rotation = jnp.array([[c, -s], [s, c]])
     turned = lambda w: BEALE(rotation.T @ w)  # noqa: E731
     for w in starts(20):
-        there = Flow(turned, method).field(rotation @ jnp.asarray(w))
-        here = rotation @ Flow(BEALE, method).field(jnp.asarray(w))
+        there = Flow(turned, method).velocity(rotation @ jnp.asarray(w))
+        here = rotation @ Flow(BEALE, method).velocity(jnp.asarray(w))
         np.testing.assert_allclose(there, here, rtol=1e-8, atol=1e-8)
 
 
@@ -168,7 +170,7 @@ def test_the_step_is_the_flow_to_first_order():
         w = jnp.array([0.4, -0.3])
         step_map = StepMap(BEALE, method, 2.0**-20)
         moved = (step_map(step_map.init(w)).w - w) * 2.0**20
-        np.testing.assert_allclose(moved, Flow(BEALE, method).field(w), rtol=1e-8)
+        np.testing.assert_allclose(moved, Flow(BEALE, method).velocity(w), rtol=1e-8)
 
 
 def test_multipliers_are_one_plus_eta_times_the_flow_s_eigenvalues():
@@ -198,7 +200,7 @@ def test_the_perturbed_loss_gradient_is_the_gradient_of_the_perturbed_loss():
         w = jnp.asarray(w)
         usam = USAM(0.02)
         perturbed = lambda v, usam=usam: BEALE(usam.perturb(jax.grad(BEALE), v))  # noqa: E731
-        field = Flow(BEALE, PerturbedLossGradient(usam)).field(w)
+        field = Flow(BEALE, PerturbedLossGradient(usam)).velocity(w)
         np.testing.assert_allclose(field, -jax.grad(perturbed)(w), rtol=1e-11)
 
 

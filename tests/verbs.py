@@ -8,24 +8,35 @@ from typing import Any
 import samdyn
 
 
+def system(loss: Any, method: Any, how: dict[str, Any]) -> Any:
+    """The system of a loss and a method: takes learning_rate, momentum or optimizer from `how`."""
+    rate, momentum = how.pop("learning_rate", None), how.pop("momentum", 0.0)
+    optimizer = how.pop("optimizer", None)
+    if optimizer is not None:
+        return samdyn.OptaxStepMap(loss, optimizer, method)
+    if rate is None:
+        return samdyn.Flow(loss, method)
+    return samdyn.StepMap(loss, method, rate, momentum)
+
+
 def stability(loss: Any, method: Any, **how: Any) -> Any:
     """Fixed points with their verdicts, in a `box` or `at` a point."""
-    return samdyn.stability(loss, method, **how)
+    return samdyn.stability(system(loss, method, how), **how)
 
 
 def sweep(loss: Any, method: Any, rhos: Any, **how: Any) -> Any:
     """Fixed points and verdicts over ρ."""
-    return samdyn.sweep(loss, method, rhos, **how)
+    return samdyn.sweep(system(loss, method, how), "rho", rhos, **how)
 
 
-def basins(loss: Any, method: Any, **how: Any) -> Any:
+def basins(loss: Any, method: Any, *, box: Any, **how: Any) -> Any:
     """Where the starts of a grid end."""
-    return samdyn.basins(loss, method, **how)
+    return samdyn.basins(system(loss, method, how), box, **how)
 
 
-def capture_threshold(loss: Any, method: Any, *where: Any, **how: Any) -> Any:
+def capture_threshold(loss: Any, method: Any, *, rho: Any, **how: Any) -> Any:
     """The ρ from which a start is captured."""
-    return samdyn.capture_threshold(loss, method, *where, **how)
+    return samdyn.threshold(system(loss, method, how), "rho", rho, **how)
 
 
 def integrate(flow: Any, start: Any, *times: Any, **how: Any) -> Any:
@@ -40,7 +51,11 @@ def iterate(step_map: Any, start: Any, *steps: Any, **how: Any) -> Any:
 
 def portrait(loss: Any, methods: Any, box: Any, **how: Any) -> Any:
     """Phase portraits side by side."""
-    return samdyn.portrait(loss, methods, box, **how)
+    settings = {name: how.pop(name) for name in ("learning_rate", "momentum") if name in how}
+    systems = [system(loss, method, dict(settings)) for method in methods]
+    if "duration" in how:
+        how["time"] = how.pop("duration")
+    return samdyn.portrait(systems, box, **how)
 
 
 def escape_times(dynamics: Any, start: Any, region: Any, **how: Any) -> Any:

@@ -6,21 +6,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ..compiling import jit_for_few_runs
-from ..dynamics.methods.method import GD, SAM, USAM, AbstractMethod
-from ..dynamics.momentum import AbstractMomentum
+from ..dynamics.check import unread_by
+from ..dynamics.methods.gd import GD
+from ..dynamics.methods.method import AbstractMethod
 from ..dynamics.systems.flow import Flow
-from ..dynamics.systems.step_map import (
-    AbstractStepMap,
-    OptaxStepMap,
-    StepMap,
-    optional_step_map,
-    state_jacobian,
-)
+from ..dynamics.systems.map import AbstractMap, Displacement, state_jacobian
+from ..dynamics.systems.ode import AbstractODE
+from ..dynamics.systems.step_map import StepMap
+from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
-from ..losses.dimension import unread_warnings
 from ..precision import in_double
 from .finding.fixed_points import fixed_point_near, fixed_points
 from .finding.point import Completeness, FixedPoint, describe
@@ -34,7 +30,7 @@ from .judging.verdict import Verdict, flow_verdict, map_verdict
 
 
 class PointStability(eqx.Module):
-    """One fixed point with its verdicts: `flow`, and `step` when a learning rate was given.
+    """One fixed point with its verdicts: `flow`, and `step` for a map (None where there is none).
 
     `critical_rho` is the smallest ρ from which every negative direction is restoring under
     USAM; `rho_window` the (low, high) radii for which the step map contracts everywhere, and
@@ -43,11 +39,18 @@ class PointStability(eqx.Module):
     """
 
     point: FixedPoint
-    flow: Verdict
+    flow: Verdict | None
     step: Verdict | None
     critical_rho: float | None
     rho_window: tuple[float | None, float | None] | None
     window_of: str = "rho"
+
+    @property
+    def main(self) -> Verdict:
+        """The flow's verdict; the step's, where there is no flow."""
+        verdict = self.step if self.flow is None else self.flow
+        assert verdict is not None
+        return verdict
 
     def _replace_step(self, step: Verdict) -> "PointStability":
         window = self.rho_window, self.window_of
@@ -58,13 +61,15 @@ class PointStability(eqx.Module):
         point = self.point
         result = {
             "w": point.w.tolist(),
-            "loss": point.loss,
-            "gradient_norm": point.gradient_norm,
+            "loss": _nullable(point.loss),
+            "gradient_norm": _nullable(point.gradient_norm),
             "residual": point.residual,
             "kind": point.kind,
             "critical_type": point.critical_type,
-            "hessian_eigenvalues": point.hessian_eigenvalues.tolist(),
-            "flow": _flow_dict(self.flow),
+            "hessian_eigenvalues": None
+            if np.isnan(point.loss)
+            else point.hessian_eigenvalues.tolist(),
+            "flow": None if self.flow is None else _flow_dict(self.flow),
             "critical_rho": self.critical_rho,
         }
         if self.step is not None:
@@ -81,7 +86,7 @@ class Stability(eqx.Module):
 
     points: tuple[PointStability, ...]
     complete: Completeness
-    flow: Flow
+    flow: AbstractODE
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,101 +123,156 @@ class Stability(eqx.Module):
         """The fixed points in the plane, marked by the house convention (2-D losses)."""
         from ..plot.markers import draw_fixed_points
 
-        return draw_fixed_points(self, ax, self.flow.loss)
+        return draw_fixed_points(self, ax, self.flow)
 
 
 @in_double
 def stability(
-    loss: Any,
-    method: AbstractMethod,
+    system: AbstractSystem,
     *,
     box: Any = None,
     at: Any = None,
-    learning_rate: float | None = None,
-    momentum: AbstractMomentum | float = 0.0,
-    optimizer: optax.GradientTransformation | None = None,
     seed: int = 0,
 ) -> Stability:
-    """The stability of the fixed points of a method on a loss.
+    """The stability of the fixed points of a system.
 
-    `loss` maps w (d,) to a scalar. Give `box` (d pairs) to find every fixed point in it, or
-    `at` (d,) to judge the one that Newton reaches from there. With `learning_rate` the discrete
-    step is judged as well; with `optimizer`, any optax optimizer, its step is, in its full
-    state. It computes in float64 whatever JAX's default is. `InvalidInput` for a point or a box of
-    another dimension than the loss reads.
+    Give `box` (d pairs low, high) to find every fixed point in it, or `at` (d,), or a pytree like
+    the parameters, to judge the one that Newton reaches from there. An `ODE` or `Flow` is judged as
+    a flow, a `Map` or an `OptaxStepMap` as a step in its full state, a `StepMap` as both. It
+    computes in float64 whatever JAX's default is.
+
+    `InvalidInput` for a system that has no fixed points of its own (a noisy one), and for a point
+    or a box of another dimension than the system reads.
     """
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
-    flow = Flow(loss, method)
+    flow, step_map = parts_of(system)
     if at is not None:
         found = (fixed_point_near(flow, at),)
         complete = Completeness(False, "not checked: a single point was asked for", None)
     else:
         found, complete = fixed_points(flow, box, seed=seed)
-    step_map = _step_map(loss, method, learning_rate, momentum, optimizer)
-    if isinstance(step_map, OptaxStepMap):
-        judged, warnings = judge_optimizer(flow, found, step_map, box, at)
-        how = f"{complete.method}, for the flow; the step's own points: those that Newton reached"
-        return Stability(judged, Completeness(False, how, None), flow, warnings)
+    if step_map is not None and not _by_formula(step_map):
+        return _judged_by_step(flow, found, complete, step_map, box, at)
+    judged, warnings = _judged_by_limit(flow, found, step_map)
+    warnings = (*warnings, *unread_by(flow, box, at))
+    return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
+
+
+def judge_all(
+    system: Any, found: tuple[FixedPoint, ...], starts: np.ndarray
+) -> tuple[PointStability, ...]:
+    """The verdicts at fixed points that were found on the way, by paths from `starts` (n, d)."""
+    flow, step_map = parts_of(system)
+    if not found:
+        return ()
+    if step_map is None or _by_formula(step_map):
+        return _judged_by_limit(flow, found, step_map)[0]
+    box = np.stack([np.min(starts, axis=0) - 1e-3, np.max(starts, axis=0) + 1e-3], axis=1)
+    return judge_step(flow, found, step_map, box, None)[0]
+
+
+def _judged_by_limit(
+    flow: AbstractODE, found: tuple[FixedPoint, ...], step_map: AbstractMap | None
+) -> tuple[tuple[PointStability, ...], list[str]]:
     limits = [_limit(flow, point) for point in found]
     judged = tuple(
         judge(flow, point, step_map, limit) for point, limit in zip(found, limits, strict=True)
     )
-    warnings = [w for limit in limits for w in undeclared(flow, limit)]
-    warnings += unread_warnings(loss, box, at)
-    return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
+    return judged, [w for limit in limits for w in undeclared(flow, limit)]
 
 
-def judge_optimizer(
-    flow: Flow, found: tuple[FixedPoint, ...], step_map: OptaxStepMap, box: Any, at: Any
+def parts_of(system: Any) -> tuple[AbstractODE, AbstractMap | None]:
+    """(the flow whose zeros are looked for, the step that is judged or None).
+
+    For a method that remembers something the flow is gradient descent's, for anyone's own map
+    its displacement. `InvalidInput` for anything that is neither a flow nor a map.
+    """
+    if isinstance(system, AbstractODE):
+        return system, None
+    if not isinstance(system, AbstractMap):
+        raise InvalidInput(
+            f"stability takes an ODE, Flow, Map, StepMap or OptaxStepMap, not {told(system)}."
+        )
+    if system.flow is not None:
+        return system.flow, system
+    loss = loss_of(system)
+    return (Displacement(system) if loss is None else Flow(loss, GD())), system
+
+
+def told(given: Any) -> str:
+    """What was given, in a few words; a noisy system with what to take instead."""
+    noiseless = getattr(given, "noiseless", None)
+    if noiseless is not None:
+        return f"a {type(given).__name__}: give its noiseless step, .noiseless"
+    if isinstance(given, AbstractSystem):
+        return f"a {type(given).__name__}"
+    return f"the class {given.__name__}" if isinstance(given, type) else f"{given!r:.60}"
+
+
+def _by_formula(step_map: AbstractMap) -> bool:
+    """Whether the verdict of a step follows from the method's limit and its multipliers."""
+    return isinstance(step_map, StepMap) and step_map.flow is not None
+
+
+def _judged_by_step(flow, found, complete, step_map: AbstractMap, box, at) -> Stability:
+    """By what is asked of the step itself (`resting.py`)."""
+    judged, warnings = judge_step(flow, found, step_map, box, at)
+    if loss_of(step_map) is None:
+        return Stability(judged, complete, flow, warnings)
+    how = f"{complete.method}, for the flow; the step's own points: those that Newton reached"
+    return Stability(judged, Completeness(False, how, None), flow, warnings)
+
+
+def judge_step(
+    flow: AbstractODE, found: tuple[FixedPoint, ...], step_map: AbstractMap, box: Any, at: Any
 ) -> tuple[tuple[PointStability, ...], tuple[str, ...]]:
-    """The flow's fixed points and those of the optimizer's own step, with warnings.
+    """The flow's fixed points and those of the map's own step, with warnings.
 
     The step may rest where the flow does not (weight decay), and nowhere that the flow does.
     """
     resting = RestingPoints(step_map, [point.w for point in found], box, at)
+    own = step_map.flow is None  # the flow is another system's, and says nothing
     judged = []
     for point in found:
-        by_step = _limit(flow, point).jump or point.critical_type == "degenerate"
-        step = step_verdict_at(step_map, point) if by_step else resting.verdict(point.w)
-        judged.append(judge(flow, point)._replace_step(step))
+        degenerate = point.critical_type == "degenerate"
+        step = step_verdict_at(step_map, point) if degenerate else resting.verdict(point.w)
+        if point.doubt and loss_of(flow) is None:
+            step = Verdict("unknown", point.doubt)
+        judged.append(judge(flow, point, own=own)._replace_step(step))
     nowhere = Verdict("unknown", "the flow does not rest here: this is a fixed point of the step")
     for w in resting.others:
         point = describe(flow, w)
-        if point.kind == "critical":  # beyond `at`, or missed by the search
-            judged.append(judge(flow, point)._replace_step(resting.verdict(w)))
+        if point.kind != "hallucinated":  # beyond `at`, or missed by the search
+            judged.append(judge(flow, point, own=own)._replace_step(resting.verdict(w)))
             continue
-        point = point._replace(kind="step")
-        judged.append(PointStability(point, nowhere, resting.verdict(w), None, None))
+        point, verdict = point._replace(kind="step"), resting.verdict(w)
+        judged.append(PointStability(point, None if own else nowhere, verdict, None, None))
     judged.sort(key=lambda item: tuple(item.point.w))
     return tuple(judged), resting.warnings
 
 
-def _step_map(loss, method, learning_rate, momentum, optimizer) -> AbstractStepMap | None:
-    if optimizer is not None:
-        if learning_rate is not None:
-            raise InvalidInput("an optimizer brings its own learning rate: give one of the two.")
-        return OptaxStepMap(loss, optimizer, method)
-    return optional_step_map(loss, method, learning_rate, momentum)
-
-
 def judge(
-    flow: Flow,
+    flow: AbstractODE,
     point: FixedPoint,
-    step_map: AbstractStepMap | None = None,
+    step_map: AbstractMap | None = None,
     limit: Limit | None = None,
+    own: bool = False,
 ) -> PointStability:
-    """The verdicts at one fixed point, with the `limit` of the ascent there if it is known."""
+    """The verdicts at one fixed point, with the `limit` of the ascent there if it is known.
+
+    `own` tells that the flow is another system's, so that there is no verdict for it.
+    """
     window, limit = None, limit or _limit(flow, point)
     if isinstance(step_map, StepMap) and _is_nondegenerate(point):
-        window = _window(flow, point, step_map)
+        window = _window(step_map.method, point, step_map)
     return PointStability(
         point,
-        flow_verdict_at(flow, point, limit),
+        None if own else flow_verdict_at(flow, point, limit),
         None if step_map is None else step_verdict_at(step_map, point, limit),
         critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
-        "rho/gradient_norm" if isinstance(flow.method, SAM) else "rho",
+        "rho/gradient_norm" if _ascent(flow) == "unit" else "rho",
     )
 
 
@@ -220,7 +280,7 @@ def _is_nondegenerate(point: FixedPoint) -> bool:
     return point.kind == "critical" and point.critical_type != "degenerate"
 
 
-def flow_verdict_at(flow: Flow, point: FixedPoint, limit: Limit | None = None) -> Verdict:
+def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = None) -> Verdict:
     """Attractor, repeller, saddle, degenerate or unknown for the flow, with the reason."""
     w = jnp.asarray(point.w)
     if point.doubt:
@@ -229,7 +289,7 @@ def flow_verdict_at(flow: Flow, point: FixedPoint, limit: Limit | None = None) -
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else np.asarray(_flow_eigenvalues(flow, w)))
     if limit.jump:
-        return sliding_verdict(flow, w, _radius(flow, limit))
+        return sliding_verdict(flow, w, _radius(flow, limit))  # pyright: ignore[reportArgumentType]
     if limit.bent:
         return Verdict("unknown", limit.bent)
     scale = point.scale
@@ -239,30 +299,21 @@ def flow_verdict_at(flow: Flow, point: FixedPoint, limit: Limit | None = None) -
 
 
 def step_verdict_at(
-    step_map: AbstractStepMap, point: FixedPoint, limit: Limit | None = None
+    step_map: AbstractMap, point: FixedPoint, limit: Limit | None = None
 ) -> Verdict:
-    """The same for the step map; for a method that jumps with the orbit it settles on.
-
-    `InvalidInput` for an optax optimizer under normalised SAM: its orbit is not analysed.
-    """
-    w = jnp.asarray(point.w)
+    """The same for the step map; for a method that jumps with the orbit it settles on."""
+    w, flow = jnp.asarray(point.w), parts_of(step_map)[0]
     if point.doubt:
         return _doubted(point, map_verdict(np.asarray(_multipliers(step_map, w))))
-    flow = Flow(step_map.loss, step_map.method)
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else np.asarray(_multipliers(step_map, w)))
-    if limit.jump:
-        if not isinstance(step_map, StepMap):
-            raise InvalidInput(
-                "the orbit of normalised SAM is analysed for a learning rate with momentum, not "
-                "for an optax optimizer: iterate it, or judge USAM."
-            )
+    if limit.jump and isinstance(step_map, StepMap):
         return orbit_verdict(step_map, w, _radius(flow, limit))
     if limit.bent:
         return Verdict("unknown", limit.bent)
     found = map_verdict(np.asarray(_multipliers(step_map, w)), w.size)
-    narrow = limit.narrow or step_map.method.discontinuous
+    narrow = limit.narrow or step_map.jumps
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
         # smooth only close to the point: a run may settle on an orbit about it
@@ -279,24 +330,22 @@ def _doubted(point: FixedPoint, linear: Verdict) -> Verdict:
     return Verdict("unknown", point.doubt or "")
 
 
-def _limit(flow: Flow, point: FixedPoint) -> Limit:
+def _limit(flow: AbstractODE, point: FixedPoint) -> Limit:
     """What the ascent does at the point; nothing unusual where it is not critical."""
-    if point.kind != "critical" or isinstance(flow.method, GD | USAM):
+    if point.kind == "hallucinated" or _ascent(flow) in ("none", "gradient"):
         return Limit(0.0, 0.0, "", False)
     return limit_at(flow, point.w)
 
 
-def _radius(flow: Flow, limit: Limit) -> float:
+def _ascent(flow: AbstractODE) -> str | None:
+    """The closed form of its method's ascent; None where it has no method, or that has none."""
+    return flow.method.ascent if isinstance(flow, Flow) else None
+
+
+def _radius(flow: AbstractODE, limit: Limit) -> float:
     """The method's ρ, or how far it goes close to the point if it has none."""
-    rho = float(getattr(flow.method, "rho", 0.0) or 0.0) or _own_radius(flow)
-    return rho or limit.jump or limit.beside
-
-
-def _own_radius(flow: Flow) -> float:
-    try:
-        return float(flow.method.radius)
-    except AttributeError:
-        return 0.0
+    rho = flow.method.radius if isinstance(flow, Flow) else None
+    return float(0.0 if rho is None else rho) or limit.jump or limit.beside
 
 
 def _degenerate(values: np.ndarray | None) -> Verdict:
@@ -305,26 +354,34 @@ def _degenerate(values: np.ndarray | None) -> Verdict:
 
 
 @jit_for_few_runs
-def _flow_eigenvalues(flow: Flow, w):
-    return eigenvalues(jax.jacfwd(flow.field)(w))
+def _flow_eigenvalues(flow: AbstractODE, w):
+    return eigenvalues(jax.jacfwd(flow.velocity)(w))
 
 
 @jit_for_few_runs
-def _multipliers(step_map: AbstractStepMap, w):
+def _multipliers(step_map: AbstractMap, w):
     return eigenvalues(state_jacobian(step_map, w))
 
 
-def _window(flow: Flow, point: FixedPoint, step_map: StepMap):
-    """The window in ρ_eff; GD has no ρ: everything or nothing."""
+def _window(method: AbstractMethod, point: FixedPoint, step_map: StepMap):
+    """The window in ρ_eff; a method without ascent has no ρ: everything or nothing."""
     eta, momentum = float(step_map.learning_rate), step_map.momentum
-    if isinstance(flow.method, GD):
+    if method.ascent == "none":
         stable = np.all(point.hessian_eigenvalues > 0) and (
             eta * point.hessian_eigenvalues[-1] < momentum.edge()
         )
         return (None, None) if stable else None
-    if isinstance(flow.method, SAM | USAM):
+    if method.ascent in ("gradient", "unit"):
         return rho_window(point.hessian_eigenvalues, eta, momentum)
     return None
+
+
+def _list(values: np.ndarray) -> list[float] | None:
+    return None if np.any(np.isnan(values)) else values.tolist()
+
+
+def _nullable(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _pairs(values: np.ndarray | None) -> list[list[float]] | None:

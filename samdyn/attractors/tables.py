@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..dynamics.systems.system import loss_of
 from ..text import with_warnings
 
 if TYPE_CHECKING:
@@ -35,18 +36,12 @@ def point_text(w) -> str:
 def stability_table(result: "Stability") -> str:
     """The table that `samdyn stability` prints: one line a point, then the reasons."""
     with_step = any(point.step is not None for point in result.points)
-    header = [
-        "",
-        "w",
-        "type",
-        "loss",
-        "flow",
-        *(["step"] if with_step else []),
-        "critical ρ (USAM)",
-    ]
-    rows = [header]
-    for number, item in enumerate(result.points, 1):
-        rows.append(_row(number, item, with_step))
+    with_flow = any(point.flow is not None for point in result.points) or not result.points
+    with_loss = loss_of(result.flow) is not None
+    shown = [True, True, True, with_loss, with_flow, with_step, with_loss]
+    header = ["", "w", "type", "loss", "flow", "step", "critical ρ (USAM)"]
+    rows = [header, *(_row(number, item) for number, item in enumerate(result.points, 1))]
+    rows = [[cell for cell, keep in zip(row, shown, strict=True) if keep] for row in rows]
     lines = [columns(rows), ""] if result.points else [_none(result), ""]
     lines += _reasons(result)
     lines.append(_completeness(result))
@@ -63,19 +58,19 @@ def _none(result: "Stability") -> str:
     )
 
 
-def _row(number: int, item: "PointStability", with_step: bool) -> list[str]:
+def _row(number: int, item: "PointStability") -> list[str]:
     point = item.point
     kind = point.critical_type or {"step": "of the step only"}.get(point.kind, point.kind)
     if point.continuum is not None:
         kind = "degenerate, a continuum"
-    row = [str(number), point_text(point.w), kind, f"{point.loss:.6g}", _verdict(item.flow)]
-    if with_step:
-        assert item.step is not None
-        row.append(_verdict(item.step))
-    return [*row, "–" if item.critical_rho is None else f"{item.critical_rho:.6g}"]
+    where = [str(number), point_text(point.w), kind, f"{point.loss:.6g}"]
+    critical = "–" if item.critical_rho is None else f"{item.critical_rho:.6g}"
+    return [*where, _verdict(item.flow), _verdict(item.step), critical]
 
 
 def _verdict(verdict) -> str:
+    if verdict is None:
+        return "–"
     text = f"{SYMBOL[verdict.verdict]} {verdict.verdict}"
     if verdict.orbit is not None:
         text += f", {verdict.orbit}"
@@ -86,9 +81,9 @@ def _reasons(result: "Stability") -> list[str]:
     shown = result.points[:12]
     lines = []
     for number, item in enumerate(shown, 1):
-        lines.append(f"{number}  flow: {item.flow.why}")
-        if item.step is not None:
-            lines.append(f"   step: {item.step.why}")
+        told = [("flow", item.flow), ("step", item.step)]
+        why = [f"{name}: {verdict.why}" for name, verdict in told if verdict is not None]
+        lines += [f"{number}  {why[0]}", *(f"   {text}" for text in why[1:])]
         if item.rho_window is not None and any(end is not None for end in item.rho_window):
             lines.append(f"   {_window(item)}")
     if len(result.points) > len(shown):

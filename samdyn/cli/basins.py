@@ -2,7 +2,7 @@
 
 from . import options, parse
 from .output import Progress, emit
-from .setup import loss_of, method_of, region_of, start_jax
+from .setup import loss_of, method_of, region_of, start_jax, system_of
 
 
 def add_to(commands) -> None:
@@ -36,7 +36,7 @@ def run(args) -> int:
     region_of(args, loss)
     result = _basins(args, loss, method, args.method)
     if args.output and not result.interrupted:
-        from ..dynamics.methods.method import GD
+        from ..dynamics.methods.gd import GD
         from ..plot.basins import plot_basins
         from ..plot.save import save
         from ..plot.style import method_name
@@ -55,12 +55,9 @@ def _basins(args, loss, method, name: str):
 
     progress = Progress(f"basins of {name}")
     result = basins(
-        loss,
-        method,
-        box=args.box,
+        system_of(args, loss, method),
+        args.box,
         grid=args.grid,
-        learning_rate=args.lr,
-        momentum=args.momentum,
         steps=args.steps,
         seed=args.seed,
         progress=progress,

@@ -2,7 +2,7 @@
 
 from . import options, parse
 from .output import emit
-from .setup import check_dimension, loss_of, method_of, region_of, start_jax
+from .setup import check_dimension, loss_of, method_of, region_of, start_jax, system_of
 
 
 def add_to(commands) -> None:
@@ -53,12 +53,9 @@ def run(args) -> int:
         if args.plane is None or len(start) != 2:
             check_dimension("--start", len(start), loss)
     figure = portrait(
-        loss,
-        methods,
+        [system_of(args, loss, method) for method in methods],
         box,
         starts=args.start,
-        learning_rate=args.lr,
-        momentum=args.momentum,
         seed=args.seed,
         plane=args.plane,
         at=args.at,

@@ -77,6 +77,15 @@ def method_of(name: str, rho: float | None) -> Any:
     return method
 
 
+def system_of(args: Any, loss: Any, method: Any) -> Any:
+    """The step map with --lr, the flow without; a momentum alone is refused."""
+    from ..dynamics.systems.flow import Flow
+    from ..dynamics.systems.step_map import optional_step_map
+
+    step_map = optional_step_map(loss, method, args.lr, args.momentum)
+    return Flow(loss, method) if step_map is None else step_map
+
+
 def box_of(args: Any, loss: Any) -> Any:
     """--box, or the loss's own; checked against the loss's dimension."""
     box = args.box or getattr(loss, "box", None)

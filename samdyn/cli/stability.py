@@ -2,7 +2,7 @@
 
 from . import options
 from .output import emit
-from .setup import loss_of, method_of, start_jax, where_of
+from .setup import loss_of, method_of, start_jax, system_of, where_of
 
 
 def add_to(commands) -> None:
@@ -29,14 +29,7 @@ def run(args) -> int:
 
     loss, method = loss_of(args), method_of(args.method, args.rho)
     where_of(args, loss)
-    result = stability(
-        loss,
-        method,
-        box=args.box,
-        at=args.at,
-        learning_rate=args.lr,
-        momentum=args.momentum,
-        seed=args.seed,
-    )
+    system = system_of(args, loss, method)
+    result = stability(system, box=args.box, at=args.at, seed=args.seed)
     emit(args, result.to_dict(), str(result))
     return 0 if result.certain or (args.at is not None and not result.unknown) else 1

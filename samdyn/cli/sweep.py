@@ -2,7 +2,7 @@
 
 from . import options, parse
 from .output import emit
-from .setup import figure_target, loss_of, method_of, start_jax, where_of
+from .setup import figure_target, loss_of, method_of, start_jax, system_of, where_of
 
 
 def add_to(commands) -> None:
@@ -37,16 +37,9 @@ def run(args) -> int:
     low, high, number = args.rho
     method = method_of(args.method, high)
     where_of(args, loss)
-    result = sweep(
-        loss,
-        method,
-        np.linspace(low, high, number),
-        box=args.box,
-        at=args.at,
-        learning_rate=args.lr,
-        momentum=args.momentum,
-        seed=args.seed,
-    )
+    system = system_of(args, loss, method)
+    radii = np.linspace(low, high, number)
+    result = sweep(system, "rho", radii, box=args.box, at=args.at, seed=args.seed)
     if args.output:
         from ..plot.rho import plot_sweep
         from ..plot.save import save

@@ -4,7 +4,7 @@ from typing import Any
 
 from . import options, parse
 from .output import emit
-from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
+from .setup import check_dimension, figure_target, loss_of, method_of, start_jax, system_of
 
 
 def add_to(commands) -> None:
@@ -113,12 +113,9 @@ def _draw(args, loss, method) -> None:
 
     box = [_with(x, *side) for x, side in zip(args.start, _box(args, loss), strict=True)]
     figure = portrait(
-        loss,
-        [method],
+        system_of(args, loss, method),
         box,
         starts=[args.start],
-        learning_rate=args.lr,
-        momentum=args.momentum,
         steps=args.steps,
     )
     save(figure, args.output)

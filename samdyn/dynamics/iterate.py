@@ -18,7 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
 from .resolution import SPACINGS, spacings
-from .systems.step_map import AbstractStepMap, State
+from .systems.map import AbstractMap, State
+from .systems.system import loss_of
 from .tree import as_array, squared_norm
 
 BLOCK = 64  # steps in a block, and in the tail that is looked at
@@ -60,7 +61,7 @@ class _Progress(NamedTuple):
 
 
 def iterate(
-    step_map: AbstractStepMap,
+    step_map: AbstractMap,
     start: PyTree,
     steps: int,
     *,
@@ -80,7 +81,7 @@ def iterate(
     """
     kept = check_checkpoints(at_steps, steps)
     start = jax.tree.map(_floating, start)
-    check_start(step_map.loss, start, target, "target")
+    check_start(loss_of(step_map), start, target, "target")
     stop = None if target is None else (target, as_array(within))
     if steps:  # the same compiled function
         first = run_steps(step_map, start, jnp.asarray(1), jnp.asarray(np.minimum(kept, 1)), stop)
@@ -92,7 +93,7 @@ def _floating(leaf: Any) -> Any:
     return leaf if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) else jnp.asarray(leaf, float)
 
 
-def _warn_of_rounding(step_map: AbstractStepMap, start: PyTree, first: Run) -> None:
+def _warn_of_rounding(step_map: AbstractMap, start: PyTree, first: Run) -> None:
     """Of runs in few digits whose first step is rounding, or rounded away."""
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((step_map, start, first))):
         return
@@ -106,8 +107,8 @@ def _warn_of_rounding(step_map: AbstractStepMap, start: PyTree, first: Run) -> N
     longest = max((_longest(*pair) for pair in pairs), default=np.inf)
     if not longest < SPACINGS:
         return
-    if longest == 0 and not any(np.any(g) for g in jax.tree.leaves(_gradient(step_map, start))):
-        return  # at rest
+    if longest == 0 and _rests(step_map, start):
+        return
     warnings.warn(
         f"the first step is {longest:.2g} spacings of {pairs[0][0].dtype} long, where it is "
         f"longest, and below {SPACINGS} rounding decides: give the start in float64 (inside "
@@ -122,18 +123,28 @@ def _longest(w: np.ndarray, after: np.ndarray) -> float:
     return spacings(way, w.astype(np.float64), w.dtype, longest=True)
 
 
+def _rests(step_map: AbstractMap, w: PyTree) -> bool:
+    """Whether w is at rest, as far as the gradient of the loss tells; without one it may be."""
+    loss = loss_of(step_map)
+    if loss is None:
+        return True
+    return not any(np.any(g) for g in jax.tree.leaves(_gradient(loss, w)))
+
+
 @eqx.filter_jit
-def _gradient(step_map: AbstractStepMap, w: PyTree) -> PyTree:
-    return jax.grad(step_map.loss)(w)
+def _gradient(loss: Callable, w: PyTree) -> PyTree:
+    return jax.grad(loss)(w)
 
 
-def check_start(loss: Callable, start: PyTree, other: PyTree | None, name: str) -> None:
+def check_start(loss: Callable | None, start: PyTree, other: PyTree | None, name: str) -> None:
     """`InvalidInput` where `loss` reads coordinates that `start` has not, or `other`, which is
     called `name`, has another shape than it. Starts that are being mapped over pass."""
     if other is not None:
         shapes = [jax.tree.map(jnp.shape, tree) for tree in (start, other)]
         if shapes[0] != shapes[1]:
             raise InvalidInput(f"{name} has shape {shapes[1]}, the start {shapes[0]}.")
+    if loss is None:
+        return
     arrays = [leaf for leaf in jax.tree.leaves((loss, start)) if isinstance(leaf, Tracer)]
     if isinstance(start, jax.Array | np.ndarray) and start.ndim == 1 and not arrays:
         check_indices(loss, jnp.asarray(start))
@@ -150,7 +161,7 @@ def check_checkpoints(at_steps: Sequence[int], steps: int) -> np.ndarray:
 
 
 @eqx.filter_jit
-def run_steps(step_map: AbstractStepMap, start: PyTree, steps, at_steps, stop=None) -> Run:
+def run_steps(step_map: AbstractMap, start: PyTree, steps, at_steps, stop=None) -> Run:
     """`iterate` with arrays for `steps` and `at_steps` (n,); `stop` is (target, within) or None."""
     state = step_map.init(start)
     zero = jnp.zeros((), jnp.int32)

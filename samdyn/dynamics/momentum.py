@@ -38,6 +38,17 @@ class AbstractMomentum(eqx.Module):
     def update(self, buffer: PyTree, d: PyTree) -> tuple[PyTree, PyTree]:
         """(buffer⁺, step) from the buffer and the descent direction."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a buffer; False says that a step is −ηd."""
+        return True
+
+    @property
+    def heavy_ball(self) -> Any:
+        """γ where the filter is m⁺ = γm + d, step m⁺ (0 for none), of which diffusions, variances
+        and rates are known; None for any other."""
+        return None
+
     @abc.abstractmethod
     def edge(self) -> float:
         """The step is stable on curvature a exactly when 0 < ηa < edge."""
@@ -58,6 +69,14 @@ class NoMomentum(AbstractMomentum):
         del buffer
         return None, d
 
+    @property
+    def remembers(self):
+        return False
+
+    @property
+    def heavy_ball(self):
+        return 0.0
+
     def edge(self):
         return 2.0
 
@@ -69,6 +88,10 @@ class HeavyBall(AbstractMomentum):
     """m⁺ = γm + d, w⁺ = w − ηm⁺ (Polyak 1964; torch.optim.SGD, optax.trace)."""
 
     gamma: jax.Array = eqx.field(converter=_fraction)
+
+    @property
+    def heavy_ball(self):
+        return self.gamma
 
     def init(self, w):
         return jax.tree.map(jnp.zeros_like, w)

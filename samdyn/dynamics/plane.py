@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import InvalidInput
-from .systems.flow import Flow
+from .systems.ode import AbstractODE
 
 
 class Plane(eqx.Module):
@@ -42,29 +42,24 @@ class Plane(eqx.Module):
 class OnPlane(eqx.Module):
     """A flow of d dimensions as seen on a plane: w (2,) is a point of the plane.
 
-    `loss` is that of the point, `field` and `perturbed` are projected onto the plane: the flow
+    `loss` is that of the point, `velocity` and `perturbed` are projected onto the plane: the flow
     itself leaves it.
     """
 
-    flow: Flow
+    flow: AbstractODE
     at: Float[Array, " d"]
     axes: tuple[int, int] = eqx.field(static=True)
 
-    def __init__(self, flow: Flow, plane: Plane):
+    def __init__(self, flow: AbstractODE, plane: Plane):
         self.flow, self.at, self.axes = flow, jnp.asarray(plane.at), plane.axes
-
-    @property
-    def method(self):
-        """That of the flow."""
-        return self.flow.method
 
     def loss(self, w: Float[Array, " 2"]):
         """The loss at a point of the plane."""
-        return self.flow.loss(self._lifted(w))
+        return self.flow.loss(self._lifted(w))  # pyright: ignore[reportAttributeAccessIssue]
 
-    def field(self, w: Float[Array, " 2"]):
+    def velocity(self, w: Float[Array, " 2"]):
         """The velocity at a point of the plane, projected onto it."""
-        return self.flow.field(self._lifted(w))[jnp.asarray(self.axes)]
+        return self.flow.velocity(self._lifted(w))[jnp.asarray(self.axes)]
 
     def perturbed(self, w: Float[Array, " 2"]):
         """w^p of a point of the plane, projected onto it."""

@@ -18,8 +18,8 @@ from jaxtyping import Array
 from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
 from ..dynamics.coupling import AbstractCoupling, SameBatch
-from ..dynamics.methods.method import GD, USAM, AbstractMethod, PerturbedLossGradient
-from ..dynamics.momentum import HeavyBall, NoMomentum, as_momentum
+from ..dynamics.methods.method import AbstractMethod
+from ..dynamics.momentum import as_momentum
 from ..dynamics.noise.noise import AbstractNoise
 from ..dynamics.systems.stochastic_map import StochasticStepMap
 from ..dynamics.tree import as_dtype
@@ -142,7 +142,7 @@ def _critical_point(loss: Callable, at: Array) -> tuple[np.ndarray, np.ndarray]:
 
 def _heavy_ball(momentum: Any) -> Any:
     momentum = as_momentum(momentum)
-    if not isinstance(momentum, NoMomentum | HeavyBall):
+    if momentum.heavy_ball is None:
         raise InvalidInput(
             f"spread knows heavy-ball momentum or none, not {type(momentum).__name__}."
         )
@@ -175,11 +175,11 @@ def _theory(
     step_map: StochasticStepMap, at: Array, eigenvalues: np.ndarray, vectors: np.ndarray, steps: int
 ) -> tuple[Exact, Published]:
     eta, method = float(step_map.learning_rate), step_map.method
-    gamma = float(getattr(step_map.momentum, "gamma", 0.0))
+    gamma = float(step_map.momentum.heavy_ball)
     factor = np.asarray(_noise_columns(step_map, at))
     nu = np.sum((vectors.T @ factor) ** 2, axis=1) / (eta if step_map.noise.additive else 1)
     paper = _published(method, eigenvalues, nu, eta, steps, gamma)
-    if method.discontinuous and float(method.radius) > 0:
+    if method.discontinuous and not _is_zero(method.radius):
         why = f"{type(method).__name__} jumps at a critical point: it has no linear theory."
         return Exact(None, None, why), paper
     if noise_depends_on_w(step_map, at):
@@ -192,6 +192,10 @@ def _theory(
     values = map_variance(rate, noise, eta, steps, gamma)
     _require_rest(at, values, _carried(rate, pull, eta, steps, gamma))
     return Exact(sde, values, None), paper
+
+
+def _is_zero(radius: Any) -> bool:
+    return radius is not None and float(radius) == 0
 
 
 def _carried(
@@ -259,11 +263,9 @@ def _published(
     gamma: float,
 ) -> Published:
     """The formulas of arXiv 2301.06308, with ν (d,) in the place of |λ|/B."""
-    base = method
-    if isinstance(base, PerturbedLossGradient):
-        base = base.base
-    if not isinstance(base, GD | USAM):
-        why = f"the theorems are about gradient descent and USAM, not {type(base).__name__}."
+    base = method.published_as
+    if base is None:
+        why = f"the theorems are about gradient descent and USAM, not {type(method).__name__}."
         return Published(None, None, why)
     curvature = np.where(eigenvalues == 0, 1e-200, eigenvalues)  # they divide by it
     with np.errstate(divide="ignore"):
@@ -321,14 +323,14 @@ def _gradient_and_hessian(loss, at):
 @jit_for_few_runs
 def _directions(step_map, at, normals):
     """The descent direction (k, d) for each row of `normals`."""
-    return jax.vmap(lambda z: step_map._direction(at, z))(normals)
+    return jax.vmap(lambda z: step_map.direction(step_map.init(at), z)[0])(normals)
 
 
 @jit_for_few_runs
 def _direction_parts(step_map, at):
     """Derivatives (d, d) by w and (d, draws) by the normals of the direction, and it (d,)."""
     zero = jnp.zeros(step_map.draws(at))
-    descent = lambda w, z: (step_map._direction(w, z),) * 2  # noqa: E731
+    descent = lambda w, z: (step_map.direction(step_map.init(w), z)[0],) * 2  # noqa: E731
     (by_w, by_z), here = jax.jacfwd(descent, (0, 1), has_aux=True)(at, zero)
     return by_w, by_z, here
 

@@ -26,8 +26,8 @@ LONGEST = 4096  # numbers in an index that is followed
 UNKNOWN = -1  # an index that is known only when the loss runs
 
 
-def check_indices(loss: Callable, w: jax.Array) -> None:
-    """`InvalidInput` where the loss takes a coordinate beyond those of w (d,), and uses it."""
+def check_indices(loss: Callable, w: jax.Array, what: str = "the loss") -> None:
+    """`InvalidInput` where the loss, called `what`, uses a coordinate beyond those of w (d,)."""
     try:
         closed = jax.make_jaxpr(loss)(w)
     except Exception:  # what can't be traced is told where it is evaluated
@@ -38,8 +38,8 @@ def check_indices(loss: Callable, w: jax.Array) -> None:
     number = max(found)
     which = f"coordinate {number} (counted from 0)" if number >= 0 else "a coordinate beyond those"
     raise InvalidInput(
-        f"the loss takes {which} of a point of dimension {w.size}: give points and boxes of the "
-        "dimension of the loss."
+        f"{what} takes {which} of a point of dimension {w.size}: give points and boxes of the "
+        f"dimension of {what}."
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from ..dynamics.integrate import FAR, integrate
-from ..dynamics.methods.method import GD
+from ..dynamics.methods.gd import GD
 from ..dynamics.systems.flow import Flow
 from ..errors import InvalidInput
 from ..precision import in_double
@@ -35,7 +35,7 @@ def _ends(loss: Callable, starts, size):
 
     def one(start):
         curvature = jnp.linalg.norm(jax.hessian(loss)(start))
-        slope = jnp.linalg.norm(flow.field(start))
+        slope = jnp.linalg.norm(flow.velocity(start))
         rate = jnp.maximum(curvature, slope / size)
         path = integrate(
             flow,
@@ -48,7 +48,7 @@ def _ends(loss: Callable, starts, size):
             atol=1e-8 * size,
             max_steps=4096,
         )
-        final = jnp.linalg.norm(flow.field(path.w))
+        final = jnp.linalg.norm(flow.velocity(path.w))
         return path.w, final <= AT_REST * jnp.maximum(slope, curvature * size)
 
     return jax.vmap(one)(starts)

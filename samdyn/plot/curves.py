@@ -13,8 +13,8 @@ from ..attractors.report import PointStability
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import iterate
 from ..dynamics.plane import Plane
-from ..dynamics.systems.flow import Flow
-from ..dynamics.systems.step_map import StepMap
+from ..dynamics.systems.map import AbstractMap
+from ..dynamics.systems.ode import AbstractODE
 
 BETWEEN = 4  # points on a curve for each step of the solver
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn
@@ -42,17 +42,21 @@ class _Paced(eqx.Module):
     infinity so soon that no floating-point time can tell its points apart.
     """
 
-    flow: Flow
+    flow: AbstractODE
     pace: jax.Array
     fastest: jax.Array
 
     def __call__(self, tau, w, args=None):
-        velocity = self.flow.field(w)
+        velocity = self.flow.velocity(w)
         return self.pace / (1 + jnp.linalg.norm(velocity) / self.fastest) * velocity
 
 
 def follow(
-    flow: Flow, starts: np.ndarray, times: np.ndarray, box: np.ndarray, plane: Plane | None = None
+    flow: AbstractODE,
+    starts: np.ndarray,
+    times: np.ndarray,
+    box: np.ndarray,
+    plane: Plane | None = None,
 ) -> list[np.ndarray]:
     """The curve (n, d) of the flow from each of `starts` (k, d), until it leaves the box.
 
@@ -121,7 +125,7 @@ def _thinned(curve: np.ndarray, cell: float) -> np.ndarray:
 
 
 def flow_curves(
-    flow: Flow,
+    flow: AbstractODE,
     points: Sequence[PointStability],
     box: np.ndarray,
     starts: Sequence[np.ndarray] = (),
@@ -136,7 +140,9 @@ def flow_curves(
     seeds = [
         (item.point.w, value < 0, sign * vector)
         for item in points
-        if item.flow.verdict == "saddle" and item.flow.eigenvalues is not None
+        if item.flow is not None
+        and item.flow.verdict == "saddle"
+        and item.flow.eigenvalues is not None
         for value, vector in eigenpairs(flow, item.point.w)
         for sign in (1.0, -1.0)
     ]
@@ -151,7 +157,7 @@ def flow_curves(
     return manifolds, curves[len(seeds) :]
 
 
-def eigenpairs(flow: Flow, w: np.ndarray) -> list[tuple[float, np.ndarray]]:
+def eigenpairs(flow: AbstractODE, w: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """(eigenvalue, unit eigenvector) of the flow's Jacobian at w (2,), ascending, if real."""
     values, vectors = np.linalg.eig(np.asarray(_jacobian(flow, jnp.asarray(w))))
     if np.any(np.imag(values) != 0):
@@ -161,11 +167,11 @@ def eigenpairs(flow: Flow, w: np.ndarray) -> list[tuple[float, np.ndarray]]:
 
 
 @eqx.filter_jit
-def _jacobian(flow: Flow, w):
-    return jax.jacfwd(flow.field)(w)
+def _jacobian(flow: AbstractODE, w):
+    return jax.jacfwd(flow.velocity)(w)
 
 
-def iterates(step_map: StepMap, start: np.ndarray, steps: int) -> np.ndarray:
+def iterates(step_map: AbstractMap, start: np.ndarray, steps: int) -> np.ndarray:
     """w (n, d) along the steps of the optimizer: all of them, or ever sparser late ones.
 
     Late ones are kept in pairs of neighbours, so that an alternation stays visible. A run that

@@ -50,7 +50,7 @@ def draw_contours(ax: Axes, loss: Callable, box: np.ndarray) -> None:
 
 def draw_streamlines(ax: Axes, flow: Any, box: np.ndarray, colour: str) -> None:
     """Which way the flow goes; lines are spaced evenly and say nothing about speed."""
-    x, y, field = sample(flow.field, box, COARSE)
+    x, y, field = sample(flow.velocity, box, COARSE)
     # directions only: speeds over six decades would defeat the step control of the drawing
     speed = np.linalg.norm(field, axis=-1)
     unit = np.ma.masked_invalid(field / np.where(speed > 0, speed, 1)[..., None])
@@ -67,8 +67,8 @@ def nullclines(flow: Any, box: np.ndarray) -> tuple[list[np.ndarray], list[np.nd
     `flow` has a `field` of the plane. Where that jumps or has a pole its sign changes without a
     zero: nothing is drawn there.
     """
-    x, y, field = sample(flow.field, box, FINE)
-    first, second = (zero_contours(flow.field, k, x, y, field[..., k]) for k in (0, 1))
+    x, y, field = sample(flow.velocity, box, FINE)
+    first, second = (zero_contours(flow.velocity, k, x, y, field[..., k]) for k in (0, 1))
     return first, second
 
 

@@ -8,7 +8,6 @@ Vermilion is an alarm: it attracts without being a minimum. What it is instead s
 mark: a bar at a saddle, an eye at a maximum.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,9 +20,11 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 from matplotlib.patheffects import Normal, withStroke
 
+from ..attractors.finding.point import FIXED
+from ..attractors.judging.verdict import Verdict
 from ..attractors.report import PointStability, Stability
 from ..dynamics.plane import Plane
-from ..dynamics.systems.flow import Flow
+from ..dynamics.systems.ode import AbstractODE
 from ..precision import in_double
 from .curves import eigenpairs
 from .style import BLACK, PURPLE, VERMILION, axes_legend, new_axes, require_plane, styled
@@ -93,7 +94,7 @@ _HOLED = ("circle, saddle", "circle, maximum", "quarters")
 
 def mark_of(item: PointStability) -> Mark:
     """The mark of a fixed point: by the step's verdict where there is one, else by the flow's."""
-    judged = item.flow if item.step is None else item.step
+    judged = item.main if item.step is None else item.step
     if judged.orbit == "period-2":
         return attractor_mark(item.point.critical_type, "rings")
     if item.point.kind == "hallucinated" and judged.verdict in _MARKS:
@@ -184,34 +185,35 @@ class _Pointing(Line2D):
         super().draw(renderer)
 
 
-def attracting_direction(flow: Flow, w: np.ndarray) -> np.ndarray:
+def attracting_direction(flow: AbstractODE, w: np.ndarray) -> np.ndarray:
     """The unit vector (2,) along which a saddle attracts most.
 
     Where the field jumps there is no Jacobian; then it is the direction along which the
     distance falls fastest close by.
     """
     point = jnp.asarray(w)
-    if flow.method.discontinuous and bool(_is_critical(flow, point)):
+    if flow.jumps and bool(_is_critical(flow, point)):
         return np.asarray(_direction_of_fastest_approach(flow, point))
     return eigenpairs(flow, w)[0][1]
 
 
 @eqx.filter_jit
-def _is_critical(flow: Flow, point):
-    gradient = jnp.linalg.norm(jax.grad(flow.loss)(point))
-    return gradient <= 1e-6 * jnp.linalg.norm(jax.hessian(flow.loss)(point))
+def _is_critical(flow: AbstractODE, point):
+    critical = flow.critical()
+    slope = jnp.linalg.norm(jax.jacfwd(critical)(point))
+    return jnp.linalg.norm(critical(point)) <= 1e-6 * slope
 
 
 @eqx.filter_jit
-def _direction_of_fastest_approach(flow: Flow, point):
+def _direction_of_fastest_approach(flow: AbstractODE, point):
     angles = jnp.linspace(0, 2 * jnp.pi, 720, endpoint=False, dtype=point.dtype)
     fan = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
-    outward = jax.vmap(lambda u: jnp.vdot(u, flow.field(point + NEAR * u)))(fan)
+    outward = jax.vmap(lambda u: jnp.vdot(u, flow.velocity(point + NEAR * u)))(fan)
     return fan[jnp.argmin(outward)]
 
 
 def mark_points(
-    ax: Axes, stability: Stability, loss: Callable | None = None, plane: Plane | None = None
+    ax: Axes, stability: Stability, flow: AbstractODE | None = None, plane: Plane | None = None
 ) -> None:
     """Every fixed point of `stability`, labelled for a legend that the caller makes.
 
@@ -226,18 +228,20 @@ def mark_points(
             shown = samples if plane is None else plane.project(samples)
             _draw_continuum(ax, shown, item.point.kind)
             continue
-        if mark.shape == "half" and loss is not None and plane is None:
-            direction = _saddle_direction(Flow(loss, stability.flow.method), item)
+        if mark.shape == "half" and flow is not None and plane is None and item.flow is not None:
+            direction = _saddle_direction(flow, item, item.flow)
         if mark.shape == "half" and direction is None:
             mark = UNDIRECTED
         draw_mark(ax, where, mark, direction)
 
 
-def _saddle_direction(flow: Flow, item: PointStability) -> np.ndarray | None:
+def _saddle_direction(
+    flow: AbstractODE, item: PointStability, verdict: Verdict
+) -> np.ndarray | None:
     """Where a saddle of the flow, or of the step alone, attracts; None where that isn't known."""
-    if item.flow.verdict == "saddle":  # what grows along the flow grows with every step
+    if verdict.verdict == "saddle":  # what grows along the flow grows with every step
         return attracting_direction(flow, item.point.w)
-    if item.flow.verdict == "attractor" and item.flow.eigenvalues is not None:
+    if verdict.verdict == "attractor" and verdict.eigenvalues is not None:
         pairs = eigenpairs(flow, item.point.w)  # the step oversteps the fastest direction
         return pairs[-1][1] if pairs else None
     return None
@@ -247,6 +251,7 @@ def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str) -> None:
     marker, label = {
         "critical": ("D", "continuum of critical points"),
         "hallucinated": ("x", "continuum of hallucinated points"),
+        FIXED: ("D", "continuum of fixed points"),
     }[kind]
     ax.plot(*samples.T, marker, ms=1.6, mew=0.6, color=PURPLE, zorder=ABOVE - 1, label=label)
 
@@ -254,17 +259,17 @@ def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str) -> None:
 @in_double
 @styled
 def draw_fixed_points(
-    stability: Stability, ax: Axes | None = None, loss: Callable | None = None
+    stability: Stability, ax: Axes | None = None, flow: AbstractODE | None = None
 ) -> Axes:
-    """The fixed points of a 2-D loss in the plane, with a legend of the marks that occur.
+    """The fixed points of a 2-D system in the plane, with a legend of the marks that occur.
 
-    Only with `loss` is it known where a saddle attracts; without it two of its quarters are
+    Only with the `flow` is it known where a saddle attracts; without it two of its quarters are
     filled and no direction is claimed. `InvalidInput` in other dimensions.
     """
     for item in stability.points:
         require_plane(item.point.w.size, "fixed points")
     ax = ax or new_axes()
-    mark_points(ax, stability, loss)
+    mark_points(ax, stability, flow)
     ax.margins(0.1)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("x")

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import Normal, withStroke
 
-from ..dynamics.methods.method import GD
 from ..dynamics.plane import Plane
-from ..dynamics.systems.flow import Flow
+from ..dynamics.systems.ode import AbstractODE
 from .style import GREY, VERMILION
 
 ARROWS = 5  # w → wᵖ along a trajectory
@@ -93,12 +92,12 @@ def _draw_end(ax: Axes, at: np.ndarray, marker: str, colour: str, label: str) ->
 
 
 def draw_ascents(
-    ax: Axes, flow: Flow, path: np.ndarray, box: np.ndarray, plane: Plane | None = None
+    ax: Axes, flow: AbstractODE, path: np.ndarray, box: np.ndarray, plane: Plane | None = None
 ) -> None:
     """Arrows w → wᵖ at a few points spread evenly over the length of a path (n, d) in the box."""
     project = np.asarray if plane is None else plane.project
     path = path[is_inside(project(path), box)]
-    if isinstance(flow.method, GD) or len(path) < 2:
+    if not flow.ascends or len(path) < 2:
         return
     steps = np.linalg.norm(np.diff(project(path), axis=0), axis=1)
     length = np.concatenate([[0.0], np.cumsum(steps)])

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..dynamics.methods.method import AbstractMethod, MultiStep, PerturbedLossGradient
+from ..dynamics.methods.method import AbstractMethod
 from ..errors import InvalidInput
 
 # Okabe & Ito 2008
@@ -106,20 +106,24 @@ def new_axes() -> Axes:
 
 def method_colour(method: AbstractMethod) -> str:
     """The colour of a method in every figure; several ascents share the one of their base."""
-    if isinstance(method, MultiStep):
-        return method_colour(method.base)
-    return METHOD_COLOURS.get(type(method).__name__, BLACK)
+    return METHOD_COLOURS.get(type(method.kin).__name__, BLACK)
 
 
 def method_name(method: AbstractMethod) -> str:
     """A panel's title, such as "USAM, ρ = 0.05"."""
-    if isinstance(method, MultiStep):
-        return f"{method.steps} ascents of {method_name(method.base)}"
-    if isinstance(method, PerturbedLossGradient):
-        return f"gradient of the perturbed loss, {method_name(method.base)}"
-    rho = getattr(method, "rho", None)
-    name = type(method).__name__
-    return name if rho is None else f"{name}, ρ = {float(rho):g}"
+    return method.label
+
+
+def system_name(system: Any) -> str:
+    """A panel's title: the method's label, with the optimizer's step where there is one."""
+    method = getattr(system, "method", None)
+    return type(system).__name__ if method is None else method_name(method)
+
+
+def system_colour(system: Any) -> str:
+    """The colour of its method; black for anyone's own system."""
+    method = getattr(system, "method", None)
+    return BLACK if method is None else method_colour(method)
 
 
 def axis_name(axis: int, dim: int) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..dynamics.systems.step_map import AbstractStepMap, State, flat_step
+from ..dynamics.systems.map import AbstractMap, State, flat_step
 from ..errors import InvalidInput
 from .operator import Operator
 from .search import Found, Pairs, Progress, Target, krylov_size, search
@@ -86,7 +86,7 @@ def _condition(vectors: np.ndarray, top: list[int]) -> np.ndarray:
     return np.maximum(1.0, np.linalg.norm(left, axis=1) * np.linalg.norm(vectors[:, top], axis=0))
 
 
-def step_operator(step_map: AbstractStepMap, state: State) -> Operator:
+def step_operator(step_map: AbstractMap, state: State) -> Operator:
     """v ↦ J v, J the Jacobian of one step at `state`, on its floating-point numbers."""
     _, flat = flat_step(step_map, state)
     product = lambda v: _tangent(step_map, state, v)  # noqa: E731
@@ -94,7 +94,7 @@ def step_operator(step_map: AbstractStepMap, state: State) -> Operator:
 
 
 @eqx.filter_jit
-def _tangent(step_map: AbstractStepMap, state: State, v: jax.Array) -> jax.Array:
+def _tangent(step_map: AbstractMap, state: State, v: jax.Array) -> jax.Array:
     step, flat = flat_step(step_map, state)
     return jax.jvp(step, (flat,), (v,))[1]
 

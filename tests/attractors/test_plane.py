@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from verbs import basins, portrait
 
-from samdyn.dynamics.methods.method import GD, USAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.plane import OnPlane, Plane
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
@@ -59,7 +60,7 @@ def test_the_field_on_a_plane_is_the_projected_field_of_a_hundred_quadratics():
 
 @eqx.filter_jit
 def _at(seen, p):
-    return seen.field(p)
+    return seen.velocity(p)
 
 
 @pytest.mark.parametrize("dim", [3, 6])

@@ -87,10 +87,10 @@ def test_a_fold_is_where_the_jacobian_is_singular():
     for event in folds:
         flow = Flow(loss, USAM(event.rho))
         w = jnp.asarray(event.w)
-        jacobian = np.asarray(jax.jacfwd(flow.field)(w))
+        jacobian = np.asarray(jax.jacfwd(flow.velocity)(w))
         # det vanishes linearly in the arclength, so a fold good to ε has det of order √ε
         assert abs(np.linalg.det(jacobian)) < 1e-5 * np.linalg.norm(jacobian) ** 2
-        assert float(jnp.linalg.norm(flow.field(w))) < 1e-7
+        assert float(jnp.linalg.norm(flow.velocity(w))) < 1e-7
 
 
 def test_the_step_map_loses_stability_at_the_upper_end_of_the_window():

@@ -16,18 +16,15 @@ from samdyn.dynamics.coupling import (
     Independent,
     Paper,
     SameBatch,
-    mean_unit,
-    mean_unit_isotropic,
 )
-from samdyn.dynamics.methods.method import (
-    ASAM,
-    GD,
-    SAM,
-    USAM,
-    MultiStep,
-    PerturbedLossGradient,
-)
+from samdyn.dynamics.methods.asam import ASAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.multi_step import MultiStep
+from samdyn.dynamics.methods.perturbed_loss import PerturbedLossGradient
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.noise.noise import Empirical, Fisher, Isotropic
+from samdyn.dynamics.smoothing import mean_unit, mean_unit_isotropic
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss
@@ -67,7 +64,7 @@ def test_rate_and_noise_on_a_quadratic_are_those_of_each_model(name, rate, varia
     np.testing.assert_allclose(found, [[expected]], rtol=0, atol=1e-12)
     # on a quadratic the first order is all there is
     z = jnp.linspace(0.5, -1.2, coupling.draws(noise, w))
-    step = coupling.step_direction(loss, method, noise, w, z)
+    step = coupling.modelled_step(loss, method, noise, None, w, z)[0]
     spread = coupling.disperse(loss, method, noise, w, z)
     np.testing.assert_allclose(step, drift + spread, rtol=0, atol=1e-12)
 
@@ -87,7 +84,7 @@ def test_all_couplings_of_gradient_descent_are_one(name):
     z = jnp.linspace(0.5, -1.2, coupling.draws(noise, W))
     xi = noise.draw(BEALE, W, z[:2])
     g = jax.grad(BEALE)(W)
-    step = coupling.step_direction(BEALE, GD(), noise, W, z)
+    step = coupling.modelled_step(BEALE, GD(), noise, None, W, z)[0]
     np.testing.assert_allclose(step, g + xi, rtol=1e-14)
     np.testing.assert_allclose(coupling.drift(BEALE, GD(), noise, W), g, rtol=1e-14)
     np.testing.assert_allclose(coupling.disperse(BEALE, GD(), noise, W, z), xi, rtol=1e-14)
@@ -102,14 +99,14 @@ def test_each_step_is_its_definition(method):
         return lambda v: gradient(v) + 0.7 * xi
 
     def step(coupling, z):
-        return coupling.step_direction(BEALE, method, noise, W, z)
+        return coupling.modelled_step(BEALE, method, noise, None, W, z)[0]
 
     outer, inner = z[:2], z[2:]
     exact = {
         "same-batch": noisy(outer)(method.perturb(noisy(outer), W)),
         "independent": noisy(outer)(method.perturb(noisy(inner), W)),
         "fresh": noisy(outer)(method.perturb(gradient, W)),
-        "paper": PerturbedLossGradient(method).direction(BEALE, W) + 0.7 * outer,
+        "paper": PerturbedLossGradient(method).direction(jax.grad(BEALE), W) + 0.7 * outer,
     }
     for name, coupling in COUPLINGS.items():
         draws = z[: coupling.draws(noise, W)]
@@ -133,7 +130,7 @@ def batch_steps(method, w, batch):
 
     def one(chosen):
         loss = lambda w: jnp.mean(jax.vmap(example_loss, (None, 0))(w, (x[chosen], y[chosen])))  # noqa: E731
-        return method.direction(loss, w)
+        return method.direction(jax.grad(loss), w)
 
     return jax.jit(jax.vmap(one))(batches)
 
@@ -145,7 +142,7 @@ def test_same_batch_mean_is_that_of_real_minibatches_to_first_order_in_rho(make)
     for rho in (0.02, 0.01):
         mean = batch_steps(make(rho), w, 3).mean(axis=0)
         error.append(np.max(np.abs(mean - SameBatch().drift(noise.loss, make(rho), noise, w))))
-        correction.append(np.max(np.abs(mean - make(rho).direction(noise.loss, w))))
+        correction.append(np.max(np.abs(mean - make(rho).direction(jax.grad(noise.loss), w))))
     assert error[0] / error[1] == pytest.approx(4, rel=0.2)  # O(ρ²), where
     assert correction[0] / correction[1] == pytest.approx(2, rel=0.2)  # the correction is O(ρ)
 
@@ -188,7 +185,7 @@ def test_mean_and_covariance_of_the_modelled_step_to_first_order_in_rho(coupling
 
     def errors(rho):
         """(of the mean, of the covariance, standard error of the mean), in units of ρ."""
-        step = lambda z: coupling.step_direction(loss, make(rho), noise, w, z)  # noqa: E731
+        step = lambda z: coupling.modelled_step(loss, make(rho), noise, None, w, z)[0]  # noqa: E731
         steps = np.asarray(jax.jit(jax.vmap(step))(z))
         rest = steps - xi  # the noise at w has mean 0 and needs no sampling
         mean = rest.mean(axis=0) - coupling.drift(loss, make(rho), noise, w)
@@ -287,7 +284,7 @@ def test_without_noise_smoothed_sam_is_sam_and_zero_at_a_critical_point(d):
     for noise in (Isotropic(0.0), Isotropic(1e-14), Fisher(10**18)):
         for at in (w, jnp.zeros(d)):
             drift = lambda w, n=noise: SameBatch().drift(loss, SAM(RHO), n, w)  # noqa: E731
-            expected = SAM(RHO).direction(loss, at)
+            expected = SAM(RHO).direction(jax.grad(loss), at)
             np.testing.assert_allclose(jax.jit(drift)(at), expected, rtol=0, atol=2e-12)
             assert np.all(np.isfinite(jax.jit(jax.jacfwd(drift))(at)))
 
@@ -298,7 +295,7 @@ def three(coupling, method, noise, w, z):
     return (
         coupling.drift(*parts),
         coupling.disperse(*parts, z),
-        coupling.step_direction(*parts, z),
+        coupling.modelled_step(*parts[:-1], None, parts[-1], z)[0],
     )
 
 
@@ -326,12 +323,12 @@ def test_what_has_no_meaning_or_no_formula_is_refused():
     own = PerturbedLossGradient(USAM(RHO))
     noise, z = Isotropic(1.0), jnp.ones(2)
     for coupling in (Fresh(), Paper()):
-        step = coupling.step_direction(BEALE, own, noise, W, z)
-        np.testing.assert_allclose(step, own.direction(BEALE, W) + z, rtol=1e-14)
+        step = coupling.modelled_step(BEALE, own, noise, None, W, z)[0]
+        np.testing.assert_allclose(step, own.direction(jax.grad(BEALE), W) + z, rtol=1e-14)
     for coupling in (SameBatch(), Independent()):
         both = jnp.ones(coupling.draws(noise, W))
         with pytest.raises(InvalidInput, match="PerturbedLossGradient does not descend"):
-            coupling.step_direction(BEALE, own, noise, W, both)
+            coupling.modelled_step(BEALE, own, noise, None, W, both)[0]
         for method in (ASAM(RHO), MultiStep(SAM(RHO), 2)):
             with pytest.raises(InvalidInput, match="use dynamics map"):
                 coupling.drift(BEALE, method, noise, W)

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from verbs import integrate, iterate
 
-from samdyn.dynamics.methods.method import ASAM, GD, SAM, USAM, MultiStep
+from samdyn.dynamics.methods.asam import ASAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.multi_step import MultiStep
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.losses.registry import get_loss
@@ -28,14 +32,14 @@ def test_field_is_minus_the_gradient_at_the_perturbed_point(method):
     flow = Flow(BEALE, method)
     w_perturbed = flow.perturbed(W)
     np.testing.assert_array_equal(w_perturbed, method.perturb(jax.grad(BEALE), W))
-    np.testing.assert_array_equal(flow.field(W), -jax.grad(BEALE)(w_perturbed))
-    np.testing.assert_array_equal(flow(3.0, W, "args are not used"), flow.field(W))
+    np.testing.assert_array_equal(flow.velocity(W), -jax.grad(BEALE)(w_perturbed))
+    np.testing.assert_array_equal(flow(3.0, W, "args are not used"), flow.velocity(W))
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.02, 1 / 27.75, 0.1])
 def test_usam_jacobian_at_a_critical_point(rho):
     _, h = gradient_and_hessian(SADDLE)
-    jacobian = jax.jacfwd(Flow(BEALE, USAM(rho)).field)(SADDLE)
+    jacobian = jax.jacfwd(Flow(BEALE, USAM(rho)).velocity)(SADDLE)
     np.testing.assert_allclose(jacobian, -h @ (np.eye(2) + rho * h), rtol=0, atol=1e-12)
     rates = np.sort(np.linalg.eigvals(np.asarray(jacobian)).real)
     # −λ(1 + ρλ) at λ = ±27.75: the saddle turns into an attractor at ρ = 1/27.75
@@ -48,7 +52,7 @@ def test_usam_jacobian_away_from_critical_points_is_not_symmetric():
     flow = Flow(BEALE, USAM(rho))
     _, h = gradient_and_hessian(W)
     _, h_perturbed = gradient_and_hessian(flow.perturbed(W))
-    jacobian = np.asarray(jax.jacfwd(flow.field)(W))
+    jacobian = np.asarray(jax.jacfwd(flow.velocity)(W))
     np.testing.assert_allclose(jacobian, -h_perturbed @ (np.eye(2) + rho * h), rtol=1e-12)
     assert abs(jacobian[0, 1] - jacobian[1, 0]) > 0.5
 
@@ -61,7 +65,7 @@ def test_sam_jacobian_away_from_critical_points(rho):
     norm = np.linalg.norm(g)
     projector = np.eye(2) - np.outer(g, g) / norm**2
     expected = -h_perturbed @ (np.eye(2) + rho / norm * projector @ h)
-    jacobian = jax.jacfwd(flow.field)(W)
+    jacobian = jax.jacfwd(flow.velocity)(W)
     np.testing.assert_allclose(jacobian, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -73,8 +77,8 @@ def test_sam_field_is_zero_exactly_at_a_critical_point_and_not_beside_it():
 
 
 def test_at_radius_is_the_flow_built_with_that_radius():
-    there = Flow(BEALE, SAM(0.1)).at_radius(0.5).field(W)
-    np.testing.assert_array_equal(there, Flow(BEALE, SAM(0.5)).field(W))
+    there = Flow(BEALE, SAM(0.1)).at_radius(0.5).velocity(W)
+    np.testing.assert_array_equal(there, Flow(BEALE, SAM(0.5)).velocity(W))
 
 
 def solve(flow, start, t1, solver, steps):

@@ -8,7 +8,9 @@ import pytest
 from verbs import integrate
 
 from samdyn.dynamics.integrate import STATUS
-from samdyn.dynamics.methods.method import GD, SAM, USAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic

@@ -9,9 +9,12 @@ import pytest
 from verbs import iterate
 
 from samdyn.dynamics.iterate import BLOCK, DIVERGED, RAN, REACHED, describe_tail, run_steps
-from samdyn.dynamics.methods.method import GD, SAM, USAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.momentum import Nesterov
-from samdyn.dynamics.systems.step_map import OptaxStepMap, StepMap
+from samdyn.dynamics.systems.optax_map import OptaxStepMap
+from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss

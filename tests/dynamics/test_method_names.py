@@ -2,15 +2,13 @@
 
 import pytest
 
-from samdyn.dynamics.methods.method import (
-    ASAM,
-    GD,
-    SAM,
-    USAM,
-    MultiStep,
-    PerturbedLossGradient,
-)
+from samdyn.dynamics.methods.asam import ASAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.multi_step import MultiStep
 from samdyn.dynamics.methods.names import METHODS, named_method
+from samdyn.dynamics.methods.perturbed_loss import PerturbedLossGradient
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.errors import InvalidInput
 
 

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from samdyn.dynamics.coupling import Fresh, Independent, Paper, SameBatch
-from samdyn.dynamics.methods.method import GD, SAM, USAM, PerturbedLossGradient
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.perturbed_loss import PerturbedLossGradient
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov, NoMomentum
 from samdyn.dynamics.noise.noise import Empirical, MeanLoss
 from samdyn.dynamics.systems.minibatch_map import MinibatchStepMap, below
@@ -60,7 +63,7 @@ def test_first_two_steps_are_those_of_the_chosen_batches(momentum):
     state, w, memory = step_map.init(W), W, momentum.init(W)
     for batch in ((0, 3), (1, 1)):
         state = eqx.filter_jit(step_map.step)(state, words_of(*batch))
-        memory, move = momentum.update(memory, SAM(0.2).direction(mean_over(*batch), w))
+        memory, move = momentum.update(memory, SAM(0.2).direction(jax.grad(mean_over(*batch)), w))
         w = w - ETA * move
         np.testing.assert_allclose(state.w, w, rtol=1e-14)
 
@@ -68,27 +71,29 @@ def test_first_two_steps_are_those_of_the_chosen_batches(momentum):
 def test_each_coupling_sees_its_batches():
     method, every = SAM(0.2), mean_over(0, 1, 2, 3)
     independent = make(method, Independent())
-    assert independent.words(W) == 4
+    assert independent.draws(W) == 4
     inner = method.perturb(jax.grad(mean_over(1, 2)), W)
-    found = independent.direction(W, words_of(0, 3, 1, 2))
+    found = independent.direction(independent.init(W), words_of(0, 3, 1, 2))[0]
     np.testing.assert_allclose(found, jax.grad(mean_over(0, 3))(inner), rtol=1e-14)
     fresh = make(method, Fresh())
-    assert fresh.words(W) == 2
+    assert fresh.draws(W) == 2
     outside = jax.grad(mean_over(0, 3))(method.perturb(jax.grad(every), W))
-    np.testing.assert_allclose(fresh.direction(W, words_of(0, 3)), outside, rtol=1e-14)
+    np.testing.assert_allclose(
+        fresh.direction(fresh.init(W), words_of(0, 3))[0], outside, rtol=1e-14
+    )
     own = PerturbedLossGradient(USAM(0.2))
-    found = make(own).direction(W, words_of(0, 3))
-    np.testing.assert_allclose(found, own.direction(mean_over(0, 3), W), rtol=1e-14)
+    found = make(own).direction(make(own).init(W), words_of(0, 3))[0]
+    np.testing.assert_allclose(found, own.direction(jax.grad(mean_over(0, 3)), W), rtol=1e-14)
 
 
 def test_without_replacement_the_smallest_words_are_the_batch():
     step_map = make(GD(), replacement=False)
-    assert step_map.words(W) == 4
-    assert make(GD(), Independent(), replacement=False).words(W) == 8
-    found = step_map.direction(W, jnp.array([9, 2, 7, 5], jnp.uint32))
+    assert step_map.draws(W) == 4
+    assert make(GD(), Independent(), replacement=False).draws(W) == 8
+    found = step_map.direction(step_map.init(W), jnp.array([9, 2, 7, 5], jnp.uint32))[0]
     np.testing.assert_allclose(found, jax.grad(mean_over(1, 3))(W), rtol=1e-14)
     whole = make(GD(), batch=4, replacement=False)
-    found = whole.direction(W, jnp.array([9, 2, 7, 5], jnp.uint32))
+    found = whole.direction(whole.init(W), jnp.array([9, 2, 7, 5], jnp.uint32))[0]
     np.testing.assert_allclose(found, jax.grad(whole.loss)(W), rtol=1e-13)
 
 
@@ -132,7 +137,7 @@ def test_small_batches_move_the_rate_of_usam_by_the_variance_of_the_curvature(ba
     step_map = MinibatchStepMap(quadratic, h, batch, USAM(rho), 1.0)
     batches = itertools.product(range(4), repeat=batch)
     words = jnp.stack([words_of(*chosen) for chosen in batches])
-    rates = jax.vmap(lambda u: step_map.direction(jnp.ones(1), u)[0])(words)
+    rates = jax.vmap(lambda u: step_map.direction(step_map.init(jnp.ones(1)), u)[0][0])(words)
     exact = h.mean() + rho * (h.mean() ** 2 + h.var() / batch)
     np.testing.assert_allclose(np.mean(rates), exact, rtol=1e-13)
     # and the modelled mean is the same on quadratics
@@ -175,9 +180,21 @@ def test_new_numbers_do_not_compile_again_and_radii_are_replaced():
         (lambda: make(SAM(0.1), batch=0), "batch size must be an integer >= 1, like 32, not 0"),
         (lambda: make(SAM(0.1), batch=2.0), "batch size must be an integer >= 1, like 32, not 2.0"),
         (lambda: make(SAM(0.1), batch=5, replacement=False), "a batch of 5 cannot be drawn from 4"),
-        (lambda: make(PerturbedLossGradient(USAM(0.1)), Fresh()), "must be same-batch"),
     ],
 )
 def test_impossible_minibatches_are_refused(build, said):
     with pytest.raises(InvalidInput, match=said):
         build()
+
+
+def test_a_method_that_differentiates_its_ascent_has_fresh_noise_of_real_minibatches():
+    own, every = PerturbedLossGradient(USAM(0.2)), mean_over(0, 1, 2, 3)
+    fresh = make(own, Fresh())
+    directions = [
+        fresh.direction(fresh.init(W), words_of(i, j))[0] for i in range(4) for j in range(4)
+    ]
+    mean = own.direction(jax.grad(every), W)
+    np.testing.assert_allclose(np.mean(directions, axis=0), mean, rtol=1e-13)
+    with pytest.raises(InvalidInput, match="use fresh or paper"):
+        two = make(own, Independent())
+        two.direction(two.init(W), words_of(0, 3, 1, 2))

@@ -10,9 +10,13 @@ from verbs import iterate
 
 from samdyn.attractors.judging.thresholds import stable_curvatures
 from samdyn.dynamics.iterate import DIVERGED
-from samdyn.dynamics.methods.method import GD, SAM, USAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov, NoMomentum, as_momentum
-from samdyn.dynamics.systems.step_map import OptaxStepMap, StepMap, state_jacobian
+from samdyn.dynamics.systems.map import state_jacobian
+from samdyn.dynamics.systems.optax_map import OptaxStepMap
+from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import QuadraticForm, quadratic
 from samdyn.losses.registry import get_loss

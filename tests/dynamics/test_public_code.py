@@ -9,7 +9,8 @@ import pytest
 from verbs import iterate
 
 from samdyn.dynamics.iterate import REACHED
-from samdyn.dynamics.methods.method import GD, SAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
 from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.losses.registry import get_loss
 

@@ -7,9 +7,13 @@ import numpy as np
 import optax
 import pytest
 
-from samdyn.dynamics.methods.method import GD, SAM, USAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.momentum import EMA, HeavyBall, Nesterov
-from samdyn.dynamics.systems.step_map import OptaxStepMap, StepMap, flat_step, state_jacobian
+from samdyn.dynamics.systems.map import flat_step, state_jacobian
+from samdyn.dynamics.systems.optax_map import OptaxStepMap
+from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss

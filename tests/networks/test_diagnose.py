@@ -189,7 +189,7 @@ METHODS = [samdyn.SAM, samdyn.USAM, lambda rho: samdyn.MultiStep(samdyn.SAM(rho)
 def simulated_rate(curvatures, noise, method, lr, steps):
     """Growth per unit of time of the mean displacement along the first axis, over all batches."""
     loss, batches = quadratic(curvatures), jnp.asarray(noise)
-    gradient = lambda w, b: method.direction(lambda v: loss(v, b), w)  # noqa: E731
+    gradient = lambda w, b: method.direction(jax.grad(lambda v: loss(v, b)), w)  # noqa: E731
 
     @jax.jit
     def run(w):

@@ -10,7 +10,9 @@ import optax
 import pytest
 
 import samdyn
-from samdyn.dynamics.methods.method import ASAM, SAM, USAM
+from samdyn.dynamics.methods.asam import ASAM
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.networks.training.monitor import MonitorState, monitor, readings

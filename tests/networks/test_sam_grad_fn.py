@@ -6,7 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from samdyn.dynamics.methods.method import ASAM, SAM, USAM
+from samdyn.dynamics.methods.asam import ASAM
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.networks.training.sam_transform import sam

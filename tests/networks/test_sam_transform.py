@@ -11,15 +11,13 @@ import pytest
 from verbs import iterate
 
 from samdyn.dynamics import tree
-from samdyn.dynamics.methods.method import (
-    ASAM,
-    GD,
-    SAM,
-    USAM,
-    AbstractMethod,
-    MultiStep,
-    PerturbedLossGradient,
-)
+from samdyn.dynamics.methods.asam import ASAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.method import AbstractMethod
+from samdyn.dynamics.methods.multi_step import MultiStep
+from samdyn.dynamics.methods.perturbed_loss import PerturbedLossGradient
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.momentum import HeavyBall, NoMomentum
 from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput

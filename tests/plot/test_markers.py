@@ -9,7 +9,8 @@ from verbs import stability
 from samdyn.attractors.finding.point import Completeness, FixedPoint
 from samdyn.attractors.judging.verdict import Verdict
 from samdyn.attractors.report import PointStability, Stability
-from samdyn.dynamics.methods.method import GD, SAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.plot.markers import attracting_direction, draw_fixed_points, draw_mark, mark_of

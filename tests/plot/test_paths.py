@@ -9,7 +9,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from verbs import portrait
 
-from samdyn.dynamics.methods.method import GD, SAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
 from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss
 from samdyn.plot.paths import cut, draw_path, is_inside

@@ -7,7 +7,9 @@ from verbs import portrait
 from samdyn.attractors.finding.point import FixedPoint
 from samdyn.attractors.judging.verdict import Verdict
 from samdyn.attractors.report import PointStability
-from samdyn.dynamics.methods.method import GD, SAM, USAM
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput

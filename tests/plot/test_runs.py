@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samdyn.dynamics.methods.method import SAM
+from samdyn.dynamics.methods.sam import SAM
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss

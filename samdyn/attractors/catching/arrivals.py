@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...dynamics.methods.method import GD
-from ...dynamics.systems.flow import Flow, Gradient
-from ...dynamics.systems.step_map import StepMap
+from ...dynamics.systems.map import AbstractMap
+from ...dynamics.systems.ode import AbstractODE
 from ..finding.clusters import clusters, distinct
 from ..finding.newton import newton
 from ..finding.point import SAME, FixedPoint, describe, facts_at, padded
-from ..report import PointStability, judge
+from ..report import PointStability, judge_all, parts_of
 from .lockstep import advance
 
 SCOUTS = 256  # paths that are run to find where paths end
@@ -22,7 +21,7 @@ FAR = 1e6  # of the size: beyond this a path has diverged
 LINK = 0.1  # of the size: degenerate points nearer than this are one continuum
 
 
-def zeros_from(flow: Flow, starts: np.ndarray, size: float) -> tuple[FixedPoint, ...]:
+def zeros_from(flow: AbstractODE, starts: np.ndarray, size: float) -> tuple[FixedPoint, ...]:
     """The fixed points of `flow` that Newton reaches from `starts` (n, d), each once.
 
     `size` is a length of the region: points nearer than 1e-7 of it are one. Points that are not
@@ -30,9 +29,9 @@ def zeros_from(flow: Flow, starts: np.ndarray, size: float) -> tuple[FixedPoint,
     """
     if not len(starts):
         return ()
-    fields = [Gradient(flow.loss)]
-    if not isinstance(flow.method, GD):
-        fields.append(flow.field)  # pyright: ignore
+    fields = [flow.critical()]
+    if flow.ascends:
+        fields.append(flow.velocity)  # pyright: ignore
     rows, longest = jnp.asarray(padded(starts)), jnp.asarray(0.1 * size)
     ends = np.concatenate([np.asarray(newton(field, rows, longest)) for field in fields])
     ends = np.unique(ends[_is_near(ends, starts.mean(axis=0), size)], axis=0)
@@ -54,14 +53,14 @@ def zeros_from(flow: Flow, starts: np.ndarray, size: float) -> tuple[FixedPoint,
     return tuple(sorted(found, key=lambda point: tuple(np.round(point.w / scale))))
 
 
-def _continuum(flow: Flow, group: np.ndarray, kind: str, size: float) -> FixedPoint:
+def _continuum(flow: AbstractODE, group: np.ndarray, kind: str, size: float) -> FixedPoint:
     point = describe(flow, group[len(group) // 2], kind)
     name = "degenerate" if kind == "critical" else None
     single = float(np.max(np.ptp(group, axis=0))) <= 0.01 * LINK * size
     return point._replace(critical_type=name, continuum=None if single else group)
 
 
-def ends_of_paths(step_map: StepMap, starts: np.ndarray, steps: int) -> np.ndarray:
+def ends_of_paths(step_map: AbstractMap, starts: np.ndarray, steps: int) -> np.ndarray:
     """Where `steps` steps take some of `starts` (n, d), spread over them."""
     state = jax.tree.map(np.asarray, jax.vmap(step_map.init)(some_of(starts)))
     done = 0
@@ -89,16 +88,16 @@ def _is_near(points: np.ndarray, middle: np.ndarray, size: float) -> Any:
 
 
 def arrivals(
-    flow: Flow, step_map: StepMap, starts, ends: np.ndarray, size: float, known: tuple = ()
+    map_: AbstractMap, starts, ends: np.ndarray, size: float, known: tuple = ()
 ) -> tuple[PointStability, ...]:
     """`known`, and the fixed points to which the `ends` (n, d) of paths from `starts` lead."""
     ends = some_of(ends[_is_near(ends, starts.mean(axis=0), size)])
     fresh = [
         point
-        for point in zeros_from(flow, ends, size)
+        for point in zeros_from(parts_of(map_)[0], ends, size)
         if not any(_same(point, old.point, size) for old in known)
     ]
-    return (*known, *(judge(flow, point, step_map) for point in fresh))
+    return (*known, *judge_all(map_, tuple(fresh), ends))
 
 
 def _same(new: FixedPoint, old: FixedPoint, size: float) -> bool:

@@ -4,7 +4,7 @@ Paths run in lockstep blocks. After each block those that are decided leave, so 
 spent only on paths whose end is still open.
 """
 
-import time
+import time as clock
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,22 +14,22 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.methods.method import AbstractMethod
-from ...dynamics.momentum import AbstractMomentum
+from ...dynamics.check import check_system, unread_by
 from ...dynamics.plane import Plane, as_plane, plane_box
-from ...dynamics.systems.flow import Flow
-from ...dynamics.systems.step_map import State, StepMap
+from ...dynamics.systems.map import AbstractMap, State
+from ...dynamics.systems.stochastic_map import AbstractStochasticMap
+from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
-from ...losses.check import check_loss
-from ...losses.dimension import unread_warnings
 from ...precision import in_double
 from ..finding.point import as_box, padded
-from ..report import PointStability, stability
+from ..report import PointStability, parts_of, stability
 from .arrivals import arrivals, ends_of_paths
 from .lockstep import advance
+from .moves import as_moves, moved_by_noise, noiseless
 from .traps import Trap, traps
 
+SETTLING = 20_000  # steps without noise that show in whose basin noise has left a path
 UNDECIDED, DIVERGED, LEFT_BOX = -1, -2, -3
 FIRST_BLOCK, LONGEST_BLOCK = 128, 2048  # steps
 FAR = 1e6  # of the box's size: beyond this a path has diverged
@@ -117,20 +117,23 @@ class Basins(eqx.Module):
 @in_double
 @np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so
 def basins(
-    loss: Any,
-    method: AbstractMethod,
-    *,
+    system: AbstractSystem,
     box: Any,
+    *,
     grid: int,
-    learning_rate: float,
-    momentum: AbstractMomentum | float = 0.0,
     steps: int = 20_000,
+    time: float | None = None,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
     plane: Any = None,
     at: Any = None,
 ) -> Basins:
-    """Where `steps` steps take the centres of a grid of `grid`^d cells of `box` (d pairs).
+    """Where a system takes the centres of a grid of `grid`^d cells of `box` (d pairs).
+
+    A `Map`, `StepMap` or `OptaxStepMap` makes `steps` steps. An `ODE` or a `Flow` is solved for
+    `time`, by default 1000 e-folding times of the slowest rate at its fixed points. A
+    `StochasticStepMap` makes `steps` steps with noise from `seed`, and the basin told is the one
+    that its noiseless step leads to from there.
 
     A path is decided once it is inside the trap of an attracting fixed point at the ends of two
     blocks running, or at rest at a fixed point. Normalised SAM's period-2 and chaotic orbits
@@ -148,41 +151,46 @@ def basins(
     starts = grid_of_starts(box, grid)
     if steps < 1:
         raise InvalidInput(f"the number of steps must be 1 or more, not {steps}.")
-    step_map = StepMap(loss, method, learning_rate, momentum)
+    settling = noiseless(system)
+    if through is None:
+        judged = stability(settling, box=box, seed=seed)
+        points, warnings = judged.points, judged.warnings
+    else:
+        flow = parts_of(settling)[0]
+        check_system(flow, through.at)
+        points, warnings = (), unread_by(flow, None, through.at)
+    moves = as_moves(settling, points, box, time)
+    began = clock.perf_counter()
+    lifted = starts if through is None else through.lift(starts)
+    if isinstance(system, AbstractStochasticMap):
+        lifted, steps = moved_by_noise(system, lifted, steps, seed), SETTLING
+    many = moves.steps or steps
     if through is not None:
-        check_loss(loss, through.at)
-        return _on_plane(step_map, box, through, starts, steps, progress)
-    judged = stability(
-        loss, method, box=box, learning_rate=learning_rate, momentum=momentum, seed=seed
-    )
-    places = traps(step_map, judged.points, box)
-    began = time.perf_counter()
-    run = _Run(step_map, box, places, starts)
-    interrupted = run.go(steps, progress)
+        run, points, interrupted = _on_plane(moves.map, box, through, lifted, many, progress)
+    else:
+        run = _Run(moves.map, box, traps(moves.map, points, box), lifted)
+        interrupted = run.go(many, progress)
     if not interrupted:
         run.label_outside()
-    seconds = time.perf_counter() - began
-    return _summary(run, judged.points, grid, seconds, interrupted, judged.warnings)
+    seconds = clock.perf_counter() - began
+    return _summary(run, points, grid, seconds, interrupted, warnings)
 
 
-def _on_plane(step_map: StepMap, box, plane: Plane, starts, steps: int, progress) -> Basins:
-    """Basins of starts (n, 2) on a plane: where some paths end tells what the others may reach."""
-    began = time.perf_counter()
-    flow, size = Flow(step_map.loss, step_map.method), float(np.max(np.ptp(box, axis=1)))
-    lifted, grid = plane.lift(starts), round(len(starts) ** 0.5)
-    points = arrivals(flow, step_map, lifted, ends_of_paths(step_map, lifted, steps), size)
-    run = _Run(step_map, box, traps(step_map, points, box), lifted, plane)
+def _on_plane(
+    map_: AbstractMap, box, plane: Plane, lifted, steps: int, progress
+) -> tuple["_Run", tuple[PointStability, ...], bool]:
+    """Basins of starts on a plane: where some paths end tells what the others may reach."""
+    size = float(np.max(np.ptp(box, axis=1)))
+    points = arrivals(map_, lifted, ends_of_paths(map_, lifted, steps), size)
+    run = _Run(map_, box, traps(map_, points, box), lifted, plane)
     interrupted = run.go(steps, progress)
     while not interrupted and run.open.size:
-        more = arrivals(flow, step_map, lifted, run.state.w, size, points)
+        more = arrivals(map_, lifted, run.state.w, size, points)
         if len(more) == len(points):
             break
         points = more
-        run.settle(traps(step_map, points, box))
-    if not interrupted:
-        run.label_outside()
-    warnings = unread_warnings(step_map.loss, None, plane.at)
-    return _summary(run, points, grid, time.perf_counter() - began, interrupted, warnings)
+        run.settle(traps(map_, points, box))
+    return run, points, interrupted
 
 
 def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
@@ -203,14 +211,14 @@ def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
 class _Run:
     """The paths, which of them are open, and the labels of the rest."""
 
-    def __init__(self, step_map: StepMap, box, places: tuple[Trap, ...], starts, plane=None):
+    def __init__(self, step_map: AbstractMap, box, places: tuple[Trap, ...], starts, plane=None):
         self.step_map, self.box, self.places, self.plane = step_map, box, places, plane
         self.size = float(np.max(box[:, 1] - box[:, 0]))
         self.middle = starts.mean(axis=0)
         self.state: State = jax.tree.map(np.asarray, jax.vmap(step_map.init)(starts))
         self.labels = np.full(len(starts), UNDECIDED)
         # where the loss is not finite nothing starts
-        self.open = np.flatnonzero(_is_defined(step_map.loss, starts))
+        self.open = np.flatnonzero(_is_defined(step_map, starts))
         self.undefined = len(starts) - len(self.open)
         self.state = jax.tree.map(lambda leaf: leaf[self.open], self.state)
         self.rests = np.zeros(len(self.open), bool)
@@ -328,8 +336,11 @@ def _summary(
     )
 
 
-def _is_defined(loss: Callable, points: np.ndarray) -> np.ndarray:
-    """Where the loss of points (n, d) is finite, (n,)."""
+def _is_defined(map_: AbstractMap, points: np.ndarray) -> np.ndarray:
+    """Where the loss of points (n, d) is finite, (n,); without a loss, wherever they are."""
+    loss = loss_of(map_)
+    if loss is None:
+        return np.all(np.isfinite(points), axis=1)
     return np.isfinite(np.asarray(_losses(loss, padded(points))))[: len(points)]
 
 

@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...dynamics.iterate import run_steps
-from ...dynamics.methods.method import AbstractMethod
-from ...dynamics.momentum import AbstractMomentum
-from ...dynamics.systems.step_map import StepMap
+from ...dynamics.parameters import path_of
+from ...dynamics.systems.map import AbstractMap
+from ...dynamics.systems.stochastic_map import AbstractStochasticMap
+from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import ComputationFailed, InvalidInput
 from ...losses.check import check_loss
 from ...precision import in_double
+from ..report import told
+from .moves import Noisy
 
 SECTIONS = 33  # radii that run side by side in each round
 
@@ -41,33 +44,35 @@ class CaptureThreshold(eqx.Module):
 
 
 @in_double
-def capture_threshold(
-    loss: Any,
-    method: AbstractMethod,
+def threshold(
+    system: AbstractSystem,
+    parameter: str,
+    between: tuple[float, float],
     *,
     start: Any,
     target: Any,
-    rho: tuple[float, float],
-    learning_rate: float,
     steps: int,
     within: float = 0.05,
-    momentum: AbstractMomentum | float = 0.0,
     rtol: float = 1e-6,
+    seed: int = 0,
 ) -> CaptureThreshold:
-    """The smallest ρ in the range `rho` whose run from `start` (d,) ends at `target` (d,).
+    """The smallest value of "rho" `between` (low, high) with which `start` ends at `target`.
 
-    A run of `steps` steps is captured if it ends within `within` of `target`. The bracket
-    narrows until it is shorter than `rtol` of its upper end; 33 radii run at a time.
-    `ComputationFailed` if the ends of the range do not straddle an onset.
+    `start` and `target` (d,). A run of `steps` steps of a `StepMap`, `OptaxStepMap` or
+    `StochasticStepMap` (with one set of random numbers, from `seed`, for all values) is captured if
+    it ends within `within` of `target`. The bracket narrows until it is shorter than `rtol` of its
+    upper end; 33 values run at a time. `ComputationFailed` if the ends do not straddle an onset.
     """
-    low, high = float(rho[0]), float(rho[1])
-    if not 0 <= low < high < np.inf:
-        raise InvalidInput(f"rho must range from low to high, 0 ≤ low < high, not {rho}.")
+    low, high = _range(between)
+    step_map = _steps_of(system, seed)
+    if path_of(system, parameter)[-1] != "rho":
+        raise InvalidInput(f"threshold varies rho, not {parameter}.")
     start, target = jnp.asarray(start, dtype=float), jnp.asarray(target, dtype=float)
-    check_loss(loss, start)
+    loss = loss_of(system)
+    if loss is not None:
+        check_loss(loss, start)
     if target.shape != start.shape:
         raise InvalidInput(f"target has shape {target.shape}, the start {start.shape}.")
-    step_map = StepMap(loss, method, learning_rate, momentum)
     monotone, rounds = True, 0
     while high - low > rtol * high:
         radii = np.linspace(low, high, SECTIONS)
@@ -82,7 +87,25 @@ def capture_threshold(
     return CaptureThreshold(low, high, monotone, rounds)
 
 
+def _range(between: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in between)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"a range is two numbers (low, high), not {between!r}.") from None
+    if not 0 <= low < high < np.inf:
+        raise InvalidInput(f"rho must range from low to high, 0 ≤ low < high, not {between}.")
+    return low, high
+
+
+def _steps_of(system: Any, seed: int) -> AbstractMap:
+    if isinstance(system, AbstractStochasticMap):
+        return Noisy(system, jax.random.PRNGKey(seed))
+    if isinstance(system, AbstractMap):
+        return system
+    raise InvalidInput(f"threshold runs the steps of a map, not {told(system)}.")
+
+
 @eqx.filter_jit
-def _ends(step_map: StepMap, radii, start, steps):
+def _ends(step_map: AbstractMap, radii, start, steps):
     none = jnp.zeros((0,), steps.dtype)
-    return jax.vmap(lambda rho: run_steps(step_map.at_radius(rho), start, steps, none).w)(radii)
+    return jax.vmap(lambda rho: run_steps(step_map.at(rho=rho), start, steps, none).w)(radii)

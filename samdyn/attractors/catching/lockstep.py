@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...dynamics.systems.step_map import AbstractStepMap, State
+from ...dynamics.systems.map import AbstractMap, State
 
 LANES = 256  # rows in a chunk
 CHUNKS = 64  # chunks in a call
 
 
-def advance(step_map: AbstractStepMap, states: State, steps: int) -> tuple[np.ndarray, State]:
+def advance(step_map: AbstractMap, states: State, steps: int) -> tuple[np.ndarray, State]:
     """(w one step before the end (n, d), the states after `steps` ≥ 1 steps).
 
     `states` holds NumPy arrays with a leading axis of n rows, w of shape (n, d).
@@ -36,7 +36,7 @@ def advance(step_map: AbstractStepMap, states: State, steps: int) -> tuple[np.nd
     return before, after
 
 
-def _on(step_map: AbstractStepMap, device) -> AbstractStepMap:
+def _on(step_map: AbstractMap, device) -> AbstractMap:
     arrays, rest = eqx.partition(step_map, eqx.is_array)
     return eqx.combine(jax.device_put(arrays, device), rest)
 
@@ -53,7 +53,7 @@ def _flat(leaf) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _advance_chunks(step_map: AbstractStepMap, states: State, used, steps):
+def _advance_chunks(step_map: AbstractMap, states: State, used, steps):
     step = jax.vmap(step_map)
 
     def chunk(index, carry):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ...dynamics.systems.step_map import StepMap
+from ...dynamics.systems.map import AbstractMap
 from ..report import PointStability
 from .lockstep import advance
 
@@ -31,7 +31,7 @@ class Trap(NamedTuple):
 
 
 def traps(
-    step_map: StepMap, points: tuple[PointStability, ...], box: np.ndarray
+    step_map: AbstractMap, points: tuple[PointStability, ...], box: np.ndarray
 ) -> tuple[Trap, ...]:
     """One trap for each fixed point, in the same order."""
     size = float(np.max(box[:, 1] - box[:, 0]))
@@ -44,7 +44,7 @@ def _trap(step_map, item: PointStability, points, size: float) -> Trap:
     others = [np.linalg.norm(p.point.w - w) for p in points if p is not item]
     room = CLEARANCE * float(min(others, default=np.inf))
     resting = 0.05 * size if curve is not None else min(ARRIVAL * size, room)
-    step = item.step
+    step = item.step if item.step is not None else item.flow
     if step is None or step.verdict != "attractor":
         return Trap(w, samples, False, 0.0, resting)
     floor = 2 * (step.amplitude or 0.0)  # what SAM's orbit fills
@@ -56,7 +56,7 @@ def _trap(step_map, item: PointStability, points, size: float) -> Trap:
     return Trap(w, samples, False, 0.0, resting)
 
 
-def _holds(step_map: StepMap, w: np.ndarray, radius: float, floor: float) -> bool:
+def _holds(step_map: AbstractMap, w: np.ndarray, radius: float, floor: float) -> bool:
     """Whether paths from the surface are all inside the ball after a while, and not growing."""
     directions = np.random.default_rng(0).standard_normal((DIRECTIONS, w.size))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)

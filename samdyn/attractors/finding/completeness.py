@@ -6,9 +6,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from ...dynamics.methods.method import GD
-from ...dynamics.systems.flow import Flow, Gradient
-from .point import Completeness, FixedPoint
+from ...dynamics.systems.ode import AbstractODE
+from ...dynamics.systems.system import loss_of
+from .point import FIXED, Completeness, FixedPoint
 from .winding import DegreeCheck, check_degree, point_indices
 
 
@@ -23,7 +23,14 @@ class Defined(eqx.Module):
         return jnp.where(jnp.isfinite(self.loss(w)), self.field(w), jnp.nan)
 
 
-def doubted(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> tuple[FixedPoint, ...]:
+def _where_defined(field: Callable, flow: AbstractODE) -> Callable:
+    loss = loss_of(flow)
+    return field if loss is None else Defined(field, loss)
+
+
+def doubted(
+    flow: AbstractODE, box: np.ndarray, points: tuple[FixedPoint, ...]
+) -> tuple[FixedPoint, ...]:
     """The points, with a doubt where the winding number about one is not the sign of det H.
 
     Of the Hessian at critical points, of the field's Jacobian at hallucinated ones: that number
@@ -35,15 +42,15 @@ def doubted(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> tupl
     isolated = [p for p in points if p.continuum is None]
     critical = [p for p in isolated if p.kind == "critical"]
     found = {}
-    for kind, field, some in (
-        ("critical", Gradient(flow.loss), critical),
-        ("hallucinated", flow.field, isolated),
-    ):
+    kinds = (("critical", flow.critical(), critical), ("hallucinated", flow.velocity, isolated))
+    if loss_of(flow) is None:
+        kinds = ((FIXED, flow.velocity, isolated),)
+    for kind, field, some in kinds:
         judged = {id(p) for p in some if p.kind == kind and p.critical_type != "degenerate"}
         if not judged:
             continue
         places = np.array([p.w for p in some])
-        indices = point_indices(Defined(field, flow.loss), places, box)
+        indices = point_indices(_where_defined(field, flow), places, box)
         found |= {id(p): i for p, i in zip(some, indices, strict=True) if id(p) in judged}
     return tuple(_with_doubt(p, found.get(id(p), np.nan)) for p in points)
 
@@ -64,7 +71,9 @@ def _with_doubt(point: FixedPoint, index: float) -> FixedPoint:
     return point._replace(critical_type="degenerate" if critical else None, doubt=text)
 
 
-def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -> list[DegreeCheck]:
+def degree_checks(
+    flow: AbstractODE, box: np.ndarray, points: tuple[FixedPoint, ...]
+) -> list[DegreeCheck]:
     """The degree test of the gradient with the critical points, and of the field with all."""
     curves = [point.continuum for point in points if point.continuum is not None]
     isolated = [point for point in points if point.continuum is None]
@@ -73,9 +82,11 @@ def degree_checks(flow: Flow, box: np.ndarray, points: tuple[FixedPoint, ...]) -
     def check(field, some):
         return check_degree(field, box, np.array([p.w for p in some]).reshape(-1, len(box)), curves)
 
-    checks = [check(Defined(Gradient(flow.loss), flow.loss), critical)]
-    if not isinstance(flow.method, GD):
-        checks.append(check(Defined(flow.field, flow.loss), isolated))
+    if loss_of(flow) is None:
+        return [check(flow.velocity, isolated)]
+    checks = [check(_where_defined(flow.critical(), flow), critical)]
+    if flow.ascends:
+        checks.append(check(_where_defined(flow.velocity, flow), isolated))
     return checks
 
 

@@ -12,10 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats.qmc
 
-from ...dynamics.methods.method import GD
-from ...dynamics.systems.flow import Flow, Gradient
+from ...dynamics.check import check_system, check_system_in_box
+from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput
-from ...losses.check import check_loss, check_loss_in_box
 from ...precision import in_double
 from .completeness import doubted
 from .newton import newton
@@ -24,7 +23,7 @@ from .search import Search
 
 
 @in_double
-def fixed_points(flow: Flow, box: Any, *, seed: int = 0, check: bool = True) -> FixedPoints:
+def fixed_points(flow: AbstractODE, box: Any, *, seed: int = 0, check: bool = True) -> FixedPoints:
     """Find every fixed point of `flow` in `box` (d pairs low, high).
 
     Rounds of quasi-random starts go through Newton until two rounds add nothing; in one and two
@@ -32,7 +31,7 @@ def fixed_points(flow: Flow, box: Any, *, seed: int = 0, check: bool = True) -> 
     more starts go where they are (`check`). The result depends on `seed` and the arguments alone.
     """
     box = as_box(box)
-    check_loss_in_box(flow.loss, box)
+    check_system_in_box(flow, box)
     search = Search(flow, box, seed)
     search.run_rounds()
     complete = Completeness(False, "not checked: not asked for", None)
@@ -42,14 +41,14 @@ def fixed_points(flow: Flow, box: Any, *, seed: int = 0, check: bool = True) -> 
 
 
 @in_double
-def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
+def fixed_point_near(flow: AbstractODE, w: Any) -> FixedPoint:
     """The fixed point that Newton reaches from `w` (d,): w itself if it is one.
 
     Newton runs on the gradient and on the field, and the nearer end is returned. `InvalidInput`
     if neither is a fixed point.
     """
     w = np.asarray(w, dtype=float)
-    check_loss(flow.loss, w)
+    check_system(flow, w)
     reached = _zeros_from(flow, w[None], 0.1 * (1 + float(np.linalg.norm(w))))
     if not len(reached):
         where = ", ".join(f"{x:g}" for x in w)
@@ -60,7 +59,7 @@ def fixed_point_near(flow: Flow, w: Any) -> FixedPoint:
 
 
 @in_double
-def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
+def nearest_fixed_point(flow: AbstractODE, w: Any) -> FixedPoint | None:
     """The fixed point nearest to `w` (d,) among those that Newton reaches from around it.
 
     Starts lie within 0.03, 0.3 and 3 times 1 + ‖w‖; None if no start leads to a fixed point.
@@ -73,18 +72,18 @@ def nearest_fixed_point(flow: Flow, w: Any) -> FixedPoint | None:
     return describe(flow, found[np.argmin(np.linalg.norm(found - w, axis=1))])
 
 
-def zeros_around(flow: Flow, w: np.ndarray, reaches: list[float]) -> np.ndarray:
+def zeros_around(flow: AbstractODE, w: np.ndarray, reaches: list[float]) -> np.ndarray:
     """Fixed points (n, d), some more than once, by Newton from cubes of these half-widths at w."""
     cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
     starts = np.concatenate([w[None], *(w + reach * (2 * cloud - 1) for reach in reaches)])
     return _zeros_from(flow, starts, 0.1 * reaches[-1])
 
 
-def _zeros_from(flow: Flow, starts: np.ndarray, longest: float) -> np.ndarray:
+def _zeros_from(flow: AbstractODE, starts: np.ndarray, longest: float) -> np.ndarray:
     """The fixed points (m, d) among `starts` (n, d) and where Newton takes them."""
-    fields: list[Callable] = [Gradient(flow.loss)]
-    if not isinstance(flow.method, GD):
-        fields.append(flow.field)
+    fields: list[Callable] = [flow.critical()]
+    if flow.ascends:
+        fields.append(flow.velocity)
     rows, step = jnp.asarray(padded(starts)), jnp.asarray(longest)
     ends = np.concatenate([starts, *(np.asarray(newton(field, rows, step)) for field in fields)])
     ends = ends[np.all(np.isfinite(ends), axis=1)]

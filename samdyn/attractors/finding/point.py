@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.systems.flow import Flow
+from ...dynamics.systems.ode import AbstractODE
+from ...dynamics.systems.system import loss_of
 from ...errors import InvalidInput
 from ...losses.loss import type_of_eigenvalues
 from ..judging.verdict import ZERO
@@ -16,6 +17,7 @@ from ..judging.verdict import ZERO
 RESIDUAL = 1e-11  # of the field's own scale nearby: what counts as zero
 STRAY = 1e-7  # a longer Newton step says that Newton has not converged quadratically
 FAR = 2e-3  # of ‖w‖: by so much rounding far from 0 lengthens the unit of length
+FIXED = "fixed point"  # the kind of one where there is no loss
 SAME = 1e-7  # of the box's size: what counts as one point (Newton ends far closer)
 
 
@@ -24,7 +26,8 @@ class FixedPoint(NamedTuple):
 
     `w` (d,), `loss` l(w), `gradient_norm` ‖g(w)‖, `residual` the norm of the field there,
     ‖g(w^p)‖ (for normalised SAM at a critical point w^p is w), `kind` "critical" or
-    "hallucinated", `critical_type` "minimum", "saddle", "maximum" or "degenerate" (None when
+    "hallucinated" ("fixed point" and nan for what is the loss's, where there is none),
+    `critical_type` "minimum", "saddle", "maximum" or "degenerate" (None when
     hallucinated), `hessian_eigenvalues` (d,) ascending.
     `scale` is the largest curvature near w^p: what rates are compared with; `orientation` the
     sign of the determinant of the field's Jacobian.
@@ -112,7 +115,7 @@ class Facts(NamedTuple):
         return Facts(*(column[rows] for column in self))
 
 
-def facts_at(flow: Flow, points: np.ndarray) -> Facts:
+def facts_at(flow: AbstractODE, points: np.ndarray) -> Facts:
     """The measurements at points (n, d), n ≥ 0.
 
     Near a zero of higher order the Jacobian is small without counting as zero; there the Newton
@@ -140,11 +143,18 @@ def facts_at(flow: Flow, points: np.ndarray) -> Facts:
         largest * length,
         singular,
         (smallest <= ZERO * largest) | (step > STRAY * length),
-        np.linalg.eigvalsh(hessian),
+        _curvatures(flow, hessian),
         ahead,
         np.isfinite(loss) & np.isfinite(loss_ahead),
         np.linalg.slogdet(jacobian)[0],
     )
+
+
+def _curvatures(flow: AbstractODE, hessian: np.ndarray) -> np.ndarray:
+    """Eigenvalues (n, d) of Hessians (n, d, d), ascending; nan where there is no loss."""
+    if loss_of(flow) is None:
+        return np.full(hessian.shape[:2], np.nan)
+    return np.linalg.eigvalsh(hessian)
 
 
 def _newton_facts(jacobian: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -165,14 +175,15 @@ def padded(points: np.ndarray) -> np.ndarray:
 
 
 @jit_for_few_runs
-def _measure(flow: Flow, points):
+def _measure(flow: AbstractODE, points):
     """Loss at w and w^p, gradient, field, curvature near w and w^p, Hessian, the field's Jacobian.
 
     NumPy factorises the matrices: jaxlib 0.10.1 can stall for ever when a large batch holds
     more than one kind of LAPACK call.
     """
-    gradient = jax.grad(flow.loss)
-    hessian = jax.hessian(flow.loss)
+    loss, gradient = loss_of(flow), flow.critical()
+    hessian = jax.jacfwd(gradient) if loss is None else jax.hessian(loss)
+    value = (lambda w: jnp.zeros(())) if loss is None else loss
 
     def curvature(w):
         reach = 1e-3 * (1 + FAR * jnp.linalg.norm(w))
@@ -182,30 +193,32 @@ def _measure(flow: Flow, points):
 
     def at(w):
         return (
-            flow.loss(w),
-            flow.loss(flow.perturbed(w)),
+            value(w),
+            value(flow.perturbed(w)),
             gradient(w),
-            flow.field(w),
+            flow.velocity(w),
             curvature(w),
             curvature(flow.perturbed(w)),
             hessian(w),
-            jax.jacfwd(flow.field)(w),
+            jax.jacfwd(flow.velocity)(w),
         )
 
     return jax.vmap(at)(points)
 
 
-def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> FixedPoint:
+def describe(flow: AbstractODE, w: np.ndarray, kind: str | None = None) -> FixedPoint:
     """The fixed point at w (d,); its kind by the gradient, unless it is given."""
     w = np.asarray(w)
     facts = facts_at(flow, w[None])
+    if loss_of(flow) is None:
+        return _without_loss(w, facts)
     if kind is None:
         kind = "critical" if facts.critical[0] else "hallucinated"
     critical_type, residual = None, facts.residual[0]
     if kind == "critical":
         eigenvalues = facts.hessian_eigenvalues[0]
         critical_type = "degenerate" if facts.singular[0] else type_of_eigenvalues(eigenvalues)
-        if flow.method.discontinuous:  # g/‖g‖ is 0 at g = 0, not the sign of rounding
+        if flow.jumps:  # g/‖g‖ is 0 at g = 0, not the sign of rounding
             residual = facts.gradient_norm[0]
     return FixedPoint(
         w,
@@ -214,6 +227,21 @@ def describe(flow: Flow, w: np.ndarray, kind: str | None = None) -> FixedPoint:
         float(residual),
         kind,
         critical_type,
+        facts.hessian_eigenvalues[0],
+        scale=float(facts.scale[0]),
+        orientation=float(facts.orientation[0]),
+    )
+
+
+def _without_loss(w: np.ndarray, facts: Facts) -> FixedPoint:
+    """A fixed point of a system that descends nothing."""
+    return FixedPoint(
+        w,
+        np.nan,
+        np.nan,
+        float(facts.residual[0]),
+        FIXED,
+        None,
         facts.hessian_eigenvalues[0],
         scale=float(facts.scale[0]),
         orientation=float(facts.orientation[0]),

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...dynamics.methods.method import SAM
 from ...dynamics.systems.flow import Flow
 from .newton import newton
 
@@ -44,7 +43,7 @@ class FieldIsZero(AbstractEquation):
     flow: Flow
 
     def __call__(self, z, rho):
-        return self.flow.at_radius(rho).field(z)
+        return self.flow.at_radius(rho).velocity(z)
 
 
 class MapsTo(AbstractEquation):
@@ -90,14 +89,15 @@ def preimages(flow: Flow, c: np.ndarray, starts: np.ndarray, size: float) -> np.
     """Candidates (n, d) for w^p = c, by Newton from some of `starts` (n, d) in a box of `size`."""
     starts = starts[:STARTS]
     target, dim = jnp.asarray(c), len(c)
-    if not isinstance(flow.method, SAM):
-        gap = AtRadius(MapsTo(flow, target), jnp.asarray(flow.method.radius))
+    if flow.method.ascent != "unit":
+        rho = flow.method.radius
+        gap = AtRadius(MapsTo(flow, target), jnp.asarray(0.0 if rho is None else rho))
         return np.asarray(newton(gap, jnp.asarray(starts), jnp.asarray(0.1 * size)))
-    rho = float(flow.method.rho)
+    rho = float(flow.method.radius)
     if rho == 0:
         return np.empty((0, dim))
     radial = starts - starts.mean(axis=0)
     radial = radial * (rho / np.linalg.norm(radial, axis=1, keepdims=True))
     begin = jnp.asarray(np.concatenate([c + radial, np.zeros((len(radial), 1))], axis=1))
-    sphere = AtRadius(PointsTo(flow, target), flow.method.rho)
+    sphere = AtRadius(PointsTo(flow, target), flow.method.radius)
     return np.asarray(newton(sphere, begin, jnp.asarray(rho)))[:, :dim]

@@ -8,8 +8,7 @@ import numpy as np
 import scipy.stats.qmc
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.methods.method import GD
-from ...dynamics.systems.flow import Flow, Gradient
+from ...dynamics.systems.ode import AbstractODE
 from .clusters import clusters, distinct, new_samples
 from .completeness import completeness, degree_checks
 from .newton import newton
@@ -28,7 +27,7 @@ NORM = {"critical": "gradient_norm", "hallucinated": "residual"}
 class Search:
     """What has been found so far in one box."""
 
-    def __init__(self, flow: Flow, box: np.ndarray, seed: int):
+    def __init__(self, flow: AbstractODE, box: np.ndarray, seed: int):
         self.flow, self.box = flow, box
         self.dim, self.size = len(box), float(np.max(box[:, 1] - box[:, 0]))
         self.sobol = scipy.stats.qmc.Sobol(self.dim, scramble=True, rng=np.random.default_rng(seed))
@@ -50,16 +49,17 @@ class Search:
 
     def _round(self, starts) -> bool:
         """One batch of starts; True if it brought a new isolated point."""
-        gradient = Gradient(self.flow.loss)
-        if isinstance(self.flow.method, GD):
+        gradient = self.flow.critical()
+        if not self.flow.ascends:
             return self._add(gradient, starts, "critical")
         centre = self.box.mean(axis=1)
         beyond = centre + 2 * (starts - centre)
         new = self._add(gradient, np.concatenate([starts, beyond]), "critical")
         targets = [point.w for point in self.critical] + self.outside
-        candidates = [preimages(self.flow, target, starts, self.size) for target in targets]
+        candidates = [preimages(self.flow, target, starts, self.size) for target in targets]  # pyright: ignore
         return (
-            self._add(self.flow.field, np.concatenate([starts, *candidates]), "hallucinated") or new
+            self._add(self.flow.velocity, np.concatenate([starts, *candidates]), "hallucinated")
+            or new
         )
 
     def _add(self, field: Callable, starts: np.ndarray, kind: str) -> bool:

@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.methods.method import GD, SAM
+from ...dynamics.methods.gd import GD
 from ...dynamics.systems.flow import Flow
-from ...dynamics.systems.step_map import StepMap, state_jacobian
+from ...dynamics.systems.map import state_jacobian
+from ...dynamics.systems.step_map import StepMap
 from ..finding.newton import newton_from
 from ..finding.point import SAME, FixedPoint, describe
 from ..finding.preimages import AbstractEquation, AtRadius, FieldIsZero, MapsTo, PointsTo
@@ -81,7 +82,7 @@ def equation_through(flow: Flow, w: np.ndarray, rho: float) -> AbstractEquation:
     there = describe(Flow(flow.loss, GD()), target)
     if there.kind != "critical" or there.critical_type == "degenerate":
         return FieldIsZero(flow)
-    kind = PointsTo if isinstance(flow.method, SAM) else MapsTo
+    kind = PointsTo if flow.method.ascent == "unit" else MapsTo
     return kind(flow, jnp.asarray(target))
 
 
@@ -181,7 +182,7 @@ def spectra(flow: Flow, step_map: StepMap | None, w: np.ndarray, rho: np.ndarray
 @jit_for_few_runs
 def _spectra(flow: Flow, step_map: StepMap | None, w, rho):
     def at(w, rho):
-        flow_values = eigenvalues(jax.jacfwd(flow.at_radius(rho).field)(w))
+        flow_values = eigenvalues(jax.jacfwd(flow.at_radius(rho).velocity)(w))
         if step_map is None:
             return flow_values, None
         multipliers = eigenvalues(state_jacobian(step_map.at_radius(rho), w))

@@ -86,7 +86,7 @@ def _bisect(function: Callable, low: float, high: float) -> float:
 @jit_for_few_runs
 def _spectrum(flow: Flow, w, rho):
     """Real and imaginary parts of the flow's eigenvalues, real parts descending."""
-    values = eigenvalues(jax.jacfwd(flow.at_radius(rho).field)(w))[::-1]
+    values = eigenvalues(jax.jacfwd(flow.at_radius(rho).velocity)(w))[::-1]
     return values.real, values.imag
 
 

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ...dynamics.methods.method import GD, AbstractMethod
-from ...dynamics.momentum import AbstractMomentum
+from ...dynamics.parameters import path_of
 from ...dynamics.systems.flow import Flow
-from ...dynamics.systems.step_map import StepMap, optional_step_map
+from ...dynamics.systems.step_map import StepMap
+from ...dynamics.systems.system import AbstractSystem
 from ...errors import InvalidInput
 from ...losses.dimension import unread_warnings
 from ...precision import in_double
@@ -25,6 +25,7 @@ from ..finding.point import FixedPoint, as_box
 from ..judging.jump import limit_at, undeclared
 from ..judging.sliding import sliding_names
 from ..judging.verdict import ZERO, flow_verdict_names
+from ..report import told
 from .branches import (
     Branch,
     Stretch,
@@ -104,32 +105,46 @@ class Sweep(eqx.Module):
 
 @in_double
 def sweep(
-    loss: Any,
-    method: AbstractMethod,
-    rho: Any,
+    system: AbstractSystem,
+    parameter: str,
+    values: Any,
     *,
     box: Any = None,
     at: Any = None,
-    learning_rate: float | None = None,
-    momentum: AbstractMomentum | float = 0.0,
     seed: int = 0,
 ) -> Sweep:
-    """Follow the fixed points of a method over the radii `rho` (n,), ascending, n ≥ 2.
+    """Follow the fixed points of a system over `values` (n,) of a parameter, ascending, n ≥ 2.
 
-    Give `box` for every branch in it, or `at` for the one fixed point that Newton reaches from
-    there. `method` says which method; its own radius does not matter. With
-    `learning_rate` each branch also carries the step map's spectral radius. Nothing recompiles
-    for other radii of the same number.
+    The parameter is "rho", of a `Flow` or a `StepMap`; its own value there does not matter. Give
+    `box` for every branch in it, or `at` for the one fixed point that Newton reaches from there.
+    Each branch of a `StepMap` also carries the step's spectral radius. Nothing recompiles for other
+    values of the same number.
+
+    `InvalidInput` for a system without that parameter or without a flow.
     """
-    grid = _radii(rho)
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to follow, not both or neither.")
-    flow = Flow(loss, method.at_radius(grid[-1]))
-    step_map = optional_step_map(loss, method, learning_rate, momentum)
-    follower = _Follower(flow, step_map, grid, unread_warnings(loss, box, at))
+    flow, step_map = _followed(system, parameter)
+    grid = _radii(values)
+    follower = _Follower(
+        flow.at_radius(grid[-1]), step_map, grid, unread_warnings(flow.loss, box, at)
+    )
     if at is not None:
         return follower.from_point(np.asarray(at, dtype=float))
     return follower.in_box(as_box(box), seed)
+
+
+def _followed(system: Any, parameter: str) -> tuple[Flow, StepMap | None]:
+    """(the flow whose points are followed, the step that is judged beside it or None)."""
+    flow = system if isinstance(system, Flow) else getattr(system, "flow", None)
+    step_map = system if isinstance(system, StepMap) else None
+    if not isinstance(flow, Flow) or (step_map is None and flow is not system):
+        raise InvalidInput(f"sweep follows a Flow or a StepMap with a flow, not {told(system)}.")
+    if not flow.ascends and parameter.split(".")[-1] == "rho":
+        return flow, step_map  # gradient descent, whatever ρ
+    if path_of(flow, parameter)[-1] != "rho":
+        raise InvalidInput(f"sweep follows points over rho, not over {parameter}.")
+    return flow, step_map
 
 
 def _radii(rho: Any) -> np.ndarray:
@@ -174,7 +189,7 @@ class _Follower:
         size = float(np.max(box[:, 1] - box[:, 0]))
         anchors = np.linspace(self.grid[0], self.grid[-1], ANCHORS)
         anchors = anchors[anchors > 0]
-        if isinstance(self.flow.method, GD):
+        if not self.flow.ascends:
             anchors = anchors[:1]
         for rho in anchors:
             points = fixed_points(self.flow.at_radius(rho), box, seed=seed, check=False).points

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.methods.method import SAM
 from ...dynamics.systems.flow import Flow
+from ...dynamics.systems.ode import AbstractODE
 
 LIMIT = 1e-60  # length of the displacement from c: squares of gradients still are numbers
 BESIDE = 1e-6  # from where on slopes are compared, nearer and nearer
@@ -48,7 +48,7 @@ class Limit(NamedTuple):
     narrow: bool
 
 
-def limit_at(flow: Flow, c: np.ndarray) -> Limit:
+def limit_at(flow: AbstractODE, c: np.ndarray) -> Limit:
     """The limit of the ascent at a critical point c (d,)."""
     d = c.size
     extra = np.random.default_rng(3).standard_normal((DIRECTIONS, d))
@@ -61,46 +61,56 @@ def limit_at(flow: Flow, c: np.ndarray) -> Limit:
     jump = float(np.max(np.where(np.isfinite(jumps), jumps, 0)))
     jump = jump if jump > SMALL * _size(flow) else 0.0
     # with eps > 0 SAM is smooth, within a distance that may be too short to be measured
-    smooth = isinstance(flow.method, SAM) or bool(np.any(deviations <= BENT))
+    smooth = _is_smooth(flow) or bool(np.any(deviations <= BENT))
     bent = "" if smooth else (BENDS if defined else UNDEFINED)
     return Limit(jump, float(np.max(beside)), bent, bool(deviations[0] > BENT))
 
 
-def undeclared(flow: Flow, limit: Limit) -> tuple[str, ...]:
+def undeclared(flow: AbstractODE, limit: Limit) -> tuple[str, ...]:
     """A warning where a method jumps and does not say so."""
-    if not limit.jump or flow.method.discontinuous:
+    if not limit.jump or flow.jumps:
         return ()
-    name = type(flow.method).__name__
+    name = type(flow.method).__name__  # pyright: ignore[reportAttributeAccessIssue]
     return (
         f"{name} jumps by up to {limit.jump:.3g} at critical points, and its `discontinuous` says "
         "that it does not: it is judged as one that jumps.",
     )
 
 
-def _size(flow: Flow) -> float:
+def _size(flow: AbstractODE) -> float:
     """ρ where the method has one; jumps are measured against it."""
-    try:
-        rho = float(np.max(np.asarray(flow.method.radius)))
-    except AttributeError:
-        return 1.0
-    return rho if rho > 0 else 1.0
+    rho = getattr(getattr(flow, "method", None), "radius", None)
+    size = 0.0 if rho is None else float(np.max(np.asarray(rho)))
+    return size if size > 0 else 1.0
+
+
+def _is_smooth(flow: AbstractODE) -> bool:
+    return isinstance(flow, Flow) and flow.method.smooth
+
+
+def _ascents(flow: AbstractODE, c, directions, distance):
+    """‖w^p − w‖ (n,) in the limit at c and at a distance from it; 0 where there is no w^p."""
+    if not isinstance(flow, Flow):
+        return jnp.zeros(len(directions)), jnp.zeros(len(directions))
+    hessian = jax.hessian(flow.loss)(c)
+    ascent = lambda gradient, w: jnp.linalg.norm(flow.method.perturb(gradient, w) - w)  # noqa: E731
+    limit = jax.vmap(lambda e: ascent(lambda w: hessian @ (LIMIT * e), c))(directions)
+    beside = jax.vmap(lambda e: ascent(jax.grad(flow.loss), c + distance * e))(directions)
+    return limit, beside
 
 
 @jit_for_few_runs
-def _limits(flow: Flow, c, directions, distances):
+def _limits(flow: AbstractODE, c, directions, distances):
     """‖w^p − w‖ in the limit (n,) and at the first distance (n,), whether the Jacobian is finite,
     and how far slopes are from it (distances,), of the steepest; not a number counts as 1.
     """
-    hessian = jax.hessian(flow.loss)(c)
-    jacobian, here = jax.jacfwd(flow.field)(c), flow.field(c)
-    ascent = lambda gradient, w: jnp.linalg.norm(flow.method.perturb(gradient, w) - w)  # noqa: E731
-    limit = jax.vmap(lambda e: ascent(lambda w: hessian @ (LIMIT * e), c))(directions)
-    beside = jax.vmap(lambda e: ascent(jax.grad(flow.loss), c + distances[0] * e))(directions)
+    jacobian, here = jax.jacfwd(flow.velocity)(c), flow.velocity(c)
+    limit, beside = _ascents(flow, c, directions, distances[0])
 
     def deviation(t):
         moved = c[None] + t * directions
         # an even part is curvature, or a kink; a kink is as large as the slope itself
-        slopes = (jax.vmap(flow.field)(moved) - here[None]) / t
+        slopes = (jax.vmap(flow.velocity)(moved) - here[None]) / t
         linear = ((moved - c[None]) / t) @ jacobian.T
         scale = jnp.maximum(jnp.max(jnp.abs(slopes)), jnp.max(jnp.abs(linear)))
         return jnp.max(jnp.abs(slopes - linear)) / jnp.where(scale > 0, scale, 1)

@@ -16,10 +16,9 @@ from jaxtyping import Array, Float
 
 from ...compiling import jit_for_few_runs
 from ...dynamics.iterate import Run, run_steps
-from ...dynamics.methods.method import SAM
-from ...dynamics.momentum import NoMomentum
 from ...dynamics.systems.flow import Flow
-from ...dynamics.systems.step_map import AbstractStepMap, StepMap, flat_step
+from ...dynamics.systems.map import AbstractMap, flat_step
+from ...dynamics.systems.step_map import StepMap
 from ..finding.fixed_points import zeros_around
 from .sliding import unit_directions
 from .spectrum import hessian_at
@@ -150,7 +149,7 @@ def _run_starts(step_map, c, rho, eta, eigenvalues, reach) -> Run:
     return _iterate_all(step_map, starts, jnp.asarray(steps), c, jnp.asarray(reach, c.dtype))
 
 
-class _StopsOutside(AbstractStepMap):
+class _StopsOutside(AbstractMap):
     """A step map that turns to nan once w is farther than `reach` from `c`: iteration stops."""
 
     inner: StepMap
@@ -219,9 +218,9 @@ def _newton_on_two_steps(step_map: StepMap, state):
 def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:
     """What the quadratic's closed form says, where one exists."""
     top, negative = eigenvalues[-1], eigenvalues[eigenvalues < 0]
-    if type(step_map.method) is not SAM or float(step_map.method.eps) > 0:
+    if step_map.method.ascent != "unit":
         return ""
-    if not isinstance(step_map.momentum, NoMomentum) or not 0 < eta * top < 2:
+    if step_map.momentum.remembers or not 0 < eta * top < 2:
         return ""
     if negative.size == 0:
         unit = period_two_amplitude(top, 1.0, eta)

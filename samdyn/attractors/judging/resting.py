@@ -16,7 +16,7 @@ import scipy.stats.qmc
 from jaxtyping import Array
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.systems.step_map import OptaxStepMap, State, flat_step
+from ...dynamics.systems.map import AbstractMap, State, flat_step
 from ...errors import InvalidInput, brief
 from .verdict import Verdict, map_verdict
 
@@ -46,7 +46,7 @@ class RestingPoints:
     `others` (n, d) are those that are none of the flow's.
     """
 
-    def __init__(self, step_map: OptaxStepMap, known: list[np.ndarray], box: Any, at: Any):
+    def __init__(self, step_map: AbstractMap, known: list[np.ndarray], box: Any, at: Any):
         self.step_map, self.warnings = step_map, ()
         first = known[0] if known else np.asarray(at if at is not None else box, float)
         d = len(first)
@@ -204,7 +204,7 @@ class RestingPoints:
         return map_verdict(first, w.size)
 
 
-def _require_step(step_map: OptaxStepMap, w: Array) -> None:
+def _require_step(step_map: AbstractMap, w: Array) -> None:
     """`InvalidInput` unless the optimizer steps from a gradient and parameters alone."""
     try:
         jax.eval_shape(lambda w: step_map(step_map.init(w)).w, w)
@@ -216,12 +216,12 @@ def _require_step(step_map: OptaxStepMap, w: Array) -> None:
 
 
 @jit_for_few_runs
-def _moves(step_map: OptaxStepMap, ws: Array) -> Array:
+def _moves(step_map: AbstractMap, ws: Array) -> Array:
     return jax.vmap(lambda w: step_map(step_map.init(w)).w - w)(ws)
 
 
 @jit_for_few_runs
-def _newton(moves: Callable, step_map: OptaxStepMap, starts: Array) -> Array:
+def _newton(moves: Callable, step_map: AbstractMap, starts: Array) -> Array:
     move = lambda w: moves(step_map, w[None])[0]  # noqa: E731
 
     def one(_, w):
@@ -231,17 +231,17 @@ def _newton(moves: Callable, step_map: OptaxStepMap, starts: Array) -> Array:
 
 
 @jit_for_few_runs
-def _moves_later(step_map: OptaxStepMap, ws: Array) -> Array:
+def _moves_later(step_map: AbstractMap, ws: Array) -> Array:
     return jax.vmap(lambda w: _move_later(step_map, w))(ws)
 
 
 @jit_for_few_runs
-def _move_later(step_map: OptaxStepMap, w: Array) -> Array:
+def _move_later(step_map: AbstractMap, w: Array) -> Array:
     """How far a step moves from w once the memory of a run kept there has settled."""
     return step_map(_after(step_map, w, SETTLED)).w - w
 
 
-def _draws(step_map: OptaxStepMap, w: Array) -> bool:
+def _draws(step_map: AbstractMap, w: Array) -> bool:
     """Whether two states that differ in their random keys alone step differently."""
     state = step_map.init(w)
     is_key = lambda x: (  # noqa: E731
@@ -266,14 +266,14 @@ def _draws(step_map: OptaxStepMap, w: Array) -> bool:
 
 
 @jit_for_few_runs
-def _after(step_map: OptaxStepMap, w: Array, count: Array | int) -> State:
+def _after(step_map: AbstractMap, w: Array, count: Array | int) -> State:
     """The state after `count` steps that are kept at w."""
     still = lambda _, state: step_map(state)._replace(w=w)  # noqa: E731
     return jax.lax.fori_loop(0, count, still, step_map.init(w))
 
 
 @jit_for_few_runs
-def _farthest(step_map: OptaxStepMap, starts: Array, w: Array) -> tuple[Array, Array]:
+def _farthest(step_map: AbstractMap, starts: Array, w: Array) -> tuple[Array, Array]:
     """How far each run gets from w, and how far the mean of its later half is from there."""
 
     def one(start):
@@ -291,13 +291,13 @@ def _farthest(step_map: OptaxStepMap, starts: Array, w: Array) -> tuple[Array, A
 
 
 @jit_for_few_runs
-def _jacobian(step_map: OptaxStepMap, state: State) -> Array:
+def _jacobian(step_map: AbstractMap, state: State) -> Array:
     step, flat = flat_step(step_map, state)
     return jax.jacfwd(step)(jnp.asarray(flat))
 
 
 @jit_for_few_runs
-def _changing(step_map: OptaxStepMap, w: Array, size: Array) -> Array:
+def _changing(step_map: AbstractMap, w: Array, size: Array) -> Array:
     """Which numbers of the state a step changes somewhere; the others are settings, not state."""
     step, flat = flat_step(
         step_map, step_map.init(w + size * jnp.cos(jnp.arange(w.size, dtype=w.dtype) + 1.0))

@@ -20,7 +20,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.methods.method import PerturbedLossGradient
 from ...dynamics.systems.flow import Flow
 from .jump import LIMIT
 from .spectrum import hessian_at
@@ -135,14 +134,14 @@ def sliding_names(flow: Flow, c: Float[Array, " d"], rho: Float[np.ndarray, " n"
 
 def _limit_field(flow: Flow, c, hessian, rho, direction):
     """F₀: the field at c + εδ as ε → 0, where δ is `direction`."""
-    if isinstance(flow.method, PerturbedLossGradient):  # it needs the Jacobian of w^p
-        return flow.at_radius(rho).field(c + NEAR * rho * direction)
+    if flow.method.differentiates_ascent:  # it needs the Jacobian of w^p
+        return flow.at_radius(rho).velocity(c + NEAR * rho * direction)
 
     def gradient(w):
         """g, and where it vanishes that of a displacement which tends to 0."""
         return jnp.where(jnp.all(w == c), hessian @ (LIMIT * direction), jax.grad(flow.loss)(w))
 
-    return -jax.grad(flow.loss)(flow.method.at_radius(rho).perturb(gradient, c))
+    return -flow.method.at_radius(rho).direction(gradient, c)
 
 
 @jit_for_few_runs
@@ -196,7 +195,7 @@ def _local_analysis(flow: Flow, c, hessian, directions, rho) -> _Local:
     """V' near c in each direction, and how far out it stays negative."""
 
     def outward(direction, distance):
-        return jnp.vdot(direction, flow.field(c + distance * direction))
+        return jnp.vdot(direction, flow.velocity(c + distance * direction))
 
     distances = rho * jnp.linspace(0.01, FAR, 800, dtype=c.dtype)
 

@@ -1,12 +1,15 @@
-"""Where the gradient is taken: GD at w, SAM and its relatives at a perturbed point w^p.
+"""What a method is: which direction is descended, and what is remembered between steps.
 
-This is the one place where SAM is defined. Flow, StepMap and every analysis take the same
-object, so a new variant is one small class here and every command has it:
+Flow, StepMap and every analysis take the same object, so a new method is one small class and
+every command has it:
 
     class MySAM(AbstractMethod):
-        rho: Radius
+        rho: jax.Array = samdyn.radius()
         def perturb(self, gradient, w):
             return ...          # w^p, a pytree like w
+
+`gradient` is a function of the parameters: that of the loss, of a minibatch, or of a model of
+noise. A method never sees the loss, and so can be asked with any of them.
 """
 
 import abc
@@ -16,189 +19,185 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.core
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
 from ...errors import InvalidInput
 from .. import tree
+from ..parameters import has_parameter, parameters, with_parameters
 
-
-def _radius(rho: Any) -> Any:
-    rho = tree.as_array(rho)
-    if not isinstance(rho, jax.core.Tracer):
-        values = np.asarray(rho)
-        if not np.all(np.isfinite(values)) or np.any(values < 0):
-            raise InvalidInput(f"rho must be a finite number ≥ 0, not {_first_bad(values)}.")
-    return rho
-
-
-def _first_bad(values: np.ndarray) -> float:
-    bad = ~np.isfinite(values) | (values < 0)
-    return float(values[bad].flat[0])
-
-
-def require_method(given: Any) -> "AbstractMethod":
-    """`given`; `InvalidInput` unless it is a perturbation."""
-    if isinstance(given, AbstractMethod):
-        return given
-    what = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
-    raise InvalidInput(f"a method such as samdyn.SAM(0.05) is needed, not {what:.60}.")
+Gradient = Callable[[PyTree], PyTree]
+DERIVED = ("direction", "update")  # what follows from the rest, and no subclass may say otherwise
 
 
 class AbstractMethod(eqx.Module):
-    """Says where the gradient is taken, w ↦ w^p, and which way the descent then goes.
+    """Where gradients are taken, w ↦ w^p, and which way the descent then goes.
 
-    A subclass implements `perturb`. `discontinuous` is True where w^p − w does not tend to 0
-    as w tends to a critical point (the normalised variants): no Jacobian exists there, and the
-    stability analysis uses sliding instead.
+    **To be said**: `perturb`. A method that keeps something between steps derives from
+    `AbstractMethodWithMemory`. `descend` where it does not simply descend g(w^p).
+
+    **To be declared**, because analyses cannot see it; each default claims nothing:
+
+    * `ascent`: what w^p is in closed form, if the method descends g(w^p): "none" for w,
+      "gradient" for w + ρg, "unit" for w + ρg/‖g‖ (0 at g = 0), None for anything else.
+    * `discontinuous`: w^p − w need not tend to 0 as w tends to a critical point, so that no
+      Jacobian exists there.
+    * `smooth`: there is a Jacobian at critical points, however near to one it begins to hold.
+    * `differentiates_ascent`: `descend` takes derivatives of w^p.
+    * `smoothed`: the mean of w^p under Gaussian noise of the gradient.
+
+    `samdyn.testing.check_method` compares what is declared with what is computed.
     """
 
     @abc.abstractmethod
-    def perturb(self, gradient: Callable[[PyTree], PyTree], w: PyTree) -> PyTree:
-        """w^p, from the gradient function and w."""
+    def perturb(self, gradient: Gradient, w: PyTree) -> PyTree:
+        """w^p, a pytree like w, from a gradient function and w."""
 
-    def direction(self, loss: Callable, w: PyTree) -> PyTree:
-        """The descent direction at w, g(w^p): the flow is its negative."""
-        gradient = jax.grad(loss)
-        return gradient(self.perturb(gradient, w))
+    def descend(self, gradient: Gradient, w: PyTree, ahead: PyTree) -> PyTree:
+        """The direction that is descended, from gradients at w and at w^p, which is `ahead`.
+
+        Linear in `gradient` (unless `differentiates_ascent`): noise passes through it.
+        """
+        del w
+        return gradient(ahead)
+
+    def init(self, w: PyTree) -> PyTree:
+        """What is remembered before the first step; None where nothing is."""
+        del w
+        return None
+
+    def ascend(self, memory: PyTree, gradient: Gradient, w: PyTree) -> tuple[PyTree, PyTree]:
+        """(w^p, memory⁺)."""
+        return self.perturb(gradient, w), memory
+
+    def smoothed(self, mean_unit: Callable, gradient: Gradient, w: PyTree) -> PyTree | None:
+        """The mean of w^p where the gradient at w has Gaussian noise; None where not known.
+
+        `mean_unit(v)` is the mean of (v + ξ)/‖v + ξ‖ over that noise. Asked for of discontinuous
+        methods only: a smooth one is taken at its mean gradient.
+        """
+        del mean_unit, gradient, w
+
+    def update(self, memory: PyTree, gradient: Gradient, w: PyTree) -> tuple[PyTree, PyTree]:
+        """(the direction that is descended at w, memory⁺)."""
+        ahead, memory = self.ascend(memory, gradient, w)
+        return self.descend(gradient, w, ahead), memory
+
+    def direction(self, gradient: Gradient, w: PyTree) -> PyTree:
+        """The direction that is descended at w, with nothing remembered: the flow's negative."""
+        return self.update(self.init(w), gradient, w)[0]
+
+    @property
+    def remembers(self) -> bool:
+        """Whether something is kept between steps."""
+        return False
+
+    @property
+    def ascent(self) -> str | None:
+        return None
 
     @property
     def discontinuous(self) -> bool:
         return False
 
     @property
-    def radius(self) -> jax.Array:
-        """ρ; 0 for gradient descent."""
-        return self.rho  # pyright: ignore[reportAttributeAccessIssue]
-
-    def at_radius(self, rho: Any) -> "AbstractMethod":
-        """The same perturbation with another radius (a number, or an array to vmap over)."""
-        return eqx.tree_at(lambda p: p.rho, self, _radius(rho))
-
-
-class GD(AbstractMethod):
-    """Gradient descent: w^p = w."""
-
-    def perturb(self, gradient, w):
-        del gradient
-        return w
-
-    def direction(self, loss, w):
-        return jax.grad(loss)(w)
+    def smooth(self) -> bool:
+        return self.ascent in ("none", "gradient")
 
     @property
-    def radius(self):
-        return jnp.asarray(0.0)
+    def differentiates_ascent(self) -> bool:
+        return False
 
-    def at_radius(self, rho):
-        del rho
+    @property
+    def radius(self) -> Any:
+        """ρ, at which 0 means gradient descent; None where there is no such number."""
+        return getattr(self, "rho", None)
+
+    @property
+    def published_as(self) -> "AbstractMethod | None":
+        """GD or USAM where the theorems of arXiv 2301.06308 speak of this method."""
+        return self if self.ascent in ("none", "gradient") else None
+
+    @property
+    def label(self) -> str:
+        """What figures call it, such as "USAM, ρ = 0.05"."""
+        name, rho = type(self).__name__, getattr(self, "rho", None)
+        return name if rho is None or np.ndim(rho) else f"{name}, ρ = {float(rho):g}"
+
+    @property
+    def kin(self) -> "AbstractMethod":
+        """The method whose colour it has in figures."""
         return self
 
+    def parameters(self) -> dict[str, Any]:
+        """Its numbers by name."""
+        return parameters(self)
 
-class SAM(AbstractMethod):
-    """Normalised SAM, what every training code runs: w^p = w + ρ g/(‖g‖ + eps), w^p = w at g = 0.
+    def at(self, **values: Any) -> "AbstractMethod":
+        """The same method with other values of the named numbers (or arrays, to vmap over)."""
+        return with_parameters(self, values)
 
-    Source: Foret, Kleiner, Mobahi & Neyshabur, arXiv 2010.01412.
+    def at_radius(self, rho: Any) -> "AbstractMethod":
+        """The same method with another ρ; itself, where it has none."""
+        return with_parameters(self, {"rho": rho}) if has_parameter(self, "rho") else self
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in DERIVED:
+            if name in vars(cls):
+                raise InvalidInput(
+                    f"{cls.__name__} defines {name}, which follows from perturb (or ascend) and "
+                    "descend: define those instead."
+                )
+
+
+class AbstractMethodWithMemory(AbstractMethod):
+    """A method that keeps something between steps, a pytree of arrays like nothing in particular.
+
+    A subclass says `init` and `ascend`. Its step has a larger state and multipliers for it; it has
+    no flow, because what is remembered has no time of its own.
     """
 
-    rho: jax.Array = eqx.field(converter=_radius)
-    eps: jax.Array = eqx.field(converter=_radius, default=0.0)
+    @abc.abstractmethod
+    def init(self, w: PyTree) -> PyTree:
+        """What is remembered before the first step."""
+
+    @abc.abstractmethod
+    def ascend(self, memory: PyTree, gradient: Gradient, w: PyTree) -> tuple[PyTree, PyTree]:
+        """(w^p, memory⁺) from what is remembered, a gradient function and w."""
 
     def perturb(self, gradient, w):
-        return tree.ascend(w, self.rho, tree.unit(gradient(w), self.eps))
+        return self.ascend(self.init(w), gradient, w)[0]
 
     @property
-    def discontinuous(self):
+    def remembers(self):
         return True
 
 
-class USAM(AbstractMethod):
-    """Unnormalised SAM, what theory papers analyse: w^p = w + ρ g.
-
-    Source: Andriushchenko & Flammarion, arXiv 2206.06232.
-    """
-
-    rho: jax.Array = eqx.field(converter=_radius)
-
-    def perturb(self, gradient, w):
-        return tree.ascend(w, self.rho, gradient(w))
+def require_method(given: Any) -> AbstractMethod:
+    """`given`; `InvalidInput` unless it is a method."""
+    if isinstance(given, AbstractMethod):
+        return given
+    what = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
+    raise InvalidInput(f"a method such as samdyn.SAM(0.05) is needed, not {what:.60}.")
 
 
-class ASAM(AbstractMethod):
-    """Adaptive SAM: w^p = w + ρ T²g/‖Tg‖ with T = |w| + offset, coordinate by coordinate.
-
-    Source: Kwon, Kim, Park & Choi, arXiv 2102.11600.
-    """
-
-    rho: jax.Array = eqx.field(converter=_radius)
-    offset: jax.Array = eqx.field(converter=_radius, default=0.01)
-
-    def perturb(self, gradient, w):
-        widths = jax.tree.map(lambda x: jnp.abs(x) + self.offset.astype(x.dtype), w)
-        ascent = tree.unit(jax.tree.map(jnp.multiply, widths, gradient(w)))
-        return tree.ascend(w, self.rho, jax.tree.map(_times, widths, ascent))
-
-    @property
-    def discontinuous(self):
-        return True
+def as_radius(rho: Any) -> Any:
+    """ρ as an array that traces; `InvalidInput` unless it is finite and ≥ 0."""
+    return as_number(rho, "rho must be a finite number ≥ 0", lambda x: x >= 0)
 
 
-def _times(width: Any, v: Any) -> Any:
-    return width.astype(v.dtype) * v
+def as_number(value: Any, told: str, accepts: Callable[[np.ndarray], Any]) -> Any:
+    """A number, or several, as an array that traces; `InvalidInput`, `told` so, unless accepted."""
+    value = tree.as_array(value)
+    if not isinstance(value, jax.core.Tracer):
+        values = np.asarray(value)
+        wrong = ~(np.isfinite(values) & accepts(values))
+        if np.any(wrong):
+            raise InvalidInput(f"{told}, not {values[wrong].flat[0]:g}.")
+    return value
 
 
-class MultiStep(AbstractMethod):
-    """`steps` ascents in a row, each with the radius of `base` divided by `steps`."""
-
-    base: AbstractMethod
-    steps: int = eqx.field(static=True)
-
-    def __check_init__(self):
-        if self.steps < 1:
-            raise InvalidInput(f"a multi-step method needs 1 step or more, not {self.steps}.")
-
-    def perturb(self, gradient, w):
-        part = self.base.at_radius(tree.number(self.base.radius) / self.steps)
-        for _ in range(self.steps):
-            w = part.perturb(gradient, w)
-        return w
-
-    @property
-    def discontinuous(self):
-        return self.base.discontinuous
-
-    @property
-    def radius(self):
-        return self.base.radius
-
-    def at_radius(self, rho):
-        return MultiStep(self.base.at_radius(rho), self.steps)
-
-
-class PerturbedLossGradient(AbstractMethod):
-    """The true gradient of the perturbed loss w ↦ l(w^p(w)), Jacobian of w^p included.
-
-    SAM drops that Jacobian. With base USAM this is the field whose rates λ(1+ρλ)² stand in
-    Theorem 2 of arXiv 2301.06308; under it no saddle ever attracts.
-    """
-
-    base: AbstractMethod
-
-    def perturb(self, gradient, w):
-        return self.base.perturb(gradient, w)
-
-    def direction(self, loss, w):
-        gradient = jax.grad(loss)
-        return jax.grad(lambda v: loss(self.base.perturb(gradient, v)))(w)
-
-    @property
-    def discontinuous(self):
-        return self.base.discontinuous
-
-    @property
-    def radius(self):
-        return self.base.radius
-
-    def at_radius(self, rho):
-        return PerturbedLossGradient(self.base.at_radius(rho))
+def radius(**default: Any) -> Any:
+    """A field for a radius ρ ≥ 0, checked and made an array: no new value recompiles."""
+    return eqx.field(converter=as_radius, **default)

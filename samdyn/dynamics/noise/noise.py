@@ -78,6 +78,13 @@ class AbstractNoise(eqx.Module):
         """
 
 
+def require_noise(given: Any) -> AbstractNoise:
+    """`given`; `InvalidInput` unless it is a noise."""
+    if isinstance(given, AbstractNoise):
+        return given
+    raise InvalidInput(f"a noise such as samdyn.Isotropic(1.0) is needed, not {given!r:.60}.")
+
+
 class _Homogeneous(AbstractNoise):
     """Σ = v I, the same everywhere."""
 

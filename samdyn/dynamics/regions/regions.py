@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 
 from ...errors import InvalidInput
 from .. import tree
-from ..systems.step_map import AbstractStepMap
+from ..systems.map import AbstractMap
 from .borders import find_border
 
 
@@ -207,7 +207,7 @@ class BasinOf(AbstractRegion):
     costs `steps` steps. `BasinOnGrid` looks the answer up instead.
     """
 
-    step_map: AbstractStepMap
+    step_map: AbstractMap
     attractors: jax.Array = eqx.field(converter=tree.as_array)
     home: int = eqx.field(static=True)
     steps: int = eqx.field(static=True, default=1000)

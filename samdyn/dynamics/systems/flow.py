@@ -1,40 +1,55 @@
-"""The flow dw/dt = −(descent direction at w): a vector field that goes straight into diffrax."""
+"""The flow dw/dt = −(descent direction at w) of a method on a loss."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
+from ...errors import InvalidInput
 from ..methods.method import AbstractMethod, require_method
+from .ode import AbstractODE
 
 
-class Flow(eqx.Module):
-    """The vector field f(t, w, args) = −g(w^p) of a loss under a perturbation.
+class Flow(AbstractODE):
+    """The vector field f(t, w, args) = −(descent direction) of a loss under a method: −g(w^p).
 
     `w` is any pytree that `loss` takes; the result has its structure. Time is learning rate
     times steps. Normalised SAM's field is discontinuous at critical points and is 0 exactly
-    there.
+    there. A method that remembers something has no flow.
     """
 
     loss: Callable
     method: AbstractMethod = eqx.field(converter=require_method)
 
-    def __call__(self, t: Any, w: PyTree, args: Any = None) -> PyTree:
-        del t, args
-        return jax.tree.map(lambda d: -d, self.method.direction(self.loss, w))
+    def __check_init__(self):
+        if self.method.remembers:
+            raise InvalidInput(
+                f"{type(self.method).__name__} remembers something from step to step, which has no "
+                "time of its own, so it has no flow: take its StepMap."
+            )
 
-    def field(self, w: PyTree) -> PyTree:
-        """The velocity at w."""
-        return self(None, w)
+    def velocity(self, w: PyTree) -> PyTree:
+        direction = self.method.direction(jax.grad(self.loss), w)
+        return jax.tree.map(lambda d: -d, direction)
 
     def perturbed(self, w: PyTree) -> PyTree:
         """w^p, the point where the gradient is taken."""
         return self.method.perturb(jax.grad(self.loss), w)
 
-    def at_radius(self, rho: Any) -> "Flow":
-        """The same flow with another perturbation radius."""
+    @property
+    def ascends(self):
+        return self.method.ascent != "none"
+
+    @property
+    def jumps(self):
+        return self.method.discontinuous
+
+    def critical(self):
+        return Gradient(self.loss)
+
+    def at_radius(self, rho) -> "Flow":
+        """The same flow with another ρ; itself, where its method has none."""
         return Flow(self.loss, self.method.at_radius(rho))
 
 

@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree, UInt32
 
 from ...errors import InvalidInput
-from .. import tree
-from ..coupling import AbstractCoupling, Fresh, Independent, Paper, SameBatch, has_own_direction
-from ..methods.method import AbstractMethod
+from ..coupling import AbstractCoupling, Minibatch, as_coupling
+from ..methods.method import AbstractMethod, require_method
 from ..momentum import AbstractMomentum, as_momentum
 from ..noise.noise import MeanLoss, check_without_replacement, examples
-from .step_map import State, _positive
+from .map import State
+from .step_map import as_learning_rate
+from .stochastic_map import AbstractStochasticMap
 
 
 def _static_size(size: Any) -> int:
@@ -24,7 +25,7 @@ def _static_size(size: Any) -> int:
     return int(size)
 
 
-class MinibatchStepMap(eqx.Module):
+class MinibatchStepMap(AbstractStochasticMap):
     """One step of GD, SAM, … on minibatches: w⁺ = w − η·(momentum of g_B(w^p)).
 
     `example_loss(w, example)` is the loss of one example, `data` any pytree whose leaves have a
@@ -36,9 +37,9 @@ class MinibatchStepMap(eqx.Module):
     example_loss: Callable
     data: PyTree = eqx.field(converter=lambda data: jax.tree.map(jnp.asarray, data))
     batch_size: int = eqx.field(static=True, converter=_static_size)
-    method: AbstractMethod
-    learning_rate: jax.Array = eqx.field(converter=_positive)
-    coupling: AbstractCoupling = eqx.field(default_factory=SameBatch)
+    method: AbstractMethod = eqx.field(converter=require_method)
+    learning_rate: jax.Array = eqx.field(converter=as_learning_rate)
+    coupling: AbstractCoupling = eqx.field(converter=as_coupling, default=None)
     momentum: AbstractMomentum = eqx.field(converter=as_momentum, default=None)
     replacement: bool = eqx.field(static=True, default=True)
 
@@ -46,54 +47,39 @@ class MinibatchStepMap(eqx.Module):
         n = examples(self.data)
         if not self.replacement:
             check_without_replacement(self.batch_size, n)
-        if isinstance(self.coupling, Paper):
+        if not self.coupling.on_data:
             raise InvalidInput(
-                "the paper coupling is a model of noise that no minibatch follows; "
+                f"the {self.coupling.name} coupling is a model of noise that no minibatch follows; "
                 "use same-batch, fresh or independent."
-            )
-        own = has_own_direction(self.method)
-        if own and not isinstance(self.coupling, SameBatch):
-            raise InvalidInput(
-                f"{type(self.method).__name__} does not descend the gradient at w^p, so its "
-                "minibatches must be same-batch."
             )
 
     @property
-    def loss(self) -> MeanLoss:
+    def loss(self) -> MeanLoss:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The mean loss over all data."""
         return MeanLoss(self.example_loss, self.data)
 
-    def init(self, w: PyTree) -> State:
-        """The state before the first step from w."""
-        return State(w, self.momentum.init(w))
+    @property
+    def law(self):
+        return "words"
 
-    def words(self, w: PyTree) -> int:
+    def draws(self, w: PyTree) -> int:
         """How many random words of 32 bits one step needs."""
         del w
         each = self.batch_size if self.replacement else examples(self.data)
-        return 2 * each if isinstance(self.coupling, Independent) else each
-
-    def step(self, state: State, words: UInt32[Array, " words"]) -> State:
-        """One step with the given random words."""
-        memory, step = self.momentum.update(state.memory, self.direction(state.w, words))
-        return State(tree.add_scaled(state.w, -self.learning_rate, step), memory)
+        return self.coupling.minibatches * each
 
     def __call__(self, state: State, key: PRNGKeyArray) -> State:
-        return self.step(state, jax.random.bits(key, (self.words(state.w),), jnp.uint32))
+        return self.step(state, jax.random.bits(key, (self.draws(state.w),), jnp.uint32))
 
-    def at_radius(self, rho: Any) -> "MinibatchStepMap":
-        """The same map with another perturbation radius."""
-        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
+    def direction(self, state: State, z: UInt32[Array, " words"]) -> tuple[PyTree, PyTree]:
+        mean = jax.grad(self.loss)
+        batches = [self._minibatch(mean, words) for words in self.coupling.cut(z)]
+        return self.coupling.step(self.method, state.ascent, batches, mean, state.w)
 
-    def direction(self, w: PyTree, words: UInt32[Array, " words"]) -> PyTree:
-        """The descent direction at w on the minibatches that the words choose."""
-        if isinstance(self.coupling, SameBatch):
-            return self.method.direction(self.batch_loss(words), w)
-        if isinstance(self.coupling, Fresh):
-            outer, inner = self.batch_loss(words), self.loss
-        else:  # independent: the first half is the outer one, as in `Independent`
-            outer, inner = (self.batch_loss(half) for half in jnp.split(words, 2))
-        return jax.grad(outer)(self.method.perturb(jax.grad(inner), w))
+    def _minibatch(self, mean: Callable, words: Array) -> Minibatch:
+        gradient = jax.grad(self.batch_loss(words))
+        noise = lambda v: jax.tree.map(jnp.subtract, gradient(v), mean(v))  # noqa: E731
+        return Minibatch(gradient, noise, modelled=False)
 
     def batch_loss(self, words: UInt32[Array, " words"]) -> MeanLoss:
         """The mean loss over the minibatch that the words choose."""

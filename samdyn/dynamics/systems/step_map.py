@@ -1,61 +1,25 @@
-"""The discrete optimizer as a map on its own state: w, and the momentum buffer where it has one."""
+"""The discrete optimizer as a map on its own state: w, the momentum buffer, the method's memory."""
 
-import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
-import jax.core
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
 
 from ...errors import InvalidInput
 from .. import tree
-from ..methods.method import GD, AbstractMethod, require_method
-from ..momentum import AbstractMomentum, NoMomentum, as_momentum
+from ..methods.method import AbstractMethod, as_number, require_method
+from ..momentum import AbstractMomentum, as_momentum
+from .flow import Flow
+from .map import AbstractMap, State
 
 
-class State(NamedTuple):
-    """Parameters w and whatever the optimizer remembers (None for a plain step)."""
-
-    w: PyTree
-    memory: PyTree
+def as_learning_rate(value: Any) -> Any:
+    """η as an array that traces; `InvalidInput` unless it is finite and > 0."""
+    return as_number(value, "the learning rate must be a finite number > 0", lambda x: x > 0)
 
 
-class AbstractStepMap(eqx.Module):
-    """A map `state -> state`; `init(w)` makes the first state from parameters."""
-
-    loss: eqx.AbstractVar[Callable]
-    method: eqx.AbstractVar[AbstractMethod]
-
-    @abc.abstractmethod
-    def init(self, w: PyTree) -> State:
-        """The state before the first step from w."""
-
-    @abc.abstractmethod
-    def __call__(self, state: State) -> State:
-        """One step."""
-
-    def at_radius(self, rho: Any) -> "AbstractStepMap":
-        """The same map with another perturbation radius."""
-        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
-
-
-def _positive(learning_rate: Any) -> Any:
-    learning_rate = tree.as_array(learning_rate)
-    if not isinstance(learning_rate, jax.core.Tracer):
-        values = np.asarray(learning_rate)
-        if not np.all(np.isfinite(values) & (values > 0)):
-            bad = values[~(np.isfinite(values) & (values > 0))].flat[0]
-            raise InvalidInput(f"the learning rate must be a finite number > 0, not {bad:g}.")
-    return learning_rate
-
-
-class StepMap(AbstractStepMap):
+class StepMap(AbstractMap):
     """One step of GD, SAM, …: d = descent direction at w, then w⁺ = w − η·(momentum of d).
 
     The ascent leaves w itself untouched, so there is nothing to restore: w⁺ comes from the
@@ -65,16 +29,49 @@ class StepMap(AbstractStepMap):
 
     loss: Callable
     method: AbstractMethod = eqx.field(converter=require_method)
-    learning_rate: jax.Array = eqx.field(converter=_positive)
+    learning_rate: jax.Array = eqx.field(converter=as_learning_rate)
     momentum: AbstractMomentum = eqx.field(converter=as_momentum, default=None)
 
     def init(self, w):
-        return State(w, self.momentum.init(w))
+        return State(w, self.momentum.init(w), self.method.init(w))
 
     def __call__(self, state):
-        d = self.method.direction(self.loss, state.w)
+        d, kept = self.method.update(state.ascent, jax.grad(self.loss), state.w)
         memory, step = self.momentum.update(state.memory, d)
-        return State(tree.add_scaled(state.w, -self.learning_rate, step), memory)
+        return State(tree.add_scaled(state.w, -self.learning_rate, step), memory, kept)
+
+    @property
+    def flow(self):
+        """The flow that it is a step of; None where the method has none."""
+        return None if self.method.remembers else Flow(self.loss, self.method)
+
+    @property
+    def jumps(self):
+        return self.method.discontinuous
+
+    def at_radius(self, rho: Any) -> "StepMap":
+        """The same map with another ρ; itself, where its method has none."""
+        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
+
+    def parameters(self):
+        return with_momentum(super().parameters(), self.momentum)
+
+    def with_values(self, values):
+        return set_momentum(self, values, super().with_values)
+
+
+def with_momentum(found: dict[str, Any], momentum: AbstractMomentum) -> dict[str, Any]:
+    """The parameters of a step with its momentum among them, 0 where it has none."""
+    return found if momentum.remembers else {**found, "momentum": 0.0}
+
+
+def set_momentum(system: Any, values: Any, otherwise: Callable) -> Any:
+    """`system` with these values: a plain step that is given a momentum becomes heavy ball."""
+    if "momentum" in values and not system.momentum.remembers:
+        rest = {name: value for name, value in values.items() if name != "momentum"}
+        momentum = as_momentum(values["momentum"])
+        return eqx.tree_at(lambda s: s.momentum, otherwise(rest), momentum)
+    return otherwise(values)
 
 
 def optional_step_map(
@@ -83,46 +80,6 @@ def optional_step_map(
     """The step map, or None without a learning rate; a momentum alone is `InvalidInput`."""
     if learning_rate is not None:
         return StepMap(loss, method, learning_rate, momentum)
-    if not isinstance(as_momentum(momentum), NoMomentum):
+    if as_momentum(momentum).remembers:
         raise InvalidInput("momentum belongs to the step: give a learning rate with it.")
     return None
-
-
-class OptaxStepMap(AbstractStepMap):
-    """Any optax optimizer as a step map, so that its fixed points can be judged.
-
-    The optimizer is given the perturbation's descent direction as its gradient.
-    """
-
-    loss: Callable
-    optimizer: optax.GradientTransformation
-    method: AbstractMethod = eqx.field(default_factory=GD)
-
-    def init(self, w):
-        return State(w, self.optimizer.init(w))
-
-    def __call__(self, state):
-        d = self.method.direction(self.loss, state.w)
-        updates, memory = self.optimizer.update(d, state.memory, state.w)
-        return State(optax.apply_updates(state.w, updates), memory)
-
-
-def flat_step(step_map: AbstractStepMap, state: State) -> tuple[Callable, Float[Array, " n"]]:
-    """(the step on a flat vector, the state as that vector).
-
-    Only floating-point leaves are part of the vector; counters keep the value they have.
-    """
-    floats, rest = eqx.partition(state, eqx.is_inexact_array)
-    flat, unravel = ravel_pytree(floats)
-
-    def step(v):
-        after = step_map(eqx.combine(unravel(v), rest))
-        return ravel_pytree(eqx.filter(after, eqx.is_inexact_array))[0]
-
-    return step, flat
-
-
-def state_jacobian(step_map: AbstractStepMap, w: PyTree) -> Float[Array, "n n"]:
-    """The Jacobian of the step in its full state, at the state that `init(w)` gives."""
-    step, flat = flat_step(step_map, step_map.init(w))
-    return jax.jacfwd(step)(jnp.asarray(flat))

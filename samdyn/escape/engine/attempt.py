@@ -15,8 +15,8 @@ from jaxtyping import Array
 from ...compiling import jit_for_few_runs
 from ...dynamics import resolution
 from ...dynamics.regions.regions import AbstractRegion, require_inside
-from ...dynamics.systems.diffusion import AbstractDiffusion, Diffusion
-from ...dynamics.systems.minibatch_map import MinibatchStepMap
+from ...dynamics.systems.diffusion import Diffusion
+from ...dynamics.systems.sde import AbstractSDE
 from ...dynamics.tree import as_dtype
 from ...errors import InvalidInput
 from ..statistics import ESCAPED, FAILED
@@ -115,7 +115,7 @@ class Problem:
 
     def _scheme(self, attempt: Attempt, dt: float | None = None) -> Attempt:
         dynamics, scheme, dt = attempt.dynamics, self.scheme, dt or self.dt
-        if not isinstance(dynamics, AbstractDiffusion):
+        if not isinstance(dynamics, AbstractSDE):
             if scheme is not None or dt is not None:
                 raise InvalidInput("a step map takes the optimizer's own steps: no scheme, no dt.")
             return attempt
@@ -285,14 +285,14 @@ def _require_border(region: AbstractRegion, start: np.ndarray) -> None:
 
 def _require_noise(dynamics: Any, start: Any) -> None:
     """Refuse a system whose noise vanishes about the start as well: all paths would be the same."""
-    if isinstance(dynamics, MinibatchStepMap):
+    if not isinstance(dynamics, AbstractSDE) and dynamics.law == "words":
         return
     rng, size = np.random.default_rng(0), np.shape(start)
     z = jnp.asarray(rng.normal(size=dynamics.draws(start)), start.dtype)
     shifts = rng.normal(size=(8, *size)) * 0.1
     for shift in shifts:
         y = dynamics.init(start + jnp.asarray(shift, start.dtype))
-        if isinstance(dynamics, AbstractDiffusion):
+        if isinstance(dynamics, AbstractSDE):
             moved = dynamics.disperse(y, z)
         else:
             one, other = dynamics.step(y, z), dynamics.step(y, -z)

@@ -10,8 +10,7 @@ from jaxtyping import Array, Float
 
 from ...dynamics.regions.regions import AbstractRegion
 from ...dynamics.systems.diffusion import Diffusion
-from ...dynamics.systems.minibatch_map import MinibatchStepMap
-from ...dynamics.systems.stochastic_map import StochasticStepMap
+from ...dynamics.systems.stochastic_map import AbstractStochasticMap
 from ...errors import InvalidInput
 from .stepper import AbstractStepper, Flat
 
@@ -126,7 +125,7 @@ class Heun(_SDEStepper):
 class MapStepper(AbstractStepper):
     """The discrete optimizer: one step is one minibatch, and takes time η."""
 
-    step_map: StochasticStepMap | MinibatchStepMap
+    step_map: AbstractStochasticMap
     region: AbstractRegion
     start: Flat
     dt: jax.Array
@@ -139,7 +138,7 @@ class MapStepper(AbstractStepper):
         self.template = step_map.init(start)
         self.start, _ = ravel_pytree(self.template)
         self.dt = jnp.asarray(step_map.learning_rate, self.start.dtype)
-        self.draws = step_map.words(start) if self.law == "words" else step_map.draws(start)
+        self.draws = step_map.draws(start)
         self.size = start.size
 
     @property
@@ -148,7 +147,7 @@ class MapStepper(AbstractStepper):
 
     @property
     def law(self):
-        return "words" if isinstance(self.step_map, MinibatchStepMap) else "normal"
+        return self.step_map.law
 
     def position(self, y):
         return y[: self.size]

@@ -98,7 +98,9 @@ def cubature(n: int) -> tuple[np.ndarray, np.ndarray]:
 @jit_for_few_runs
 def _direction_slopes(step_map, at, normals):
     """Derivatives (k, d, d) of the descent direction by w, for each row of `normals`."""
-    return jax.vmap(jax.jacfwd(step_map._direction), (None, 0))(at, normals)
+    return jax.vmap(jax.jacfwd(lambda w, z: step_map.direction(step_map.init(w), z)[0]), (None, 0))(
+        at, normals
+    )
 
 
 @jit_for_few_runs

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...compiling import jit_for_few_runs
-from ...dynamics.methods.method import GD, USAM
 from ...dynamics.regions.borders import find_border
 from ...dynamics.regions.regions import AbstractRegion, Slab
 from ...dynamics.systems.diffusion import Diffusion
@@ -55,7 +54,7 @@ def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str,
 
 
 def _kramers(diffusion, coefficient, start: float, left: float, right: float) -> dict[str, float]:
-    if not isinstance(diffusion.method, GD) or not diffusion.additive:
+    if diffusion.method.ascent != "none" or not diffusion.additive:
         return {}
     slope, bend, value = (_on_arrays(f, diffusion.loss) for f in (_slope, _bend, _value))
     if bend(start) <= 0 or abs(slope(start)) > AT_REST * bend(start):
@@ -94,7 +93,7 @@ def _top(slope, start: float, end: float) -> float | None:
 
 
 def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
-    if not isinstance(region, Slab) or not isinstance(diffusion.method, GD | USAM):
+    if not isinstance(region, Slab) or diffusion.method.discontinuous:
         return {}
     point = jnp.asarray(start)
     hessian = np.asarray(jax.hessian(diffusion.loss)(point))
@@ -106,18 +105,15 @@ def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]
     centre = float(np.asarray(region.centre)[axis])
     if abs(centre - start[axis]) > 0:
         return {}
-    width, rho = float(region.half_width), float(diffusion.method.radius)
-    curvature = float(hessian[axis, axis])
-    coupling = "fresh" if diffusion.noise.additive else diffusion.coupling.name
-    rate = float(rates(coupling, curvature, rho).rate)
-    paper = float(rates("paper", curvature, rho).rate)
+    width, curvature = float(region.half_width), float(hessian[axis, axis])
+    rate = -float(np.asarray(_drift_slopes(diffusion, point))[axis, axis])
     spread = float(np.linalg.norm(np.asarray(diffusion.matrix(point))[axis]))
     if spread == 0 or not _is_linear(diffusion, point, axis, rate, width):
         return {}
-    values = {
-        "exact_linear": float(saddle_exit_time(-rate, spread, width)),
-        "paper_linear": float(saddle_exit_time(-paper, spread, width)),
-    }
+    values = {"exact_linear": float(saddle_exit_time(-rate, spread, width))}
+    if diffusion.method.ascent in ("none", "gradient"):
+        paper = float(rates("paper", curvature, float(diffusion.method.radius)).rate)
+        values["paper_linear"] = float(saddle_exit_time(-paper, spread, width))
     if rate < 0:
         values["logarithm_linear"] = float(saddle_logarithm(-rate, spread, width))
     return {name: value for name, value in values.items() if np.isfinite(value)}
@@ -146,6 +142,11 @@ def _rows(diffusion: Diffusion, point, shifts):
     """Drift (k, d) and noise (k, draws, d) about a point."""
     at = point[None] + shifts
     return jax.vmap(diffusion.drift)(at), jnp.swapaxes(jax.vmap(diffusion.matrix)(at), 1, 2)
+
+
+@jit_for_few_runs
+def _drift_slopes(diffusion: Diffusion, point):
+    return jax.jacfwd(diffusion.drift)(point)
 
 
 def _drift(diffusion: Diffusion, x):

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ...dynamics.methods.method import GD, AbstractMethod, require_method
-from ...dynamics.momentum import HeavyBall, NoMomentum, as_momentum
+from ...dynamics.methods.gd import GD
+from ...dynamics.methods.method import AbstractMethod, require_method
+from ...dynamics.momentum import as_momentum
 from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
 from ...spectra.batches import BatchedLoss
@@ -93,23 +94,30 @@ def _gamma(momentum: Any) -> float:
     """γ of the heavy ball, given as a number or as an object."""
     if isinstance(momentum, int | float):
         return float(momentum)
-    found = as_momentum(momentum)
-    if not isinstance(found, HeavyBall | NoMomentum):
-        kind = type(found).__name__
+    found = as_momentum(momentum).heavy_ball
+    if found is None:
+        kind = type(momentum).__name__
         raise InvalidInput(f"diagnose knows heavy-ball momentum or none, not {kind}.")
-    return float(getattr(found, "gamma", 0.0))
+    return float(found)
+
+
+def _radius(method: AbstractMethod) -> float:
+    """ρ, 0 where there is no such number."""
+    return 0.0 if method.radius is None else float(np.asarray(method.radius))
 
 
 def _without_jacobian(operator: HessianOperator, method: AbstractMethod) -> bool:
     """A normalised ascent has no derivative where the gradient of a batch vanishes."""
     return bool(
-        method.discontinuous and np.asarray(method.radius) > 0 and operator.batch_gradient_norm == 0
+        method.discontinuous
+        and (method.radius is None or _radius(method) > 0)
+        and operator.batch_gradient_norm == 0
     )
 
 
 def _diagnosis(operator, method, ends, radius, learning_rate, momentum) -> Diagnosis:
     """Everything that follows from the spectrum; the costs are left at 0."""
-    rho, negative = float(np.asarray(method.radius)), None
+    rho, negative = _radius(method), None
     if ends.curvature == NEGATIVE:
         negative = ends.low.value
     known = not _without_jacobian(operator, method)
@@ -136,7 +144,7 @@ def _diagnosis(operator, method, ends, radius, learning_rate, momentum) -> Diagn
         falls = gains(operator, negative, noise, learning_rate, method.discontinuous)
     told = signal(operator) if falls is not None and falls.away(None) else None
     # a method without a radius is asked what SAM would do
-    no_radius = isinstance(method, GD) or rho == 0
+    no_radius = method.ascent == "none" or rho == 0
     units = [1 / operator.batch_gradient_norm if operator.batch_gradient_norm > 0 else math.inf] * 2
     if not no_radius:
         units = [low_reach / rho, high_reach / rho]
@@ -207,7 +215,7 @@ def _reach(
     """
     if _without_jacobian(operator, method):
         return math.inf
-    if isinstance(method, GD):
+    if method.ascent == "none":
         return 0.0
     seen = _along(operator, method, end) if seen is None else seen
     weights = np.asarray(operator.mean.weights, float)

@@ -44,7 +44,7 @@ def along(mean: BatchedLoss, method: AbstractMethod, w: Array, v: Array) -> Alon
 @eqx.filter_jit
 def _along(loss: Callable, method: AbstractMethod, batch: PyTree, w, v):
     one = lambda w: loss(w, batch)  # noqa: E731
-    d, change = jax.jvp(lambda w: method.direction(one, w), (w,), (v,))
+    d, change = jax.jvp(lambda w: method.direction(jax.grad(one), w), (w,), (v,))
     g, bent = jax.jvp(jax.grad(one), (w,), (v,))
     return v @ change, v @ d, v @ g, v @ bent
 
@@ -96,7 +96,7 @@ def _kept(mean: BatchedLoss, method: AbstractMethod, w: Array) -> list | None:
 @eqx.filter_jit
 def _linearised(loss: Callable, method: AbstractMethod, batch: PyTree, w: Array):
     one = lambda w: loss(w, batch)  # noqa: E731
-    return jax.linearize(lambda w: method.direction(one, w), w)[1]
+    return jax.linearize(lambda w: method.direction(jax.grad(one), w), w)[1]
 
 
 @jax.jit
@@ -118,4 +118,4 @@ def _stepped(v: Array, turned: Array, settings: Array) -> Array:
 @eqx.filter_jit
 def _turned(loss: Callable, method: AbstractMethod, batch: PyTree, w, v):
     one = lambda w: loss(w, batch)  # noqa: E731
-    return jax.jvp(lambda w: method.direction(one, w), (w,), (v,))[1]
+    return jax.jvp(lambda w: method.direction(jax.grad(one), w), (w,), (v,))[1]

@@ -17,12 +17,13 @@ import optax
 from jaxtyping import PyTree
 
 from ...dynamics import tree
-from ...dynamics.methods.method import GD, AbstractMethod
+from ...dynamics.methods.gd import GD
+from ...dynamics.methods.method import AbstractMethod
 from ...errors import InvalidInput, brief
 from ...spectra.contract import slow_in_loops
 from ...spectra.krylov import norm
 from ...spectra.lanczos import ritz_ends
-from .sam_transform import SAMState, as_optimizer, branch, require_floats
+from .sam_transform import AscentState, as_optimizer, branch, require_floats
 
 
 class Record(NamedTuple):
@@ -122,10 +123,10 @@ def monitor(
         return lambda w: loss(w, now, **more)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def measured(known, params, step, count, told):
+    def measured(known, params, step, count, told, memory):
         now = ascent(count) if known else None
         key = jax.random.fold_in(jax.random.key(seed), step)
-        return jnp.stack(_measure(loss_at(step, told), params, now, products, key))
+        return jnp.stack(_measure(loss_at(step, told), params, now, memory, products, key))
 
     def init(params):
         require_floats(params, "the monitor")
@@ -149,10 +150,11 @@ def monitor(
 
         def write():
             told = {name: value for name, value in extra.items() if name in wanted}
-            ours = isinstance(state.inner, SAMState)
+            ours = isinstance(state.inner, AscentState)
             known = ours or method is not None or not _sams(state.inner)
             count = state.inner.count if ours else state.step
-            row = measured(known, params, state.step, count, told)
+            memory = state.inner.memory if ours else None
+            row = measured(known, params, state.step, count, told, memory)
             index = (state.step // every) % capacity
             return state.at.at[index].set(state.step), state.values.at[index].set(row)
 
@@ -196,8 +198,8 @@ def _keywords(loss: Callable, positional: int) -> dict[str, bool]:
     return {p.name: p.default is p.empty for p in only}
 
 
-def _measure(loss, w, method, products, key) -> Record:
-    """One record, at the parameters w; without a perturbation the cosine is not known."""
+def _measure(loss, w, method, memory, products, key) -> Record:
+    """One record, at the parameters w; without a method the cosine is not known."""
     flat_loss, flat, unravel = tree.flatten(loss, w)
     gradient = jax.grad(flat_loss)
     g, hessian = jax.linearize(gradient, flat)  # one linearisation for all the products
@@ -205,7 +207,8 @@ def _measure(loss, w, method, products, key) -> Record:
     ends = ritz_ends(hessian, jax.random.normal(key, flat.shape, flat.dtype), products, unroll)
     cosine = jnp.asarray(jnp.nan, flat.dtype)
     if method is not None:
-        wp = method.perturb(lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
+        memory = method.init(w) if memory is None else memory
+        wp, _ = method.ascend(memory, lambda v: unravel(g) if v is w else jax.grad(loss)(v), w)
         there = g if wp is w else gradient(tree.flatten(loss, wp)[1])
         cosine = jnp.sum(tree.unit(g) * tree.unit(there))
     # below 0 by rounding alone is no negative curvature; below it by more is, whatever the residual
@@ -219,7 +222,7 @@ def _between_steps(state: PyTree) -> jax.Array:
     """Are the parameters w itself? False between the calls of a transparent SAM in the state."""
     answer = jnp.asarray(True)
     for node in _sams(state):
-        answer &= ~node.perturbed if isinstance(node, SAMState) else node.steps_since_sync == 0
+        answer &= ~node.perturbed if isinstance(node, AscentState) else node.steps_since_sync == 0
     return answer
 
 
@@ -230,7 +233,7 @@ def _sams(state: PyTree) -> list[Any]:
 
 def _is_sam(node: Any) -> bool:
     """The SAM of optax is known by its counter, not by a type that is no public name."""
-    return isinstance(node, SAMState) or hasattr(node, "steps_since_sync")
+    return isinstance(node, AscentState) or hasattr(node, "steps_since_sync")
 
 
 def _precision(params: PyTree) -> Any:

@@ -15,26 +15,28 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
-from ...dynamics.methods.method import GD, AbstractMethod, require_method
+from ...dynamics.methods.method import AbstractMethod, require_method
 from ...dynamics.tree import has_16_bits, number
 from ...errors import InvalidInput
 
 NUMBERS = ("i", "j", "k", "n", "t", "index", "number", "count", "step", "iteration")  # of a step
 
 
-class SAMState(NamedTuple):
+class AscentState(NamedTuple):
     """What `sam` remembers: arrays only, of one structure for ever.
 
-    `count` is the number of finished steps and `base` the state of the optimizer. The last two
-    are for the transparent mode: `perturbed` is True between its two calls, when the parameters
-    are w^p. `kept`, a pytree like w, then is w itself, and otherwise w minus the parameters: what
-    the last addition rounded away. In the opaque mode they are False and None.
+    `count` is the number of finished steps, `base` the state of the optimizer, `memory` what the
+    method remembers (None for most). The other two are for the transparent mode: `perturbed` is
+    True between its two calls, when the parameters are w^p. `kept`, a pytree like w, then is w
+    itself, and otherwise w minus the parameters: what the last addition rounded away. In the opaque
+    mode they are False and None.
     """
 
     count: jax.Array
     base: PyTree
     perturbed: jax.Array
     kept: PyTree
+    memory: PyTree = None
 
 
 def sam(
@@ -97,7 +99,7 @@ def sam(
     optimizer = check_parts(base, method)
     if rho is not None and not callable(rho):
         method, rho = method.at_radius(rho), None
-    _check_radius(method.radius)
+    _check_radius(0.0 if method.radius is None else method.radius)
     step = _transparent if transparent else _opaque
 
     def init(params):
@@ -106,7 +108,8 @@ def sam(
             _require_room(params)
         # −0 is what leaves every number as it is when added, −0 included
         kept = jax.tree.map(lambda w: jnp.full_like(w, -0.0), params) if transparent else None
-        return SAMState(jnp.zeros((), jnp.int32), optimizer.init(params), jnp.asarray(False), kept)
+        nothing = jnp.zeros((), jnp.int32), optimizer.init(params), jnp.asarray(False)
+        return AscentState(*nothing, kept, ascent(0).init(params))
 
     def ascent(count):
         now = method if rho is None else method.at_radius(rho(count))
@@ -140,14 +143,16 @@ def _opaque(base, method, grads, state, w, grad_fn, extra):
         return found
 
     def perturbed():
-        found = gradient(method.perturb(gradient, w))
-        return jax.tree.map(lambda new, old: jnp.asarray(new).astype(old.dtype), found, grads)
+        found, memory = method.update(state.memory, gradient, w)
+        like = lambda new, old: jnp.asarray(new).astype(old.dtype)  # noqa: E731
+        return jax.tree.map(like, found, grads), memory
 
-    radius = 0.0 if isinstance(method, GD) else method.radius
+    idle = False if method.radius is None or method.remembers else number(method.radius) == 0
     # a fixed radius of 0 compiles to the optimizer alone
-    d = branch(number(radius) == 0, lambda: grads, perturbed)
+    d, memory = branch(idle, lambda: (grads, state.memory), perturbed)
     updates, after = base.update(d, state.base, w, **extra)
-    return updates, state._replace(count=optax.safe_increment(state.count), base=after)
+    count = optax.safe_increment(state.count)
+    return updates, state._replace(count=count, base=after, memory=memory)
 
 
 def _transparent(base, method, grads, state, params, grad_fn, extra):
@@ -156,15 +161,17 @@ def _transparent(base, method, grads, state, params, grad_fn, extra):
     w = jax.tree.map(lambda p, k: jnp.where(perturbed, k, p + k), params, remembered)
 
     def ascend():
-        return method.perturb(lambda v: _only_at(w, v, grads), w), state.base
+        there, memory = method.ascend(state.memory, lambda v: _only_at(w, v, grads), w)
+        return there, state.base, memory
 
     def descend():
-        updates, after = base.update(grads, state.base, w, **extra)
-        return jax.tree.map(lambda u, x: u.astype(x.dtype), updates, w), after
+        d = method.descend(lambda v: _only_at(params, v, grads), w, params)
+        updates, after = base.update(d, state.base, w, **extra)
+        return jax.tree.map(lambda u, x: u.astype(x.dtype), updates, w), after, state.memory
 
     # Compilers fuse a product with the sum after it and round once. What leaves a branch is
     # stored, so from here on every addition rounds as written.
-    found, after = branch(perturbed, descend, ascend)
+    found, after, memory = branch(perturbed, descend, ascend)
     goal = jax.tree.map(lambda x, y: jnp.where(perturbed, x + y, y), w, found)
     updates = jax.tree.map(
         # where nothing was perturbed, the optimizer's own update
@@ -174,11 +181,11 @@ def _transparent(base, method, grads, state, params, grad_fn, extra):
     arrived = optax.apply_updates(params, updates)
     kept = jax.tree.map(lambda g, p, x: jnp.where(perturbed, _way(g, p), x), goal, arrived, w)
     count = jnp.where(perturbed, optax.safe_increment(state.count), state.count)
-    return updates, SAMState(count, after, ~perturbed, kept)
+    return updates, AscentState(count, after, ~perturbed, kept, memory)
 
 
 class _Masked(NamedTuple):
-    """A perturbation of those leaves alone whose `mask` is True."""
+    """A method that moves those leaves alone whose `mask` is True."""
 
     of: AbstractMethod
     mask: PyTree
@@ -187,7 +194,17 @@ class _Masked(NamedTuple):
     def radius(self):
         return self.of.radius
 
+    @property
+    def remembers(self):
+        return self.of.remembers
+
+    def init(self, w):
+        return self.of.init(w)
+
     def perturb(self, gradient, w):
+        return self.ascend(self.init(w), gradient, w)[0]
+
+    def ascend(self, memory, gradient, w):
         mask = _full_mask(self.mask, w)
 
         def choose(masked, other):
@@ -197,7 +214,15 @@ class _Masked(NamedTuple):
             g = gradient(v)  # the very w of the caller, whose gradient is known already
             return choose(g, jax.tree.map(jnp.zeros_like, g))
 
-        return choose(self.of.perturb(partial, w), w)
+        ahead, memory = self.of.ascend(memory, partial, w)
+        return choose(ahead, w), memory
+
+    def descend(self, gradient, w, ahead):
+        return self.of.descend(gradient, w, ahead)
+
+    def update(self, memory, gradient, w):
+        ahead, memory = self.ascend(memory, gradient, w)
+        return self.descend(gradient, w, ahead), memory
 
 
 def _full_mask(mask: PyTree, params: PyTree) -> PyTree:
@@ -297,8 +322,7 @@ def check_parts(base: Any, method: Any) -> optax.GradientTransformationExtraArgs
     """`base` as an optimizer; `InvalidInput` unless one gradient at w^p makes its step."""
     optimizer = as_optimizer(base, "sam")
     require_method(method)
-    own = type(method).direction is not AbstractMethod.direction
-    if own and not isinstance(method, GD):
+    if method.differentiates_ascent:
         kind = type(method).__name__
         raise InvalidInput(f"sam descends the gradient at w^p, which {kind} does not.")
     return optimizer

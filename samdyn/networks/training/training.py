@@ -20,7 +20,8 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import HeavyBall
-from ...dynamics.systems.step_map import State, StepMap
+from ...dynamics.systems.map import State
+from ...dynamics.systems.step_map import StepMap
 from ...dynamics.tree import as_dtype
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
@@ -167,7 +168,7 @@ def train(
     params, static = _initial(make, seeds, dataset.train_x.dtype)
     problem = _problem(dataset, static, batch_size, piece)
     with heeded():
-        now, curve = _run(problem, lanes, _start(params, problem), steps, progress)
+        now, curve = _run(problem, lanes, _start(params, problem, lanes), steps, progress)
     return _finished(dataset, problem, now, curve)
 
 
@@ -216,9 +217,10 @@ def _problem(dataset: Dataset, static: PyTree, batch_size: int, piece: int | Non
     return Problem(static, x, y, threshold, batch_size, piece)
 
 
-def _start(params: PyTree, problem: Problem) -> Progress:
+def _start(params: PyTree, problem: Problem, lanes: Lane) -> Progress:
     count = len(jax.tree.leaves(params)[0])
-    state = State(params, jax.tree.map(jnp.zeros_like, params))
+    memory = jax.vmap(lambda method, w: method.init(w))(lanes.method, params)
+    state = State(params, jax.tree.map(jnp.zeros_like, params), memory)
     zeros, dtype = jnp.zeros(count, jnp.int32), problem.x.dtype
     return Progress(state, zeros, jnp.zeros(count, dtype), zeros - 1)
 

@@ -1,0 +1,43 @@
+"""Several ascents in a row."""
+
+import equinox as eqx
+
+from ...errors import InvalidInput
+from .. import tree
+from .method import AbstractMethod
+
+
+class MultiStep(AbstractMethod):
+    """`steps` ascents in a row, each with the radius of `base` divided by `steps`."""
+
+    base: AbstractMethod
+    steps: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if self.steps < 1:
+            raise InvalidInput(f"a multi-step method needs 1 step or more, not {self.steps}.")
+        if self.base.radius is None or self.base.remembers:
+            kind = type(self.base).__name__
+            raise InvalidInput(f"{kind} has no radius to divide among several ascents.")
+
+    def perturb(self, gradient, w):
+        part = self.base.at_radius(tree.number(self.base.radius) / self.steps)
+        for _ in range(self.steps):
+            w = part.perturb(gradient, w)
+        return w
+
+    @property
+    def discontinuous(self):
+        return self.base.discontinuous
+
+    @property
+    def radius(self):
+        return self.base.radius
+
+    @property
+    def label(self):
+        return f"{self.steps} ascents of {self.base.label}"
+
+    @property
+    def kin(self):
+        return self.base.kin

@@ -1,0 +1,42 @@
+"""The true gradient of the perturbed loss."""
+
+import jax
+
+from .method import AbstractMethod
+
+
+class PerturbedLossGradient(AbstractMethod):
+    """The true gradient of the perturbed loss w ↦ l(w^p(w)), Jacobian of w^p included.
+
+    SAM drops that Jacobian. With base USAM this is the field whose rates λ(1+ρλ)² stand in
+    Theorem 2 of arXiv 2301.06308; under it no saddle ever attracts.
+    """
+
+    base: AbstractMethod
+
+    def perturb(self, gradient, w):
+        return self.base.perturb(gradient, w)
+
+    def descend(self, gradient, w, ahead):
+        _, pull = jax.vjp(lambda v: self.base.perturb(gradient, v), w)
+        return pull(gradient(ahead))[0]
+
+    @property
+    def differentiates_ascent(self):
+        return True
+
+    @property
+    def discontinuous(self):
+        return self.base.discontinuous
+
+    @property
+    def radius(self):
+        return self.base.radius
+
+    @property
+    def published_as(self):
+        return self.base.published_as
+
+    @property
+    def label(self):
+        return f"gradient of the perturbed loss, {self.base.label}"

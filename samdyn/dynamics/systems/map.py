@@ -1,0 +1,95 @@
+"""Maps w ↦ w⁺: anyone's own, and what all of them share."""
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from ..parameters import as_args
+from .ode import AbstractODE, require_function
+from .system import AbstractSystem
+
+
+class State(NamedTuple):
+    """Parameters w, what the optimizer remembers, and what the method does (None for nothing)."""
+
+    w: PyTree
+    memory: PyTree
+    ascent: PyTree = None
+
+
+class AbstractMap(AbstractSystem):
+    """A map `state -> state`; `init(w)` makes the first state from w."""
+
+    @property
+    def flow(self) -> AbstractODE | None:
+        """The flow of which it is a discretisation, None where there is none."""
+        return None
+
+    @abc.abstractmethod
+    def init(self, w: PyTree) -> State:
+        """The state before the first step from w."""
+
+    @abc.abstractmethod
+    def __call__(self, state: State) -> State:
+        """One step."""
+
+    @property
+    def jumps(self) -> bool:
+        """Whether its step may be discontinuous at a point about which it stays."""
+        return False
+
+
+class Map(AbstractMap):
+    """Anyone's own map w ↦ step(w, args).
+
+    `args` is any pytree; the numbers in it are the parameters of the system.
+    """
+
+    _step: Callable
+    args: Any
+
+    def __init__(self, step: Callable, args: Any = None):
+        self._step, self.args = require_function(step, "step(w, args)"), as_args(args)
+
+    def init(self, w):
+        return State(w, None)
+
+    def __call__(self, state):
+        return State(self._step(state.w, self.args), None)
+
+
+class Displacement(AbstractODE):
+    """w ↦ (w after one step) − w, whose zeros are the fixed points of the map from rest."""
+
+    map: AbstractMap
+
+    def velocity(self, w):
+        after = self.map(self.map.init(w)).w
+        return jax.tree.map(jnp.subtract, after, w)
+
+
+def flat_step(map_: AbstractMap, state: State) -> tuple[Callable, Float[Array, " n"]]:
+    """(the step on a flat vector, the state as that vector).
+
+    Only floating-point leaves are part of the vector; counters keep the value they have.
+    """
+    floats, rest = eqx.partition(state, eqx.is_inexact_array)
+    flat, unravel = ravel_pytree(floats)
+
+    def step(v):
+        after = map_(eqx.combine(unravel(v), rest))
+        return ravel_pytree(eqx.filter(after, eqx.is_inexact_array))[0]
+
+    return step, flat
+
+
+def state_jacobian(map_: AbstractMap, w: PyTree) -> Float[Array, "n n"]:
+    """The Jacobian of the step in its full state, at the state that `init(w)` gives."""
+    step, flat = flat_step(map_, map_.init(w))
+    return jax.jacfwd(step)(jnp.asarray(flat))
