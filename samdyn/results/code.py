@@ -44,6 +44,8 @@ def _parts(function: Any, module: str | None) -> list[Any]:
     if not isinstance(function, types.FunctionType):  # an object with __call__
         return [_named(type(function)), type(function).__call__, *_flat(_fields(function))]
     cells = [_content(cell) for cell in function.__closure__ or ()]
+    if (function.__module__ or "").startswith("jax."):  # what it wraps is somebody else's
+        return [_named(function), *cells]
     defaults = [*(function.__defaults__ or ()), *_flat(function.__kwdefaults__ or {})]
     read = [
         function.__globals__[name]
