@@ -16,6 +16,7 @@ from ..losses.dimension import check_indices
 from ..results.store import Store
 from .engine.attempt import Attempt, Problem
 from .engine.engine import Engine, Finished
+from .engine.parts import parts_of
 from .engine.patience import Patience, end_of_patience
 from .result import EscapeTimes
 from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summarize
@@ -74,8 +75,9 @@ def escape_times(
     alone, not on `block` (lanes of a worker), `workers`, `devices` or processes.
 
     `out` is a folder where finished paths are stored as they come; `resume` goes on from there.
-    It is refused if it was made with other options: `options` names them for people (default: a
-    description of all arguments that the numbers depend on).
+    It is refused if it was made of another problem, which is known by what it computes and not by
+    its names (`engine/parts.py`); `options` tells people what it holds (default: a description of
+    the arguments), and which of them differs.
     Ctrl-C returns what is known, marked as interrupted; paths then on their way are censored.
     """
     _check(paths, max_time, target_error)
@@ -85,9 +87,11 @@ def escape_times(
         problem = Problem(dynamics, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
         first = problem.first()
     writes = not distributed or jax.process_index() == 0  # two writers would collide
-    used = {"scheme": first.scheme, "dt": first.dt}
-    known = options or {**_described(first, dtype, max_time, seed), **used}
-    store = Store(out, known, resume) if out is not None and writes else None
+    store = None
+    if out is not None and writes:
+        counts = {"dtype": np.dtype(dtype).name, "max_time": max_time, "seed": seed}
+        told = {**(options or _described(first)), **counts, "problem": parts_of(problem, first)}
+        store = Store(out, told, resume)
     attempt = first if store is None or not store.attempt else problem.again(store.attempt)
     while True:
         with jax.enable_x64(True):
@@ -151,15 +155,14 @@ def _check(paths: int, max_time: float | None, target_error: float | None) -> No
         raise InvalidInput(f"target_error must lie in (0, 1), not {target_error:g}.")
 
 
-def _described(first: Attempt, dtype: Any, max_time, seed) -> dict[str, Any]:
-    """Everything else that the numbers depend on, as text where it is not a number."""
+def _described(first: Attempt) -> dict[str, Any]:
+    """The first attempt for people, as text where it is not a number."""
     return {
         "dynamics": eqx.tree_pformat(first.dynamics, short_arrays=False),
         "region": eqx.tree_pformat(first.region, short_arrays=False),
         "start": np.asarray(first.start, np.float64).tolist(),
-        "dtype": np.dtype(dtype).name,
-        "max_time": max_time,
-        "seed": seed,
+        "scheme": first.scheme,
+        "dt": first.dt,
     }
 
 

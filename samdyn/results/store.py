@@ -22,6 +22,7 @@ from ..errors import ComputationFailed, InvalidInput
 
 FORMAT, VERSION = "samdyn escape run", 1
 RUN, PART = "run.json", ".part"
+PROBLEM = "problem"  # of the options: what is computed, part by part, each with its hash
 BLOCK = re.compile(r"block_(\d{6,})\.npz")
 TORN = (zipfile.BadZipFile, OSError, EOFError, LookupError, ValueError, RuntimeError)
 TYPES = {"index": np.int64, "time": np.float64, "status": np.int8}
@@ -47,6 +48,8 @@ class Store:
 
     `config` holds the options that the numbers depend on, and no others. A folder made with
     other options, one with results unless `resume`, and one with foreign files are refused.
+    "problem" among them maps the parts of what is computed to their identities (`identity.py`);
+    where it is the same, options that are words may differ, as they name those parts.
     `meanings` describes columns beyond those in `MEANINGS`.
     """
 
@@ -81,7 +84,7 @@ class Store:
         results = any(BLOCK.fullmatch(name) for name in files)
         self.run = _read_run(self.directory) if found else {}
         if results or (found and resume):
-            refuse_other(self.directory, self.run, config)
+            refuse_other(self.directory, self.run, config, words=False)
         if results and not resume:
             raise InvalidInput(f"{self.directory} has results already: use --resume to go on.")
         self._clean()
@@ -268,14 +271,23 @@ def _read_run(folder: pathlib.Path) -> dict[str, Any]:
     return run
 
 
-def refuse_other(folder: pathlib.Path, run: dict[str, Any], config: dict[str, Any]) -> None:
-    """Tell the first option that differs; another version of samdyn may give other numbers."""
+def refuse_other(
+    folder: pathlib.Path, run: dict[str, Any], config: dict[str, Any], words: bool = True
+) -> None:
+    """Tell what differs: an option, the version of samdyn, a part of the problem.
+
+    Another version of samdyn may give other numbers. Without `words` options that are words
+    count only where the problem is another, or none is told.
+    """
     old, new = run["config"], config
-    for name in [*new, *(name for name in old if name not in new)]:
-        if old.get(name) != new.get(name):
-            made, asked = _told(old.get(name)), _told(new.get(name))
+    told = PROBLEM in new and old.get(PROBLEM) == new[PROBLEM]
+    names = [*new, *(name for name in old if name not in new)]
+    for name in [name for name in names if name != PROBLEM]:
+        made, asked = old.get(name), new.get(name)
+        named = told and not words and isinstance(made, str) and isinstance(asked, str)
+        if made != asked and not named:
             raise InvalidInput(
-                f"results in {folder} were made with {name} {made}, not {asked}: "
+                f"results in {folder} were made with {name} {_told(made)}, not {_told(asked)}: "
                 "choose another folder or those options."
             )
     if run["samdyn"] != __version__:
@@ -283,6 +295,24 @@ def refuse_other(folder: pathlib.Path, run: dict[str, Any], config: dict[str, An
             f"results in {folder} were made with samdyn {run['samdyn']}, not {__version__}: "
             "choose another folder or that version."
         )
+    if PROBLEM in names and not told:
+        raise InvalidInput(f"results in {folder} {_other(old.get(PROBLEM), new.get(PROBLEM))}.")
+
+
+def _other(old: Any, new: Any) -> str:
+    """What differs between two problems, in words."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return "do not tell which problem they are of: choose another folder"
+    parts = [name for name in {**new, **old} if old.get(name) != new.get(name)]
+    if "jax" in parts:
+        made, asked = _told(old.get("jax")), _told(new.get("jax"))
+        return f"were made with jax {made}, not {asked}: choose another folder or that version"
+    if len(parts) > 1 and parts[0] == "loss":  # the rest follows from it
+        parts = parts[:1]
+    differ = "differs" if len(parts) == 1 else "differ"
+    return (
+        f"were made with another problem: its {' and '.join(parts)} {differ}: choose another folder"
+    )
 
 
 def _told(value: Any) -> str:

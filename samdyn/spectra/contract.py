@@ -1,7 +1,5 @@
 """What a loss must be for its Hessian to mean anything; each way to fail has its sentence."""
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,12 +10,13 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..errors import ComputationFailed, InvalidInput, brief
+from ..results.identity import inner_jaxprs, program
 from .batches import BatchedLoss
 from .independence import check_independence, evaluate
 
 
 def traced(loss: Callable, params: PyTree, batch: PyTree) -> str:
-    """What loss(params, batch) does, as text: equal texts are equal computations.
+    """What loss(params, batch) computes: equal words are equal computations.
 
     `InvalidInput` if it raises or returns no real scalar.
     """
@@ -28,28 +27,7 @@ def traced(loss: Callable, params: PyTree, batch: PyTree) -> str:
     except Exception as error:  # whatever somebody's code may raise
         raise InvalidInput(f"loss(params, batch) failed: {brief(error, loss)}.") from error
     _refuse_shape(shape)
-    digest = hashlib.sha256(re.sub("0x[0-9a-f]+", "", str(jaxpr)).encode())
-    for constant in _constants(jaxpr):
-        digest.update(np.asarray(constant).tobytes() if _is_plain(constant) else b"")
-    return digest.hexdigest()
-
-
-def _constants(closed: Any) -> Iterator[Any]:
-    """Arrays held by a closed jaxpr and those inside it; its text tells their shapes only."""
-    yield from closed.consts
-    for equation in closed.jaxpr.eqns:
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=is_closed):
-            if is_closed(inner):
-                yield from _constants(inner)
-
-
-def is_closed(value: Any) -> bool:
-    """Whether a parameter of an equation is a jaxpr with its constants."""
-    return hasattr(value, "consts") and hasattr(value, "jaxpr")
-
-
-def _is_plain(constant: object) -> bool:
-    return not jnp.issubdtype(jnp.result_type(constant), jax.dtypes.extended)
+    return program(jaxpr)
 
 
 def _refuse_shape(value: object) -> None:
@@ -101,9 +79,8 @@ def coarsest(loss: Callable, params: PyTree, batch: PyTree) -> float:
 def _floats(jaxpr: Any) -> Iterator[Any]:
     """Floating-point dtypes of everything that a jaxpr computes, inner ones included."""
     for equation in jaxpr.eqns:
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=is_closed):
-            if is_closed(inner):
-                yield from _floats(inner.jaxpr)
+        for inner in inner_jaxprs(equation):
+            yield from _floats(inner)
         for variable in equation.outvars:
             dtype = getattr(variable.aval, "dtype", None)
             if dtype is not None and jnp.issubdtype(dtype, jnp.floating):
@@ -121,9 +98,8 @@ def slow_in_loops(function: Callable, *arguments: Any) -> bool:
 def _primitives(jaxpr: Any) -> Iterator[str]:
     for equation in jaxpr.eqns:
         yield equation.primitive.name
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=is_closed):
-            if is_closed(inner):
-                yield from _primitives(inner.jaxpr)
+        for inner in inner_jaxprs(equation):
+            yield from _primitives(inner)
 
 
 _CHANGING = (eqx.nn.BatchNorm, eqx.nn.Dropout)

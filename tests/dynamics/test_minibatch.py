@@ -195,6 +195,6 @@ def test_a_method_that_differentiates_its_ascent_has_fresh_noise_of_real_minibat
     ]
     mean = own.direction(jax.grad(every), W)
     np.testing.assert_allclose(np.mean(directions, axis=0), mean, rtol=1e-13)
+    two = make(own, Independent())
     with pytest.raises(InvalidInput, match="use fresh or paper"):
-        two = make(own, Independent())
         two.direction(two.init(W), words_of(0, 3, 1, 2))

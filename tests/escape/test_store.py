@@ -6,11 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import verbs
 
+import samdyn
 from samdyn import ComputationFailed, InvalidInput
+from samdyn.escape.engine.attempt import Problem
+from samdyn.escape.engine.parts import parts_of
 from samdyn.results.store import Meaning, Store, load
 
 CONFIG = {"loss": "beale", "rho": 0.1, "start": (1.0, 2.0), "max_time": float("inf"), "seed": 0}
@@ -256,3 +264,193 @@ def test_killed_while_writing_nothing_finished_is_lost(tmp_path):
     store = Store(folder, {"rho": 0.1}, resume=True)
     assert not list(folder.glob("*.part"))
     assert len(store.read()["index"]) == finished
+
+
+def test_another_problem_is_refused_whatever_it_is_called(tmp_path):
+    parts = {"jax": "0.10.2", "loss": "a", "step": "b", "region": "c"}
+    Store(tmp_path, {**CONFIG, "problem": parts}).append(block(0, 2))
+    told = {
+        "its loss differs: choose another folder": {"loss": "x", "step": "y"},
+        "another problem: its step differs": {"step": "y"},
+        "its step and region differ": {"step": "y", "region": "z"},
+        "were made with jax 0.10.2, not 0.11.0": {"jax": "0.11.0", "step": "y"},
+    }
+    for sentence, changed in told.items():
+        with pytest.raises(InvalidInput, match=sentence):
+            Store(tmp_path, {**CONFIG, "problem": {**parts, **changed}}, resume=True)
+
+
+def test_names_of_the_same_problem_may_differ_and_numbers_may_not(tmp_path):
+    Store(tmp_path, {**CONFIG, "problem": {"loss": "a"}}).append(block(0, 2))
+    moved = {**CONFIG, "loss": "other/file.py:beale", "problem": {"loss": "a"}}
+    assert Store(tmp_path, moved, resume=True).blocks == 1
+    with pytest.raises(InvalidInput, match=r"made with rho 0.1, not 0.2"):
+        Store(tmp_path, {**moved, "rho": 0.2}, resume=True)
+    with pytest.raises(InvalidInput, match=r"made with loss beale, not other/file.py"):
+        Store(tmp_path, {**moved, "problem": {"loss": "b"}}, resume=True)
+
+
+def test_a_folder_that_does_not_tell_its_problem_is_refused(tmp_path):
+    Store(tmp_path, CONFIG).append(block(0, 2))
+    with pytest.raises(InvalidInput, match="do not tell which problem they are of: choose another"):
+        Store(tmp_path, {**CONFIG, "problem": {"loss": "a"}}, resume=True)
+
+
+def well(depth):
+    """A closure: every one of them has the same name."""
+
+    def loss(w):
+        return depth * jnp.sum((w**2 - 1) ** 2)
+
+    return loss
+
+
+def tabled(data):
+    return lambda w: jnp.sum((w**2 - 1) ** 2 * jnp.asarray(data).astype(w.dtype))
+
+
+class Pushed(samdyn.USAM):
+    """A method of one's own, with a static field."""
+
+    times: int = eqx.field(static=True, default=1)
+
+    def perturb(self, gradient, w):
+        return w + self.times * self.rho.astype(w.dtype) * gradient(w)
+
+
+class Rough(samdyn.Isotropic):
+    """A noise of one's own, with a closure."""
+
+    size: Callable = eqx.field(static=True, default=jnp.ones_like)
+
+    def draw(self, loss, w, z):
+        return self.size(w) * z
+
+
+class Mixture(eqx.Module):
+    """A loss with a list of arrays."""
+
+    centres: list[jax.Array]
+
+    def __call__(self, w):
+        return jnp.sum(jnp.stack([(w - c.astype(w.dtype)) ** 2 for c in self.centres]))
+
+
+def bent(low):
+    return lambda w: jax.lax.cond(
+        w[0] > 0, lambda v: v, lambda v: low * v, jnp.sum((w**2 - 1) ** 2)
+    )
+
+
+def ruled(slope):
+    square = jax.custom_jvp(lambda x: x**2)
+    square.defjvp(lambda at, change: (square(at[0]), slope * at[0] * change[0]))
+    return lambda w: jnp.sum(square(w))
+
+
+def added(loss, method=None):
+    return samdyn.Diffusion(loss, method or samdyn.USAM(0.1), 0.01, samdyn.Additive(0.6))
+
+
+def rough(factor):
+    noise = Rough(1.0, 1, size=lambda w: factor * jnp.ones_like(w))
+    return samdyn.StochasticStepMap(well(0.25), samdyn.GD(), 0.01, noise)
+
+
+def inside(level):
+    return samdyn.Predicate(lambda w: level - w[0] + 0 * jnp.sum(w))
+
+
+HALF = samdyn.Below(0, 0.0)
+CENTRES = [jnp.asarray([-1.0, 0.0]), jnp.asarray([-1.5, 0.5])]
+# two problems each that names cannot tell apart, and what the folder says of them
+ALIKE = {
+    "constant": ("loss", (added(well(0.25)), HALF), (added(well(0.26)), HALF)),
+    "array": (
+        "loss",
+        (added(tabled(np.array([0.2, 0.3]))), HALF),
+        (added(tabled(np.array([0.2, 0.31]))), HALF),
+    ),
+    "list": ("loss", (added(Mixture(CENTRES)), HALF), (added(Mixture(CENTRES[:1] * 2)), HALF)),
+    "branch": ("loss", (added(bent(1.0)), HALF), (added(bent(1.1)), HALF)),
+    "rule": ("loss", (added(ruled(2.0)), HALF), (added(ruled(2.5)), HALF)),
+    "method": (
+        "step",
+        (added(well(0.25), Pushed(0.1, times=1)), HALF),
+        (added(well(0.25), Pushed(0.1, times=2)), HALF),
+    ),
+    "noise": ("step", (rough(1.0), HALF), (rough(1.5), HALF)),
+    "region": ("region", (added(well(0.25)), inside(0.0)), (added(well(0.25)), inside(0.1))),
+}
+
+
+def parts(dynamics, region, start=(-1.0, 0.2), dtype="float32"):
+    """What a folder knows the run by."""
+    with jax.enable_x64(True):
+        dt = 0.005 if isinstance(dynamics, samdyn.Diffusion) else None
+        problem = Problem(dynamics, jnp.asarray(start), region, None, dt, dtype, None, 4)
+        return parts_of(problem, problem.first())
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_problems_that_names_cannot_tell_apart_differ_where_they_do(case):
+    part, one, other = ALIKE[case]
+    known, found = parts(*one), parts(*other)
+    assert known == parts(*one)
+    differ = {name for name in known if known[name] != found[name]}
+    assert differ == ({"loss", "step"} if part == "loss" else {part})
+
+
+def test_start_and_precision_are_parts_of_the_problem():
+    known, moved = (parts(added(well(0.25)), HALF, start) for start in ((-1.0, 0.2), (-1.0, 0.3)))
+    assert {name for name in known if known[name] != moved[name]} == {"start"}
+    assert parts(added(well(0.25)), HALF, dtype="float64")["step"] != known["step"]
+
+
+def test_paths_of_another_closure_of_the_same_name_are_not_taken_for_its_own(tmp_path):
+    run = {"paths": 4, "max_time": 0.5, "dt": 0.005, "workers": 1, "block": 64, "out": tmp_path}
+    run["options"] = {"name": "mine"}  # which tell neither problem nor seed
+
+    def paths(depth, **more):
+        return verbs.escape_times(added(well(depth)), [-1.0], HALF, **run, **more)
+
+    first = paths(0.25)
+    with pytest.raises(InvalidInput, match="another problem: its loss differs: choose another"):
+        paths(0.26, resume=True)
+    with pytest.raises(InvalidInput, match="with seed 0, not 1"):
+        paths(0.25, resume=True, seed=1)
+    again = paths(0.25, resume=True)
+    np.testing.assert_array_equal(again.points, first.points)
+
+
+LOSS = """
+import jax.numpy as jnp
+DEPTH = {depth}
+def {name}(w):
+    return DEPTH * jnp.sum((w**2 - 1) ** 2)
+"""
+
+
+def escape(file, folder, *more, seed="0"):
+    """A run from a file, in a process of its own."""
+    words = "--from=-1 --inside below:0:0.5 --method gd --lr 0.01 --noise additive:0.7 --dt 0.005 "
+    words += f"--paths 20 --max-time 1 --out {folder}"
+    command = [sys.executable, "-m", "samdyn.cli.main", "escape", str(file), *words.split(), *more]
+    environment = os.environ | {"PYTHONHASHSEED": seed}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def test_an_edited_file_is_another_problem_and_a_moved_one_is_not(tmp_path):
+    file, moved, folder = tmp_path / "loss.py", tmp_path / "moved.py", tmp_path / "runs"
+    file.write_text(LOSS.format(depth=0.25, name="loss"))
+    escape(f"{file}:loss", folder)
+    before = sorted(folder.iterdir())
+    moved.write_text("# words\n\n\n" + LOSS.format(depth=0.25, name="well"))
+    run = escape(f"{moved}:well", folder, "--resume", seed="7")
+    assert "20 paths" in run.stdout, run.stderr
+    assert sorted(folder.iterdir()) == before
+    file.write_text(LOSS.format(depth=0.26, name="loss"))
+    run = escape(f"{file}:loss", folder, "--resume")
+    assert run.returncode != 0
+    assert "made with another problem: its loss differs: choose another folder" in run.stderr
+    assert len(run.stderr.strip().split("\n")) == 1

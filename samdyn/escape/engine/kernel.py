@@ -81,7 +81,7 @@ def layout_of(stepper: AbstractStepper, packed: bool) -> Layout:
 
     A launch has an even number of steps, so that an odd number of draws uses whole pairs.
     """
-    y, _ = _shapes(stepper)
+    y, _ = shapes(stepper)
     work = _work(stepper) + 60 * stepper.draws
     dtype = str(stepper.start.dtype)
     arrays = -(-(y.size + 2) // words_per_array(dtype, packed))
@@ -102,8 +102,8 @@ def _work_of(structure, leaves: tuple) -> int:
     def step(arrays, y, z):
         return jax.tree.unflatten(structure, eqx.combine(arrays, rest)).step(y, z)
 
-    shapes = _shapes(jax.tree.unflatten(structure, leaves))
-    return _operations(jax.make_jaxpr(step)(arrays, *shapes).jaxpr)
+    state = shapes(jax.tree.unflatten(structure, leaves))
+    return _operations(jax.make_jaxpr(step)(arrays, *state).jaxpr)
 
 
 def _shape_of(leaf: Any) -> Any:
@@ -122,7 +122,8 @@ def _operations(jaxpr) -> int:
     return total
 
 
-def _shapes(stepper: AbstractStepper):
+def shapes(stepper: AbstractStepper) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """Those of a state and of the draws of a step."""
     dtype = stepper.start.dtype
     y = jax.ShapeDtypeStruct(stepper.start.shape, dtype)
     kind = jnp.uint32 if stepper.law == "words" else dtype
@@ -133,7 +134,7 @@ class Step:
     """One step of all lanes, on components."""
 
     def __init__(self, stepper: AbstractStepper):
-        y, z = _shapes(stepper)
+        y, z = shapes(stepper)
         self.dtype = y.dtype
         self.interpolates = stepper.interpolates
         self.advance = componentwise(stepper.step, y, z)

@@ -6,7 +6,6 @@ that was killed and resumed has the rows of one that was not.
 """
 
 import functools
-import hashlib
 import math
 import numbers
 import time
@@ -14,13 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
 from ...dynamics.methods.names import named_method
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
+from ...results.identity import values
 from ..data.dataset import Dataset
 from ..training.models import model as make_model
+from ..training.parts import parts_of
 from ..training.training import check_batch_size, train
 from .cells import CellStore
 from .grid import Cell, axis, budget_of, cells_of, fraction, method, radius, rate, seed_of, whole
@@ -93,7 +93,7 @@ def study(
     cells = cells_of(grid, rate(learning_rate), lr_rule, budget, len(dataset.train_y))
     config = {
         "data": dataset.name,
-        "data_sha256": _fingerprint(dataset),
+        "data_sha256": values(dataset),
         **grid,
         "learning_rate": float(learning_rate),
         "lr_rule": lr_rule,
@@ -105,7 +105,11 @@ def study(
     }
     if resume and out is None:
         raise InvalidInput("resume goes on with a folder of results: give out.")
-    store = None if out is None else CellStore(out, config, resume)
+    store = None
+    if out is not None:
+        kinds = {name: named_method(name, 0.0) for name in grid["methods"]}
+        parts = parts_of(dataset, make, kinds, min(grid["batch_size"]), PIECE[model])
+        store = CellStore(out, {**config, "problem": parts}, resume)
     width = functools.partial(_width, EXAMPLES[model], lanes)
     run = functools.partial(_run, dataset, make, width, PIECE[model])
     return _collect(cells, run, store, config, Clock(cells, progress))
@@ -189,10 +193,3 @@ def _or_none(value: Any) -> float | None:
 
 def _make(name: str, shape: tuple, classes: int, norm: str | None, key: Any) -> Any:
     return make_model(name, shape, classes, key, norm)
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    digest = hashlib.sha256()
-    for array in dataset[:4]:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -164,11 +164,11 @@ def train(
     `InvalidInput` for a batch larger than the data, a momentum outside [0, 1) or no lanes.
     """
     check_batch_size(batch_size, len(dataset.train_y))
-    lanes = _lanes(method, rho, learning_rate, momentum, seeds)
-    params, static = _initial(make, seeds, dataset.train_x.dtype)
-    problem = _problem(dataset, static, batch_size, piece)
+    lanes = lanes_of(method, rho, learning_rate, momentum, seeds)
+    params, static = initial(make, seeds, dataset.train_x.dtype)
+    problem = problem_of(dataset, static, batch_size, piece)
     with heeded():
-        now, curve = _run(problem, lanes, _start(params, problem, lanes), steps, progress)
+        now, curve = _run(problem, lanes, start_of(params, problem, lanes), steps, progress)
     return _finished(dataset, problem, now, curve)
 
 
@@ -181,7 +181,8 @@ def check_batch_size(batch_size: int, examples: int) -> None:
         )
 
 
-def _lanes(method, rho, learning_rate, momentum, seeds) -> Lane:
+def lanes_of(method, rho, learning_rate, momentum, seeds) -> Lane:
+    """The options of the runs, side by side."""
     count = len(seeds)
     if count == 0:
         raise InvalidInput("a training needs one seed or more.")
@@ -198,7 +199,7 @@ def _keys(seeds: Sequence[int], stream: int) -> Key[Array, " lanes"]:
     return jnp.stack([jax.random.fold_in(jax.random.key(seed), stream) for seed in seeds])
 
 
-def _initial(make: Callable, seeds: Sequence[int], dtype: Any) -> tuple[PyTree, PyTree]:
+def initial(make: Callable, seeds: Sequence[int], dtype: Any) -> tuple[PyTree, PyTree]:
     """(parameters with a leading axis of lanes, the rest of the network).
 
     Each network is made alone: its numbers do not depend on how many there are.
@@ -211,13 +212,15 @@ def _initial(make: Callable, seeds: Sequence[int], dtype: Any) -> tuple[PyTree, 
     return params, parts[seeds[0]][1]
 
 
-def _problem(dataset: Dataset, static: PyTree, batch_size: int, piece: int | None) -> Problem:
+def problem_of(dataset: Dataset, static: PyTree, batch_size: int, piece: int | None) -> Problem:
+    """What the runs share; `static` is the network without its parameters."""
     x, y = jnp.asarray(dataset.train_x), jnp.asarray(dataset.train_y)
     threshold = jnp.asarray(BELOW * dataset.plateau, x.dtype)
     return Problem(static, x, y, threshold, batch_size, piece)
 
 
-def _start(params: PyTree, problem: Problem, lanes: Lane) -> Progress:
+def start_of(params: PyTree, problem: Problem, lanes: Lane) -> Progress:
+    """Where the runs begin."""
     count = len(jax.tree.leaves(params)[0])
     memory = jax.vmap(lambda method, w: method.init(w))(lanes.method, params)
     state = State(params, jax.tree.map(jnp.zeros_like, params), memory)
@@ -250,7 +253,7 @@ def _run(problem, lanes, now, steps, report) -> tuple[Progress, np.ndarray]:
 
 
 @eqx.filter_jit
-def _evaluate(problem: Problem, params: PyTree, x: Array, y: Array) -> tuple[Array, Array]:
+def evaluate(problem: Problem, params: PyTree, x: Array, y: Array) -> tuple[Array, Array]:
     """Mean loss of each lane over (x, y), and how many examples it labels correctly."""
 
     def one(params):
@@ -265,8 +268,8 @@ def _evaluate(problem: Problem, params: PyTree, x: Array, y: Array) -> tuple[Arr
 def _finished(dataset: Dataset, problem: Problem, now: Progress, curve: np.ndarray) -> Training:
     params = now.state.w
     test = jnp.asarray(dataset.test_x), jnp.asarray(dataset.test_y)
-    loss, right = _evaluate(problem, params, problem.x, problem.y)
-    _, test_right = _evaluate(problem, params, *test)
+    loss, right = evaluate(problem, params, problem.x, problem.y)
+    _, test_right = evaluate(problem, params, *test)
     finite = np.isfinite(np.asarray(loss))
     for leaf in jax.tree.leaves(params):
         finite &= np.all(np.isfinite(np.asarray(leaf).reshape(len(finite), -1)), axis=1)
