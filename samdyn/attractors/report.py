@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..checks import require_flat, require_one_value, told
 from ..compiling import jit_for_few_runs
 from ..dynamics.check import unread_by
 from ..dynamics.methods.gd import GD
@@ -147,8 +148,9 @@ def stability(
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
     flow, step_map = parts_of(system)
+    require_one_value(system)
     if at is not None:
-        found = (fixed_point_near(flow, at),)
+        found = (fixed_point_near(flow, require_flat(at, "a point")),)
         complete = Completeness(False, "not checked: a single point was asked for", None)
     else:
         found, complete = fixed_points(flow, box, seed=seed)
@@ -198,16 +200,6 @@ def parts_of(system: Any) -> tuple[AbstractODE, AbstractMap | None]:
         return system.flow, system
     loss = loss_of(system)
     return (Displacement(system) if loss is None else Flow(loss, GD())), system
-
-
-def told(given: Any) -> str:
-    """What was given, in a few words; a noisy system with what to take instead."""
-    noiseless = getattr(given, "noiseless", None)
-    if noiseless is not None:
-        return f"a {type(given).__name__}: give its noiseless step, .noiseless"
-    if isinstance(given, AbstractSystem):
-        return f"a {type(given).__name__}"
-    return f"the class {given.__name__}" if isinstance(given, type) else f"{given!r:.60}"
 
 
 def _by_formula(step_map: AbstractMap) -> bool:

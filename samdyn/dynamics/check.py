@@ -6,11 +6,14 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from ..checks import require_flat, require_one_value, told
 from ..errors import ComputationFailed, InvalidInput, brief
 from ..losses.check import check_loss, check_loss_in_box
 from ..losses.dimension import check_indices, unread_warnings
 from .systems.map import Displacement
 from .systems.ode import AbstractODE
+from .systems.sde import AbstractSDE
+from .systems.stochastic_map import AbstractStochasticMap
 from .systems.system import loss_of
 
 
@@ -73,3 +76,38 @@ def _is_finite(flow: AbstractODE, w: Any) -> bool:
 @eqx.filter_jit
 def _velocity(flow: AbstractODE, w: Any) -> Any:
     return flow.velocity(w)
+
+
+def check_motion(system: Any, start: Any) -> None:
+    """`InvalidInput` unless paths of a noisy system can begin at `start` (d,)."""
+    if not isinstance(system, AbstractSDE | AbstractStochasticMap):
+        raise InvalidInput(
+            "paths are those of an SDE, a Diffusion, a StochasticStepMap or a MinibatchStepMap, "
+            f"not of {told(system)}."
+        )
+    require_one_value(system)
+    w = jnp.asarray(require_flat(start))
+    loss = loss_of(system)
+    if loss is not None:
+        check_indices(loss, w)
+    elif isinstance(system, AbstractSDE):
+        _check_sde(system, w)
+
+
+def _check_sde(sde: AbstractSDE, w: Any) -> None:
+    check_indices(lambda w: jnp.sum(sde.drift(w)), w, "the drift")
+    try:
+        drift, noise = sde.drift(w), sde.disperse(w, jnp.zeros(sde.draws(w)))
+    except InvalidInput:
+        raise
+    except Exception as error:  # whatever somebody's code may raise
+        raise ComputationFailed(
+            f"drift or dispersion failed on a point of dimension {w.size}: {brief(error)}."
+        ) from error
+    for name, value in (("drift", drift), ("dispersion", noise)):
+        if jnp.shape(value) != w.shape:
+            wanted = f"({w.size},)" if name == "drift" else f"({w.size}, m)"
+            raise InvalidInput(
+                f"the {name} at a point of shape ({w.size},) must have shape {wanted}, it has "
+                f"{jnp.shape(value)}."
+            )

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ..checks import require_kind
 from ..errors import InvalidInput
 from . import tree
 from .methods.method import AbstractMethod, Gradient
@@ -221,9 +222,7 @@ def as_coupling(given: object) -> AbstractCoupling:
     """A coupling object as it is, None as `SameBatch()`; `InvalidInput` for anything else."""
     if given is None:
         return SameBatch()
-    if isinstance(given, AbstractCoupling):
-        return given
-    raise InvalidInput(f"a coupling such as samdyn.SameBatch() is needed, not {given!r:.60}.")
+    return require_kind(given, AbstractCoupling, "a coupling such as samdyn.SameBatch()")
 
 
 def _add(a: PyTree, b: PyTree) -> PyTree:

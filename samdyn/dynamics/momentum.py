@@ -10,21 +10,15 @@ import equinox as eqx
 import jax
 import jax.core
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
 
-from ..errors import InvalidInput
+from ..checks import require_numbers
 from . import tree
 
 
 def _fraction(value: Any) -> Any:
-    value = tree.as_array(value)
-    if not isinstance(value, jax.core.Tracer):
-        numbers = np.asarray(value)
-        if not np.all((numbers >= 0) & (numbers < 1)):
-            bad = numbers[~((numbers >= 0) & (numbers < 1))].flat[0]
-            raise InvalidInput(f"momentum must lie in [0, 1), not {bad:g}.")
-    return value
+    told = "momentum must lie in [0, 1)"
+    return require_numbers(tree.as_array(value), told, lambda x: (x >= 0) & (x < 1))
 
 
 class AbstractMomentum(eqx.Module):

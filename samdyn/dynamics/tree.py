@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree, Scalar
 
@@ -103,8 +104,12 @@ def flatten(loss: Callable, w: PyTree) -> tuple[Callable, Float[Array, " dim"], 
 
 def as_dtype(tree: PyTree, dtype: Any) -> PyTree:
     """The same pytree, or Module, with its inexact arrays in `dtype`."""
-    cast = lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array(x) else x  # noqa: E731
-    return jax.tree.map(cast, tree)
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if _is_inexact(x) else x, tree)
+
+
+def _is_inexact(x: Any) -> bool:
+    """Whether x is an array, or a number of NumPy, with a fraction."""
+    return eqx.is_inexact_array(x) or isinstance(x, np.inexact)
 
 
 def as_array(value: Any) -> Any:

@@ -9,15 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..dynamics.check import check_motion
 from ..dynamics.regions.region_distance import with_distance
-from ..dynamics.regions.regions import AbstractRegion
+from ..dynamics.regions.regions import AbstractRegion, as_region
+from ..dynamics.systems.system import AbstractSystem
 from ..errors import InvalidInput
-from ..losses.dimension import check_indices
 from ..results.store import Store
 from .engine.attempt import Attempt, Problem
 from .engine.engine import Engine, Finished
 from .engine.parts import parts_of
 from .engine.patience import Patience, end_of_patience
+from .engine.schemes import name_of
 from .result import EscapeTimes
 from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summarize
 
@@ -38,13 +40,13 @@ class Standing(NamedTuple):
 
 
 def escape_times(
-    dynamics: Any,
+    system: AbstractSystem,
     start: Any,
     region: AbstractRegion,
     *,
     paths: int,
     max_time: float | None = None,
-    scheme: str | None = None,
+    scheme: Any = None,
     dt: float | None = None,
     seed: int = 0,
     dtype: Any = jnp.float32,
@@ -60,10 +62,11 @@ def escape_times(
 ) -> EscapeTimes:
     """First exits from `region` of `paths` paths from `start` (d,).
 
-    `dynamics` is a `Diffusion`, or a `StochasticStepMap` or `MinibatchStepMap`; time is learning
-    rate times steps. `scheme` is "euler", "euler-binomial" or "heun" (default: "heun" for additive
-    noise, else "euler"), `dt` its step (default: from the drift's curvature, so that the mean is
-    within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored; without
+    `system` is an `SDE`, a `Diffusion`, a `StochasticStepMap` or a `MinibatchStepMap`; time is
+    learning rate times steps. `region` is a region, or a function of w as of `Predicate`. `scheme`
+    is "euler", "euler-binomial", "heun" or a subclass of `AbstractScheme` (default: "heun" for
+    additive noise, else "euler"), `dt` its step (default: from the drift's curvature, so that the
+    mean is within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored; without
     one, those that stay 10⁴ times longer than it took the first few to leave (`patience.py`).
 
     Where paths came to places that are too stiff for the default step, the run starts over with
@@ -82,9 +85,9 @@ def escape_times(
     """
     _check(paths, max_time, target_error)
     with jax.enable_x64(True):
-        check_indices(dynamics.loss, jnp.asarray(start, float))
-        region = with_distance(region, start)
-        problem = Problem(dynamics, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
+        check_motion(system, start)
+        region = with_distance(as_region(region), start)
+        problem = Problem(system, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
         first = problem.first()
     writes = not distributed or jax.process_index() == 0  # two writers would collide
     store = None
@@ -141,6 +144,10 @@ def _coarser(
     return tuple(found)
 
 
+def _scheme_name(attempt: Attempt) -> str | None:
+    return None if attempt.scheme is None else name_of(attempt.scheme)
+
+
 def _seed_of(words: list[int], factor: int) -> int:
     """A seed of its own for each run of a set, from the words of the first."""
     return int(np.random.SeedSequence([*words, factor]).generate_state(1, np.uint64)[0] >> 1)
@@ -161,7 +168,7 @@ def _described(first: Attempt) -> dict[str, Any]:
         "dynamics": eqx.tree_pformat(first.dynamics, short_arrays=False),
         "region": eqx.tree_pformat(first.region, short_arrays=False),
         "start": np.asarray(first.start, np.float64).tolist(),
-        "scheme": first.scheme,
+        "scheme": _scheme_name(first),
         "dt": first.dt,
     }
 
@@ -334,7 +341,7 @@ class _Run:
             seconds=self.seconds,
             compile_seconds=self.engine.compile_seconds,
             lane_steps=self.engine.lane_steps,
-            scheme=attempt.scheme,
+            scheme=_scheme_name(attempt),
             dt=attempt.dt,
             asked=self.paths,
             interrupted=self.interrupted,

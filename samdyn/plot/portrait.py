@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from ..attractors.catching.arrivals import zeros_from
 from ..attractors.finding.point import Completeness, as_box
-from ..attractors.report import Stability, judge_all, parts_of, stability, told
+from ..attractors.report import Stability, judge_all, parts_of, stability
+from ..checks import told
 from ..dynamics.check import check_system, check_system_in_box
 from ..dynamics.plane import OnPlane, Plane, as_plane, plane_box
 from ..dynamics.systems.map import AbstractMap

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...checks import told
 from ...dynamics.iterate import run_steps
 from ...dynamics.parameters import path_of
 from ...dynamics.systems.map import AbstractMap
@@ -15,7 +16,6 @@ from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import ComputationFailed, InvalidInput
 from ...losses.check import check_loss
 from ...precision import in_double
-from ..report import told
 from .moves import Noisy
 
 SECTIONS = 33  # radii that run side by side in each round

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ...checks import told
 from ...dynamics.parameters import path_of
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.step_map import StepMap
@@ -25,7 +26,6 @@ from ..finding.point import FixedPoint, as_box
 from ..judging.jump import limit_at, undeclared
 from ..judging.sliding import sliding_names
 from ..judging.verdict import ZERO, flow_verdict_names
-from ..report import told
 from .branches import (
     Branch,
     Stretch,

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.core
 import numpy as np
 from jaxtyping import PyTree
 
+from ...checks import require_kind, require_numbers
 from ...errors import InvalidInput
 from .. import tree
 from ..parameters import has_parameter, parameters, with_parameters
@@ -176,10 +175,7 @@ class AbstractMethodWithMemory(AbstractMethod):
 
 def require_method(given: Any) -> AbstractMethod:
     """`given`; `InvalidInput` unless it is a method."""
-    if isinstance(given, AbstractMethod):
-        return given
-    what = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
-    raise InvalidInput(f"a method such as samdyn.SAM(0.05) is needed, not {what:.60}.")
+    return require_kind(given, AbstractMethod, "a method such as samdyn.SAM(0.05)")
 
 
 def as_radius(rho: Any) -> Any:
@@ -189,15 +185,9 @@ def as_radius(rho: Any) -> Any:
 
 def as_number(value: Any, told: str, accepts: Callable[[np.ndarray], Any]) -> Any:
     """A number, or several, as an array that traces; `InvalidInput`, `told` so, unless accepted."""
-    value = tree.as_array(value)
-    if not isinstance(value, jax.core.Tracer):
-        values = np.asarray(value)
-        wrong = ~(np.isfinite(values) & accepts(values))
-        if np.any(wrong):
-            raise InvalidInput(f"{told}, not {values[wrong].flat[0]:g}.")
-    return value
+    return require_numbers(tree.as_array(value), told, accepts)
 
 
 def radius(**default: Any) -> Any:
     """A field for a radius ρ ≥ 0, checked and made an array: no new value recompiles."""
-    return eqx.field(converter=as_radius, **default)
+    return eqx.field(converter=as_radius, metadata={"setting": True}, **default)

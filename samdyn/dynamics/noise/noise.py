@@ -17,20 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from ...checks import require_kind, require_numbers
 from ...errors import InvalidInput
 from .. import tree
 
 
 def _scale(s: Any) -> Any:
-    s = tree.as_array(s)
-    if not isinstance(s, jax.core.Tracer):
-        values = np.asarray(s)
-        wrong = ~(np.isfinite(values) & (values >= 0))
-        if np.any(wrong):
-            raise InvalidInput(
-                f"noise must be a finite number >= 0, not {values[wrong].flat[0]:g}."
-            )
-    return s
+    if np.ndim(s) > 1:
+        raise InvalidInput(
+            f"the size of noise is one number, not a matrix of shape {np.shape(s)}: of a matrix "
+            "make an SDE(drift, dispersion), or a noise of your own (AbstractNoise)."
+        )
+    return require_numbers(tree.as_array(s), "noise must be a finite number >= 0", lambda x: x >= 0)
 
 
 def _batch_size(size: Any) -> Any:
@@ -80,9 +78,7 @@ class AbstractNoise(eqx.Module):
 
 def require_noise(given: Any) -> AbstractNoise:
     """`given`; `InvalidInput` unless it is a noise."""
-    if isinstance(given, AbstractNoise):
-        return given
-    raise InvalidInput(f"a noise such as samdyn.Isotropic(1.0) is needed, not {given!r:.60}.")
+    return require_kind(given, AbstractNoise, "a noise such as samdyn.Isotropic(1.0)")
 
 
 class _Homogeneous(AbstractNoise):

@@ -20,8 +20,10 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
+from ...checks import told
 from ...errors import InvalidInput
 from .. import tree
+from ..reading import is_used
 from ..systems.map import AbstractMap
 from .borders import find_border
 
@@ -186,6 +188,18 @@ class Predicate(AbstractRegion):
         return getattr(self.function, "__name__", "of a predicate")
 
 
+def as_region(given: Any) -> AbstractRegion:
+    """A region as it is, a function of w as `Predicate`; `InvalidInput` for anything else."""
+    if isinstance(given, AbstractRegion):
+        return given
+    if callable(given) and not isinstance(given, type | eqx.Module):
+        return Predicate(given)
+    raise InvalidInput(
+        f"a region such as samdyn.Ball(centre, radius), or a function of w, is needed, not "
+        f"{told(given)}."
+    )
+
+
 def _has_derivative(function: Callable, w: Any) -> bool:
     """Whether a function of w is a number whose derivative is not 0 by its construction."""
     value = lambda v: jnp.asarray(function(v))  # noqa: E731
@@ -193,11 +207,7 @@ def _has_derivative(function: Callable, w: Any) -> bool:
     if not jnp.issubdtype(jax.eval_shape(value, like).dtype, jnp.floating):
         return False
     traced = jax.make_jaxpr(lambda v, t: jax.jvp(value, (v,), (t,))[1])(like, like).jaxpr
-    needed = {id(x) for x in traced.outvars}
-    for equation in reversed(traced.eqns):
-        if any(id(x) in needed for x in equation.outvars):
-            needed |= {id(x) for x in equation.invars}
-    return id(traced.invars[1]) in needed
+    return is_used(traced, traced.invars[1:])
 
 
 class BasinOf(AbstractRegion):

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from ...checks import require_function
 from ..parameters import as_args
-from .ode import AbstractODE, require_function
+from .ode import AbstractODE
 from .system import AbstractSystem
 
 

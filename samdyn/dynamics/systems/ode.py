@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from ...errors import InvalidInput
+from ...checks import require_function
 from ..parameters import as_args
 from .system import AbstractSystem
 
@@ -61,10 +61,3 @@ class ODE(AbstractODE):
 
     def velocity(self, w):
         return self(jnp.zeros(()), w)
-
-
-def require_function(given: Any, what: str) -> Callable:
-    """`given`; `InvalidInput` unless it can be called."""
-    if callable(given) and not isinstance(given, type):
-        return given
-    raise InvalidInput(f"a function {what} is needed, not {given!r:.60}.")

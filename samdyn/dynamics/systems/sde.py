@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from ...checks import require_function
 from ...errors import InvalidInput
 from ..parameters import as_args
-from .ode import require_function
+from ..reading import reads
 from .system import AbstractSystem
 
 
@@ -84,6 +85,11 @@ class AbstractSDE(AbstractSystem):
     @abc.abstractmethod
     def additive(self) -> bool:
         """Whether σ is known not to depend on y."""
+
+    def is_additive(self, w: PyTree) -> bool:
+        """Whether σ is known not to depend on y; w is asked for its shape alone."""
+        del w
+        return self.additive
 
     @abc.abstractmethod
     def accepts(self, solver: diffrax.AbstractSolver) -> bool:
@@ -210,8 +216,11 @@ class SDE(AbstractSDE):
 
     @property
     def additive(self):
-        """Whether w does not enter the dispersion at all, as far as its traced program tells."""
         return False
+
+    def is_additive(self, w):
+        """Whether w does not enter the program of the dispersion at all."""
+        return not reads(lambda w: self._dispersion(w, self.args), w)
 
     def accepts(self, solver):
         return self.additive or isinstance(solver, diffrax.AbstractItoSolver)

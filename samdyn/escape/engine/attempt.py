@@ -15,16 +15,15 @@ from jaxtyping import Array
 from ...compiling import jit_for_few_runs
 from ...dynamics import resolution
 from ...dynamics.regions.regions import AbstractRegion, require_inside
-from ...dynamics.systems.diffusion import Diffusion
 from ...dynamics.systems.sde import AbstractSDE
 from ...dynamics.tree import as_dtype
 from ...errors import InvalidInput
 from ..statistics import ESCAPED, FAILED
 from .patience import MOST
-from .schemes import SCHEMES, MapStepper, sde_stepper
+from .schemes import AbstractScheme, MapStepper, as_scheme
 from .step_size import default_dt
 from .stepper import AbstractStepper
-from .watch import LIMIT, UNSTABLE, Finding, Watch, look
+from .watch import UNSTABLE, Finding, Watch, look
 
 FAR = 1e8  # how far away a border is looked for
 FINER = 16  # times, at once: paths that are thrown about see rates that others never meet
@@ -45,7 +44,7 @@ class Attempt(NamedTuple):
     region: Any
     start: Any
     dtype: str
-    scheme: str | None
+    scheme: type[AbstractScheme] | None
     dt: float | None
     barred: bool = False
     most: int = MOST
@@ -81,7 +80,7 @@ class Problem:
         _require_border(attempt.region, np.asarray(attempt.start, np.float64))
         attempt = self._scheme(attempt)
         stepper = self.stepper(attempt)
-        if isinstance(attempt.dynamics, Diffusion):
+        if isinstance(attempt.dynamics, AbstractSDE):
             self.watch = Watch(stepper)
             start, length = self.watch.start, self._step_length(attempt)
         else:
@@ -98,7 +97,7 @@ class Problem:
 
     def watched(self, attempt: Attempt) -> bool:
         """Whether a diffusion is only seen inside or outside, at the ends of its steps."""
-        diffusion = isinstance(attempt.dynamics, Diffusion) and not attempt.dynamics.inertial
+        diffusion = isinstance(attempt.dynamics, AbstractSDE) and not attempt.dynamics.inertial
         return diffusion and attempt.region.is_predicate(jnp.asarray(attempt.start))
 
     def stepper(self, attempt: Attempt) -> AbstractStepper:
@@ -106,7 +105,8 @@ class Problem:
         parts = (attempt.dynamics, attempt.region, attempt.start)
         if attempt.scheme is None:
             return MapStepper(*parts)
-        return sde_stepper(attempt.scheme, *parts, attempt.dt, attempt.barred)
+        scheme = (attempt.barred and attempt.scheme.barred) or attempt.scheme
+        return scheme(*parts, attempt.dt)
 
     def _cast(self, dtype: str) -> Attempt:
         whole = (self.dynamics, self.region, jnp.asarray(self.start))
@@ -119,13 +119,12 @@ class Problem:
             if scheme is not None or dt is not None:
                 raise InvalidInput("a step map takes the optimizer's own steps: no scheme, no dt.")
             return attempt
-        if not isinstance(dynamics, Diffusion):
-            raise InvalidInput("paths are simulated in Itô form: give the Diffusion itself.")
-        scheme = scheme or ("heun" if dynamics.additive else "euler")
-        if scheme not in SCHEMES:
-            raise InvalidInput(f"scheme {scheme} is unknown: take one of {', '.join(SCHEMES)}.")
-        if scheme == "heun" and not dynamics.additive:
-            raise InvalidInput("scheme heun needs additive noise: take euler.")
+        if dynamics.interpretation != "Itô":
+            raise InvalidInput(
+                f"paths are simulated in Itô form, and this is {dynamics.interpretation}: convert "
+                "it with .ito()."
+            )
+        scheme = as_scheme(scheme, dynamics.is_additive(attempt.start))
         if dt is None:
             dt = default_dt(scheme, dynamics, attempt.region, attempt.start)
         if not (np.isfinite(dt) and dt > 0):
@@ -143,7 +142,7 @@ class Problem:
         if not attempt.dynamics.inertial:
             return noise * np.sqrt(dt)
         dynamics, size = attempt.dynamics, len(noise) // 2
-        friction = float((1 - dynamics.momentum.gamma) / dynamics.learning_rate)
+        friction = float((1 - dynamics.momentum.heavy_ball) / dynamics.learning_rate)
         return np.concatenate([noise[size:] * dt / np.sqrt(2 * friction), noise[size:] * dt**0.5])
 
     def _in_finer_numbers(self, attempt: Attempt, length, at) -> Attempt:
@@ -173,7 +172,7 @@ class Problem:
         if self.watch is None or attempt.dt is None or not len(status):
             return None
         user = self.dt is not None
-        limit = UNSTABLE if user else LIMIT[str(attempt.scheme)]
+        limit = UNSTABLE if user or attempt.scheme is None else attempt.scheme.stable
         found = look(self.watch, attempt.dt, limit, status, points)
         may = alone and attempt.number < ATTEMPTS
         if found.barred and not attempt.barred:
@@ -197,6 +196,7 @@ class Problem:
 
     def _bar(self, attempt: Attempt, may: bool) -> Attempt | None:
         size = np.size(attempt.start)
+        may = may and attempt.scheme is not None and attempt.scheme.barred is not None
         self._say(
             "the noise vanishes on the way to an exit, and the drift points back there: no path "
             "of the process crosses, but a step can. "

@@ -2,6 +2,7 @@
 
 import jax
 
+from ...dynamics.systems.system import loss_of
 from ...results.identity import identity, joined, values
 from .attempt import Attempt, Problem
 from .kernel import shapes
@@ -18,10 +19,11 @@ def parts_of(problem: Problem, first: Attempt) -> dict[str, str]:
         y, z = shapes(stepper)
         region, w = first.region, stepper.position(stepper.start)
         kind = f"{region.is_predicate(w)} {region.exact}"
+        loss = loss_of(first.dynamics)
         step = identity(stepper.step, y, z, orders=0)
         return {
             "jax": jax.__version__,
-            "loss": identity(first.dynamics.loss, first.start),
+            **({} if loss is None else {"loss": identity(loss, first.start)}),
             "step": joined(step, stepper.law, values(problem.dynamics)),
             "region": joined(identity(stepper.gap, y), kind, values(problem.region)),
             "start": values(problem.start, stepper.start),

@@ -14,14 +14,9 @@ import numpy as np
 
 from ...compiling import jit_for_few_runs
 from ...dynamics.regions.borders import nearest_border
-from .schemes import SCHEMES
+from .schemes import AbstractScheme
 from .stepper import AbstractStepper
 
-RATE = {
-    "euler": 0.002,
-    "euler-binomial": 0.002,
-    "heun": 0.03,
-}  # dt times the drift's rate, root mean square over paths
 STABLE = 0.5  # dt times the fastest rate seen
 REACH = 0.1  # s√dt as a share of the largest distance from the border
 THROWN = 2.0  # dt times the rate from which pilots are thrown to where no path comes
@@ -29,9 +24,9 @@ FINER, ROUNDS = 16, 8
 PILOT, LOOKS, STEPS = 64, 8, 64  # paths, looks, and steps between them
 
 
-def default_dt(scheme: str, diffusion, region, start) -> float:
+def default_dt(scheme: type[AbstractScheme], diffusion, region, start) -> float:
     """The step for a scheme, from rates seen by pilot paths on their way through the region."""
-    stepper, shrink = SCHEMES[scheme](diffusion, region, start, 1.0), 1.0
+    stepper, shrink = scheme(diffusion, region, start, 1.0), 1.0
     for _ in range(ROUNDS):
         scales = _scales(stepper, jnp.asarray(shrink, stepper.start.dtype))
         typical, fastest, spread, gap, pilot_dt = (float(v) for v in scales)
@@ -40,7 +35,7 @@ def default_dt(scheme: str, diffusion, region, start) -> float:
         shrink /= FINER
     if region.is_predicate(start):  # no distance, but a nearest border
         gap = nearest_border(region, np.asarray(start, float))
-    limits = [RATE[scheme] / typical if typical > 0 else np.inf]
+    limits = [scheme.accurate / typical if typical > 0 else np.inf]
     limits.append(STABLE / fastest if fastest > 0 else np.inf)
     limits.append((REACH * gap) ** 2 / spread if spread > 0 else np.inf)
     dt = min(limits)

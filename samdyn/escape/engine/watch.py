@@ -17,10 +17,6 @@ from ...compiling import jit_for_few_runs
 from ...dynamics.tree import as_dtype
 from ..statistics import CENSORED, ESCAPED, FAILED
 
-# dt times the drift's rate at an exit, at most: beyond, the variance that a scheme gives a path
-# is off by 4 % (Euler–Maruyama, half of the product) or 5 % (Heun, a third of its square), and
-# with it the height of a barrier
-LIMIT = {"euler": 0.08, "euler-binomial": 0.08, "heun": 0.4}
 UNSTABLE = 1.0  # a longer step overshoots the point where the drift vanishes
 FAR_OUT = 8  # standard deviations of a step's noise that an exit may lie beyond the border
 EXITS, INSIDE = 256, 64  # paths looked at

@@ -7,9 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...compiling import jit_for_few_runs
+from ...dynamics.check import check_motion
 from ...dynamics.regions.borders import find_border
-from ...dynamics.regions.regions import AbstractRegion, Slab
+from ...dynamics.regions.regions import AbstractRegion, Slab, as_region
 from ...dynamics.systems.diffusion import Diffusion
+from ...dynamics.systems.sde import AbstractSDE
+from ...dynamics.systems.system import AbstractSystem
 from ...errors import ComputationFailed, InvalidInput
 from ...precision import in_double
 from .exit_time_1d import exit_time, saddle_exit_time
@@ -24,7 +27,7 @@ LEAST = 1024  # numbers that a function is evaluated at together
 
 
 @in_double
-def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, float]:
+def theory(system: AbstractSystem, start: Any, region: AbstractRegion) -> dict[str, float]:
     """Mean exit times by name, of what applies to this problem; an empty dict if nothing does.
 
     `exact`: quadrature, in one dimension without momentum. `kramers`: one dimension, constant
@@ -35,14 +38,15 @@ def theory(diffusion: Any, start: Any, region: AbstractRegion) -> dict[str, floa
     loss; the second has the rate
     λ(1+ρλ)² of Theorem 2 of arXiv 2301.06308, the third is the small-noise logarithm.
     """
-    if not isinstance(diffusion, Diffusion) or diffusion.inertial:
+    check_motion(system, start)
+    if not isinstance(system, AbstractSDE) or system.inertial or system.interpretation != "Itô":
         return {}
-    start = np.asarray(start, np.float64)
-    values = _one_dimension(diffusion, start, region) if start.size == 1 else {}
-    return values | _linear(diffusion, start, region)
+    start, region = np.asarray(start, np.float64), as_region(region)
+    values = _one_dimension(system, start, region) if start.size == 1 else {}
+    return values | _linear(system, start, region)
 
 
-def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
+def _one_dimension(diffusion: AbstractSDE, start: np.ndarray, region) -> dict[str, float]:
     drift, coefficient = (_on_arrays(f, diffusion) for f in (_drift, _coefficient))
     left, right = (find_border(region, start[0], sign) for sign in (-1, 1))
     try:
@@ -54,7 +58,7 @@ def _one_dimension(diffusion: Diffusion, start: np.ndarray, region) -> dict[str,
 
 
 def _kramers(diffusion, coefficient, start: float, left: float, right: float) -> dict[str, float]:
-    if diffusion.method.ascent != "none" or not diffusion.additive:
+    if not _is_gradient_descent(diffusion) or not diffusion.additive:
         return {}
     slope, bend, value = (_on_arrays(f, diffusion.loss) for f in (_slope, _bend, _value))
     if bend(start) <= 0 or abs(slope(start)) > AT_REST * bend(start):
@@ -69,6 +73,10 @@ def _kramers(diffusion, coefficient, start: float, left: float, right: float) ->
     if _share(value, start, other, over, noise) > SELDOM:
         return {}
     return {"kramers": float(kramers(bend(start), bend(tops[0]), barrier, noise))}
+
+
+def _is_gradient_descent(diffusion: AbstractSDE) -> bool:
+    return isinstance(diffusion, Diffusion) and diffusion.method.ascent == "none"
 
 
 def _share(value, start: float, one: float, other: float, noise: float) -> float:
@@ -92,26 +100,25 @@ def _top(slope, start: float, end: float) -> float | None:
     return float((x[change[0]] + x[change[0] + 1]) / 2) if change.size else None
 
 
-def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]:
-    if not isinstance(region, Slab) or diffusion.method.discontinuous:
+def _linear(diffusion: AbstractSDE, start: np.ndarray, region) -> dict[str, float]:
+    if not isinstance(region, Slab) or _jumps(diffusion):
         return {}
-    point = jnp.asarray(start)
-    hessian = np.asarray(jax.hessian(diffusion.loss)(point))
-    gradient = np.asarray(jax.grad(diffusion.loss)(point))
-    axis, scale = region.axis, np.abs(hessian).max()
-    beside = np.delete(hessian[axis], axis)
-    if np.abs(beside).max(initial=0) > AT_REST * scale or np.abs(gradient).max() > AT_REST * scale:
+    point, axis = jnp.asarray(start), region.axis
+    drift, slopes = (np.asarray(v) for v in _drift_and_slopes(diffusion, point))
+    scale = np.abs(slopes).max(initial=0)
+    beside = np.abs(np.delete(slopes[axis], axis)).max(initial=0)
+    if not scale > 0 or beside > AT_REST * scale or np.abs(drift).max() > AT_REST * scale:
         return {}
     centre = float(np.asarray(region.centre)[axis])
     if abs(centre - start[axis]) > 0:
         return {}
-    width, curvature = float(region.half_width), float(hessian[axis, axis])
-    rate = -float(np.asarray(_drift_slopes(diffusion, point))[axis, axis])
+    width, rate = float(region.half_width), -float(slopes[axis, axis])
     spread = float(np.linalg.norm(np.asarray(diffusion.matrix(point))[axis]))
     if spread == 0 or not _is_linear(diffusion, point, axis, rate, width):
         return {}
     values = {"exact_linear": float(saddle_exit_time(-rate, spread, width))}
-    if diffusion.method.ascent in ("none", "gradient"):
+    if isinstance(diffusion, Diffusion) and diffusion.method.published_as is not None:
+        curvature = float(np.asarray(jax.hessian(diffusion.loss)(point))[axis, axis])
         paper = float(rates("paper", curvature, float(diffusion.method.radius)).rate)
         values["paper_linear"] = float(saddle_exit_time(-paper, spread, width))
     if rate < 0:
@@ -119,7 +126,7 @@ def _linear(diffusion: Diffusion, start: np.ndarray, region) -> dict[str, float]
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _is_linear(diffusion: Diffusion, point: Any, axis: int, rate: float, width: float) -> bool:
+def _is_linear(diffusion: AbstractSDE, point: Any, axis: int, rate: float, width: float) -> bool:
     """Whether along `axis` drift is −rate·x and noise constant, from border to border.
 
     Looked at on the axis and beside it, at as much as the half width: the region is that wide.
@@ -138,22 +145,26 @@ def _is_linear(diffusion: Diffusion, point: Any, axis: int, rate: float, width: 
 
 
 @jit_for_few_runs
-def _rows(diffusion: Diffusion, point, shifts):
+def _rows(diffusion: AbstractSDE, point, shifts):
     """Drift (k, d) and noise (k, draws, d) about a point."""
     at = point[None] + shifts
     return jax.vmap(diffusion.drift)(at), jnp.swapaxes(jax.vmap(diffusion.matrix)(at), 1, 2)
 
 
+def _jumps(diffusion: AbstractSDE) -> bool:
+    return isinstance(diffusion, Diffusion) and diffusion.method.discontinuous
+
+
 @jit_for_few_runs
-def _drift_slopes(diffusion: Diffusion, point):
-    return jax.jacfwd(diffusion.drift)(point)
+def _drift_and_slopes(diffusion: AbstractSDE, point):
+    return diffusion.drift(point), jax.jacfwd(diffusion.drift)(point)
 
 
-def _drift(diffusion: Diffusion, x):
+def _drift(diffusion: AbstractSDE, x):
     return diffusion.drift(x[None])[0]
 
 
-def _coefficient(diffusion: Diffusion, x):
+def _coefficient(diffusion: AbstractSDE, x):
     return jnp.sqrt(jnp.sum(diffusion.matrix(x[None]) ** 2))
 
 

@@ -40,7 +40,9 @@ def parts_of(
 
     def step(x, params, static, lanes):
         shared = problem(x, static)
-        lane, progress = jax.tree.map(lambda leaf: leaf[0], (lanes, start_of(params, shared)))
+        lane, progress = jax.tree.map(
+            lambda leaf: leaf[0], (lanes, start_of(params, shared, lanes))
+        )
         return shared.advance(lane, progress, *span)
 
     known = identity(start, orders=0), identity(scores, x, *network, orders=0)
