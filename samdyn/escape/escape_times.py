@@ -13,6 +13,7 @@ from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
+from ..results.provenance import recorded
 from ..results.store import Store
 from .engine.attempt import Attempt, Problem
 from .engine.engine import Engine, Finished
@@ -36,6 +37,7 @@ class Standing(NamedTuple):
     fraction: float
 
 
+@recorded
 def escape_times(
     dynamics: Any,
     start: Any,
@@ -322,6 +324,7 @@ class _Run:
         ended = self.status[: self.paths] > 0
         columns = (self.time, self.status, self.steps, self.point)
         rows = [column[: self.paths][ended] for column in columns]
+        index = np.concatenate([np.flatnonzero(ended), *(part.index for part in self.unfinished)])
         for part in self.unfinished:
             more = (part.time, part.status, part.steps, part.point)
             rows = [np.concatenate(pair) for pair in zip(rows, more, strict=True)]
@@ -339,6 +342,7 @@ class _Run:
             coarser=coarser,
             region=attempt.region,
             start=np.asarray(attempt.start, float),
+            index=index,
         )
 
     def _cut(self) -> None:

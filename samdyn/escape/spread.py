@@ -25,6 +25,7 @@ from ..dynamics.systems.stochastic_map import StochasticStepMap
 from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
 from ..losses.dimension import check_indices
+from ..results.provenance import recorded
 from .engine.generator import normal_pair, path_key, random_words, seed_words
 from .exact.contradiction import CHANCE
 from .exact.linear import map_variance, sde_variance
@@ -43,6 +44,7 @@ ENOUGH = 100  # paths from which on their fourth powers are trusted
 MANY = 2e7  # path-steps: below, compiling for a second device costs more than it saves
 
 
+@recorded
 def spread(
     loss: Callable,
     at: Any,

@@ -6,6 +6,7 @@ moves along both extreme directions. From them it says in one sentence whether t
 negative curvature back.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,6 +21,7 @@ from ...dynamics.methods.method import GD, AbstractMethod, require_method
 from ...dynamics.momentum import HeavyBall, NoMomentum, as_momentum
 from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
+from ...results.provenance import recorded
 from ...spectra.batches import BatchedLoss
 from ...spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
 from ...spectra.hessian import HessianOperator, hessian
@@ -37,6 +39,7 @@ ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
 NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, False, True)
 
 
+@recorded
 def diagnose(
     loss: Callable[[PyTree, PyTree], Any],
     params: PyTree,
@@ -83,7 +86,8 @@ def diagnose(
         size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
         radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
         products = step.products
-    return _diagnosis(operator, method, ends, radius, learning_rate, momentum)._replace(
+    return dataclasses.replace(
+        _diagnosis(operator, method, ends, radius, learning_rate, momentum),
         hvps=operator.products + products,
         memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
     )

@@ -19,6 +19,7 @@ import numpy as np
 from ...dynamics.methods.names import named_method
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
+from ...results.provenance import recorded
 from ..data.dataset import Dataset
 from ..training.models import model as make_model
 from ..training.training import check_batch_size, train
@@ -33,6 +34,7 @@ EXAMPLES = {"mlp": 1024, "small-resnet": 64, "resnet18": 1}  # of all lanes in o
 PIECE = {"mlp": None, "small-resnet": 64, "resnet18": 32}  # of one minibatch, at a time
 
 
+@recorded
 def study(
     dataset: Dataset,
     methods: Any = ("gd", "sam"),
