@@ -149,8 +149,11 @@ from .plot.rho import plot_sweep as plot_sweep
 from .plot.save import save as save
 from .plot.surface import surface as surface
 from .plot.survival import draw_survival as draw_survival
+from .results.drawing import drawer as drawer
+from .results.loading import load as load
+from .results.provenance import Provenance as Provenance
+from .results.result import Result as Result
 from .results.store import Store as Store
-from .results.store import load as load
 from .spectra.density import SpectralDensity as SpectralDensity
 from .spectra.density import spectral_density as spectral_density
 from .spectra.ends import SpectrumEnds as SpectrumEnds

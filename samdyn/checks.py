@@ -93,8 +93,8 @@ def require_one_value(system: Any) -> None:
     for name, value in settings(system):
         if np.ndim(value) > 0 and not isinstance(value, jax.core.Tracer):
             raise InvalidInput(
-                f"{name} is an array of shape {np.shape(value)}, and a verb takes one value: vary it "
-                "by sweep, or by a loop over system.at(…)."
+                f"{name} is an array of shape {np.shape(value)}, and a verb takes one value: vary "
+                "it by sweep, or by a loop over system.at(…)."
             )
 
 

@@ -62,7 +62,7 @@ def _draw_border(ax) -> None:
         if manifold.stable:
             ax.plot(*manifold.points.T, color=BLACK, lw=1.1, zorder=4)
     ax.plot([], [], color=BLACK, lw=1.1, label="border of the basins")
-    mark_points(ax, found, BEALE)
+    mark_points(ax, found)
     for words, where in (("descends to (3, ½)", (0.68, 0.75)), ("drifts away", (-0.68, 1.25))):
         side = "right" if where[0] > 0 else "left"
         ax.text(*where, words, ha=side, va="center", fontsize=7.5, color="#505050")

@@ -54,7 +54,7 @@ def beale_trajectories(folder: pathlib.Path) -> dict:
     for ax, (name, method) in zip(axes.flat, methods().items(), strict=True):
         found = samdyn.stability(BEALE, method, box=BOX)
         _draw_run(ax, name, method_colour(method))
-        mark_points(ax, found, BEALE)
+        mark_points(ax, found)
         if name == CROWDED:
             _enlarge(ax, found)
         end = run_of(name)[-1]
@@ -86,7 +86,7 @@ def _draw_run(ax, name: str, colour: str) -> None:
 def _enlarge(ax, found: samdyn.Stability) -> None:
     """The fixed points about the saddle, which lie too close together to be told apart."""
     inset = ax.inset_axes((0.66, 0.53, 0.32, 0.42))
-    mark_points(inset, found, BEALE)
+    mark_points(inset, found)
     inset.set(xlim=(-0.2, 0.2), ylim=(0.85, 1.15), xticks=[], yticks=[])
     for line in inset.lines:
         line.set_clip_on(True)

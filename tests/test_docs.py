@@ -14,13 +14,14 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_python_block_of_the_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "attractor 0.036036036036036036" in printed
     assert "complete:" in printed
     assert "A saddle holds this run" in printed
+    assert "method = USAM(rho=0.6)" in printed
 
 
 def test_every_shell_line_of_the_readme_parses():

@@ -68,16 +68,37 @@ def theory(dynamics: Any, start: Any, region: Any) -> Any:
     return samdyn.theory(dynamics, start, region)
 
 
-def spread(dynamics: Any, *where: Any, **how: Any) -> Any:
+def spread(
+    loss: Any,
+    at: Any,
+    method: Any,
+    learning_rate: Any,
+    noise: Any,
+    coupling: Any = None,
+    momentum: Any = None,
+    **how: Any,
+) -> Any:
     """Displacement from a critical point."""
-    return samdyn.spread(dynamics, *where, **how)
+    step = samdyn.StochasticStepMap(loss, method, learning_rate, noise, coupling, momentum)
+    return samdyn.spread(step, at, **how)
 
 
-def diagnose(loss: Any, params: Any, batches: Any, method: Any, *settings: Any, **how: Any) -> Any:
+def diagnose(
+    loss: Any,
+    params: Any,
+    batches: Any,
+    method: Any,
+    learning_rate: Any,
+    momentum: Any = 0.0,
+    **how: Any,
+) -> Any:
     """Does a saddle hold this training run?"""
-    return samdyn.diagnose(loss, params, batches, method, *settings, **how)
+    step = samdyn.StepMap(loss, method, learning_rate, momentum)
+    return samdyn.diagnose(step, params, batches, **how)
 
 
-def study(*grid: Any, **how: Any) -> Any:
+def study(data: Any, methods: Any = ("gd", "sam"), *axes: Any, **how: Any) -> Any:
     """A grid of training runs."""
-    return samdyn.study(*grid, **how)
+    names = ("rho", "momentum", "batch_size", "learning_rate", "lr_rule")
+    how |= dict(zip(names, axes, strict=False))
+    return samdyn.study(methods, data, **how)

@@ -1,6 +1,7 @@
 """The main verb: find the fixed points, judge each for the flow and for the step, say why."""
 
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -19,8 +20,12 @@ from ..dynamics.systems.step_map import StepMap
 from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
 from ..precision import in_double
+from ..results.encoding import storable
+from ..results.provenance import recorded
+from ..results.result import Result
 from .finding.fixed_points import fixed_point_near, fixed_points
 from .finding.point import Completeness, FixedPoint, describe
+from .judging.directions import saddle_direction
 from .judging.jump import Limit, limit_at, undeclared
 from .judging.orbit import orbit_verdict
 from .judging.resting import RestingPoints
@@ -28,8 +33,10 @@ from .judging.sliding import sliding_verdict
 from .judging.spectrum import eigenvalues
 from .judging.thresholds import critical_rho, rho_window
 from .judging.verdict import Verdict, flow_verdict, map_verdict
+from .report_text import stability_table
 
 
+@storable
 class PointStability(eqx.Module):
     """One fixed point with its verdicts: `flow`, and `step` for a map (None where there is none).
 
@@ -82,8 +89,10 @@ class PointStability(eqx.Module):
         return result
 
 
-class Stability(eqx.Module):
+class Stability(Result, eqx.Module):
     """What `stability` returns: `points` ordered by coordinates, and the completeness check."""
+
+    computed: ClassVar = ("directions",)
 
     points: tuple[PointStability, ...]
     complete: Completeness
@@ -115,18 +124,43 @@ class Stability(eqx.Module):
         found = bool(self.points) or self.complete.consistent is True
         return not self.unknown and found and self.complete.consistent is not False
 
-    def __str__(self) -> str:
-        from .tables import stability_table
+    @cached_property
+    def directions(self) -> tuple[np.ndarray | None, ...]:
+        """For each point the unit vector (2,) along which it attracts most, if it is a saddle of
+        the plane; else, and where that isn't known, None."""
+        with jax.enable_x64(True):
+            return tuple(_direction(self.flow, item) for item in self.points)
 
+    def __str__(self) -> str:
         return stability_table(self)
 
-    def plot(self, ax: Any = None) -> Any:
-        """The fixed points in the plane, marked by the house convention (2-D losses)."""
-        from ..plot.markers import draw_fixed_points
-
-        return draw_fixed_points(self, ax, self.flow)
+    def _table(self) -> list[dict[str, Any]]:
+        """One row a point: coordinates, eigenvalues and verdicts, each in a column of its own."""
+        return [_row(item) for item in self.points]
 
 
+def _direction(flow: AbstractODE, item: PointStability) -> np.ndarray | None:
+    """Where a saddle in the plane attracts; for the step where that is judged."""
+    judged, point = item.main if item.step is None else item.step, item.point
+    isolated = point.continuum is None and point.kind != "hallucinated"
+    if judged.verdict != "saddle" or not isolated or point.w.size != 2:
+        return None
+    return None if item.flow is None else saddle_direction(flow, item.flow, point.w)
+
+
+def _row(item: PointStability) -> dict[str, Any]:
+    point = item.point
+    row = {f"w[{i}]": float(x) for i, x in enumerate(point.w)}
+    row |= {"kind": point.kind, "critical_type": point.critical_type, "loss": point.loss}
+    row |= {"gradient_norm": point.gradient_norm}
+    if item.flow is not None:
+        row |= {"flow": item.flow.verdict}
+    if item.step is not None:
+        row |= {"step": item.step.verdict, "orbit": item.step.orbit}
+    return row | {"critical_rho": item.critical_rho, "why": (item.step or item.main).why}
+
+
+@recorded
 @in_double
 def stability(
     system: AbstractSystem,

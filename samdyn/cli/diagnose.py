@@ -60,6 +60,7 @@ def add_to(commands) -> None:
 def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
+    from ..dynamics.systems.step_map import StepMap
     from ..networks.asking.diagnose import diagnose
 
     method = method_of(args.method, args.rho)
@@ -67,12 +68,9 @@ def run(args) -> int:
     progress = Progress("eigenvalues")
     try:
         result = diagnose(
-            loss,
+            StepMap(loss, method, args.lr, args.momentum),
             params,
             batches,
-            method,
-            args.lr,
-            args.momentum,
             weights=weights,
             check=not args.no_check,
             krylov=args.krylov,

@@ -18,8 +18,8 @@ def add_to(commands) -> None:
 
 def run(args) -> int:
     """Run the command; the exit status."""
-    from ..attractors.tables import columns
     from ..losses.registry import get_loss, loss_names
+    from ..text import columns
 
     rows = [["name", "dim", "points", "formula", "box", "source"]]
     entries = []

@@ -37,6 +37,7 @@ def run(args) -> int:
     """Run the command; the exit status."""
     figure_target(args)
     start_jax(args)
+    from ..dynamics.systems.stochastic_map import StochasticStepMap
     from ..escape.spread import spread
     from ..losses.check import check_loss
 
@@ -45,13 +46,8 @@ def run(args) -> int:
     check_loss(loss, list(args.at))
     noise, coupling = noise_of(args)
     result = spread(
-        loss,
+        StochasticStepMap(loss, method, args.lr, noise, coupling, args.momentum),
         args.at,
-        method,
-        args.lr,
-        noise,
-        coupling,
-        args.momentum,
         time=args.time,
         paths=args.paths,
         seed=args.seed,

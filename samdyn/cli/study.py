@@ -126,13 +126,13 @@ def _study(args: argparse.Namespace) -> Any:
     report = _Progress()
     try:
         return study(
-            dataset(args.data),
             args.method,
-            args.rho,
-            args.momentum,
-            args.batch_size,
-            args.lr,
-            args.lr_rule,
+            dataset(args.data),
+            rho=args.rho,
+            momentum=args.momentum,
+            batch_size=args.batch_size,
+            learning_rate=args.lr,
+            lr_rule=args.lr_rule,
             epochs=args.epochs,
             steps=args.steps,
             seeds=args.seeds,

@@ -134,7 +134,7 @@ def _with(x: float, low: float, high: float) -> tuple[float, float]:
 
 
 def _text(result: dict[str, Any]) -> str:
-    from ..attractors.tables import columns, point_text
+    from ..text import columns, point_text
 
     rows = [["step", "w"]]
     rows += [[str(step), point_text(w)] for step, w in result["checkpoints"]]

@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import InvalidInput
+from ..results.encoding import storable
 from .systems.ode import AbstractODE
 
 
+@storable
 class Plane(eqx.Module):
     """The points w (d,) whose coordinates are those of `at` but for `axes` (i, j), from 0."""
 

@@ -14,6 +14,7 @@ from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
 from ..dynamics.systems.system import AbstractSystem
 from ..errors import InvalidInput
+from ..results.provenance import recorded
 from ..results.store import Store
 from .engine.attempt import Attempt, Problem
 from .engine.engine import Engine, Finished
@@ -39,6 +40,7 @@ class Standing(NamedTuple):
     fraction: float
 
 
+@recorded
 def escape_times(
     system: AbstractSystem,
     start: Any,
@@ -66,8 +68,8 @@ def escape_times(
     learning rate times steps. `region` is a region, or a function of w as of `Predicate`. `scheme`
     is "euler", "euler-binomial", "heun" or a subclass of `AbstractScheme` (default: "heun" for
     additive noise, else "euler"), `dt` its step (default: from the drift's curvature, so that the
-    mean is within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored; without
-    one, those that stay 10⁴ times longer than it took the first few to leave (`patience.py`).
+    mean is within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored;
+    without one, those that stay 10⁴ times longer than it took the first few to leave (`patience.py`).
 
     Where paths came to places that are too stiff for the default step, the run starts over with
     a shorter one; where that is too dear, or the step was given, `warnings` of the result say so.
@@ -332,6 +334,7 @@ class _Run:
         ended = self.status[: self.paths] > 0
         columns = (self.time, self.status, self.steps, self.point)
         rows = [column[: self.paths][ended] for column in columns]
+        index = np.concatenate([np.flatnonzero(ended), *(part.index for part in self.unfinished)])
         for part in self.unfinished:
             more = (part.time, part.status, part.steps, part.point)
             rows = [np.concatenate(pair) for pair in zip(rows, more, strict=True)]
@@ -349,6 +352,7 @@ class _Run:
             coarser=coarser,
             region=attempt.region,
             start=np.asarray(attempt.start, float),
+            index=index,
         )
 
     def _cut(self) -> None:

@@ -1,20 +1,26 @@
 """What `escape_times` returns: every path's exit, and honest statistics of them."""
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
+from .. import __version__
 from ..dynamics.regions.regions import AbstractRegion
+from ..results.provenance import Provenance
+from ..results.result import Result
+from ..results.store import MEANINGS, Meaning, Run, described, load
 from ..text import with_warnings
 from .exact.contradiction import contradictions
 from .statistics import ESCAPED, Exit, Summary, exit_shares, extrapolated, summarize
 
 MOST_EXITS = 12
+COLUMNS = {**MEANINGS, "steps": Meaning("step", "steps taken until then")}
 
 
-class EscapeTimes:
+class EscapeTimes(Result):
     """Exits of n paths.
 
     `times` (n,) at exit or at the end of observation, `status` (n,) as in
@@ -24,7 +30,11 @@ class EscapeTimes:
     the caller added.
     `warnings` say what must be known before they are believed; so does a contradiction between
     simulation and an exact value of `theory`.
+    As a mapping it gives its arrays by the names that a folder of results has: "index" (the
+    number of each path), "time", "status", "steps" and "exit_point".
     """
+
+    computed: ClassVar = ("exits",)
 
     def __init__(
         self,
@@ -44,6 +54,7 @@ class EscapeTimes:
         coarser: tuple[Summary, ...] = (),
         region: AbstractRegion | None = None,
         start: np.ndarray | None = None,
+        index: np.ndarray | None = None,
     ):
         self.times, self.status, self.steps, self.points = times, status, steps, points
         self.seconds, self.compile_seconds = seconds, compile_seconds
@@ -51,6 +62,7 @@ class EscapeTimes:
         self.asked, self.interrupted = asked, interrupted
         self.noted, self.coarser = warnings, coarser
         self.region, self.start = region, start
+        self.index = np.arange(len(times)) if index is None else index
         self.theory: dict[str, Any] = {}
 
     @cached_property
@@ -113,11 +125,57 @@ class EscapeTimes:
             lines.append(f"{self.path_steps:.3g} path-steps in {self.seconds:.2f} s, {rate:.2g}/s")
         return with_warnings(self.warnings, "\n".join(lines))
 
-    def plot(self, ax: Any = None) -> Any:
-        """The share of paths still inside against time, with its 95 % band."""
-        from ..plot.survival import draw_survival
+    @classmethod
+    def from_folder(cls, folder: Any) -> "EscapeTimes":
+        """What a run that did not come to its end has left in its folder."""
+        run = load(folder)
+        made, points = {**run.config, **run.attempt}, run.data.get("exit_point", np.zeros((0, 1)))
+        none = np.zeros(0, np.int64)
+        found = cls(
+            run.data.get("time", np.zeros(0)),
+            run.data.get("status", none.astype(np.int8)),
+            run.data.get("steps", none),
+            points,
+            seconds=0.0,
+            compile_seconds=0.0,
+            lane_steps=0,
+            scheme=made.get("scheme"),
+            dt=made.get("dt"),
+            asked=len(points),
+            interrupted=False,
+            warnings=(f"{folder} holds the finished paths of a run that did not end.",),
+            index=run.data.get("index", none),
+        )
+        found.record(Provenance("escape_times", "", {"samdyn": run.samdyn}, run.config, {}, {}))
+        return found
 
-        return draw_survival(self, ax)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name, one row a path each."""
+        arrays = (self.index, self.times, self.status, self.points, self.steps)
+        return dict(zip(COLUMNS, arrays, strict=True))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COLUMNS)
+
+    def keys(self) -> list[str]:
+        """The names of the arrays."""
+        return list(COLUMNS)
+
+    def _table(self) -> dict[str, np.ndarray]:
+        """One row a path; the coordinates of its last point are columns of their own."""
+        columns = self.arrays()
+        points = columns.pop("exit_point")
+        return columns | {f"exit_point[{i}]": column for i, column in enumerate(points.T)}
+
+    def to_xarray(self) -> Any:
+        """The arrays as an `xarray.Dataset` over the dimension `path`, with units."""
+        data = self.arrays()
+        about = {name: described(array, COLUMNS[name]) for name, array in data.items()}
+        header = {"config": {}, "arrays": about, "samdyn": __version__}
+        return Run(header, data).to_xarray().assign_attrs(self._attributes())
 
 
 def _exit_text(exit: Exit) -> str:

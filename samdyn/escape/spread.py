@@ -15,16 +15,15 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array
 
+from ..checks import require_flat, require_kind, require_one_value
 from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
-from ..dynamics.coupling import AbstractCoupling, SameBatch
 from ..dynamics.methods.method import AbstractMethod
-from ..dynamics.momentum import as_momentum
-from ..dynamics.noise.noise import AbstractNoise
 from ..dynamics.systems.stochastic_map import StochasticStepMap
 from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
 from ..losses.dimension import check_indices
+from ..results.provenance import recorded
 from .engine.generator import normal_pair, path_key, random_words, seed_words
 from .exact.contradiction import CHANCE
 from .exact.linear import map_variance, sde_variance
@@ -43,14 +42,10 @@ ENOUGH = 100  # paths from which on their fourth powers are trusted
 MANY = 2e7  # path-steps: below, compiling for a second device costs more than it saves
 
 
+@recorded
 def spread(
-    loss: Callable,
+    system: StochasticStepMap,
     at: Any,
-    method: AbstractMethod,
-    learning_rate: Any,
-    noise: AbstractNoise,
-    coupling: AbstractCoupling | None = None,
-    momentum: Any = None,
     *,
     time: float | int,
     paths: int = 200_000,
@@ -59,29 +54,27 @@ def spread(
 ) -> Spread:
     """Mean squared displacement from the critical point `at` (d,) after round(time/η) steps.
 
-    Every path starts at the point with momentum 0 and takes the steps of `StochasticStepMap`,
-    with the true gradient of the loss and the noise of the place where it is. `coupling`
-    defaults to one minibatch for both gradients; `momentum` is a number γ or `HeavyBall`. The
-    exact values are those of the step linearised at the point, the change of its noise with w
-    included (`moments.py`). The published formulas are given the variance of the noise at the
-    point; for `Fisher` that is |λ|/B, as they are printed. The numbers depend on the options,
-    `seed` and `dtype`, not on the number of devices. `InvalidInput` where `dtype` can't resolve
-    the noise of a step about the point, or where the gradient left at the point moves w by a
-    share of that which the noise does.
+    `system` is a `StochasticStepMap` with heavy-ball momentum or none. Every path starts at the
+    point with momentum 0 and takes its steps, with the true gradient of the loss and the noise of
+    the place where it is. The exact values are those of the step linearised at the point, the
+    change of its noise with w included (`moments.py`). The published formulas are given the
+    variance of the noise at the point; for `Fisher` that is |λ|/B, as they are printed. The numbers
+    depend on the system, `seed` and `dtype`, not on the number of devices.
+
+    `InvalidInput` where `dtype` can't resolve the noise of a step about the point, or where the
+    gradient left at the point moves w by a share of that which the noise does.
     """
-    with jax.enable_x64(True):
-        at = jnp.asarray(at, jnp.float64)
-        check_indices(loss, at)
-        eigenvalues, vectors = _critical_point(loss, at)
-        step_map = StochasticStepMap(
-            loss,
-            method,
-            learning_rate,
-            noise,
-            SameBatch() if coupling is None else coupling,
-            _heavy_ball(momentum),
+    require_kind(system, StochasticStepMap, "a StochasticStepMap")
+    if system.momentum.heavy_ball is None:
+        raise InvalidInput(
+            f"spread knows heavy-ball momentum or none, not {type(system.momentum).__name__}."
         )
-        step_map = as_dtype(step_map, jnp.float64)
+    require_one_value(system)
+    with jax.enable_x64(True):
+        at = jnp.asarray(require_flat(at, "the point"), jnp.float64)
+        check_indices(system.loss, at)
+        eigenvalues, vectors = _critical_point(system.loss, at)
+        step_map = as_dtype(system, jnp.float64)
         steps = _steps(time, paths, step_map)
         _require_resolution(step_map, at, dtype)
         exact, paper = _theory(step_map, at, eigenvalues, vectors, steps)
@@ -138,15 +131,6 @@ def _critical_point(loss: Callable, at: Array) -> tuple[np.ndarray, np.ndarray]:
             "`samdyn stability` finds the critical points in all digits."
         )
     return values, vectors
-
-
-def _heavy_ball(momentum: Any) -> Any:
-    momentum = as_momentum(momentum)
-    if momentum.heavy_ball is None:
-        raise InvalidInput(
-            f"spread knows heavy-ball momentum or none, not {type(momentum).__name__}."
-        )
-    return momentum
 
 
 def _steps(time: float | int, paths: int, step_map: StochasticStepMap) -> int:

@@ -2,13 +2,15 @@
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import numpy as np
 
-from ..text import with_warnings
+from ..results.encoding import storable
+from ..results.result import Result
+from ..text import MOST_ROWS, columns, number_text, point_text, with_warnings
 
-ROWS = 24  # of a printed table
 
-
+@storable
 class Exact(NamedTuple):
     """Variances (d,) of the linearised problem, or None for the reason `why`."""
 
@@ -17,6 +19,7 @@ class Exact(NamedTuple):
     why: str | None
 
 
+@storable
 class Published(NamedTuple):
     """Variances (d,) by Theorems 2 and 3 of arXiv 2301.06308, or None for the reason `why`."""
 
@@ -25,7 +28,7 @@ class Published(NamedTuple):
     why: str | None
 
 
-class Spread(NamedTuple):
+class Spread(Result, eqx.Module):
     """Mean squared displacement from `at` (d,) along each eigenvector of the Hessian there.
 
     `eigenvalues` (d,) ascend, `eigenvectors` (d, d) are columns. `variance` (d,) is the mean of
@@ -75,33 +78,30 @@ class Spread(NamedTuple):
         return {name: values for name, values in named.items() if values is not None}
 
     def __str__(self) -> str:
-        where = ", ".join(f"{x:.6g}" for x in self.at[:6]) + (", …" if self.at.size > 6 else "")
         lines = [
-            f"Mean squared displacement from ({where}) at time {self.time:.6g}, "
+            f"Mean squared displacement from {point_text(self.at)} at time {self.time:.6g}, "
             f"{self.steps} steps, {self.paths} paths"
         ]
         exact = self.columns()
         rows = [["eigenvalue", "simulated", "95 % interval", *exact]]
-        for i, value in enumerate(self.eigenvalues[:ROWS]):
+        for i, value in enumerate(self.eigenvalues[:MOST_ROWS]):
             low, high = self.ci95[i]
-            shown = [f"{value:.6g}", f"{self.variance[i]:.6g}", f"{low:.6g} – {high:.6g}"]
-            rows.append([*shown, *(f"{values[i]:.6g}" for values in exact.values())])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            lines.append("  ".join(c.ljust(n) for c, n in zip(row, widths, strict=True)).rstrip())
-        if len(self.eigenvalues) > ROWS:
-            lines.append(f"… and {len(self.eigenvalues) - ROWS} more eigendirections")
+            shown = [number_text(value), number_text(self.variance[i]), f"{low:.6g} – {high:.6g}"]
+            rows.append([*shown, *(number_text(values[i]) for values in exact.values())])
+        lines.append(columns(rows))
+        if len(self.eigenvalues) > MOST_ROWS:
+            lines.append(f"… and {len(self.eigenvalues) - MOST_ROWS} more eigendirections")
         if self.failed:
             lines.append(f"{self.failed} paths diverged and are left out: the truth is larger.")
         lines += [f"no exact value: {self.exact.why}"] * (self.exact.why is not None)
         lines += [f"no published value: {self.paper.why}"] * (self.paper.why is not None)
         return with_warnings(self.warnings, "\n".join(lines))
 
-    def plot(self, ax: Any = None) -> Any:
-        """Every variance against its eigenvalue, the simulated ones with their intervals."""
-        from ..plot.spread import draw_spread
-
-        return draw_spread(self, ax)
+    def _table(self) -> dict[str, np.ndarray]:
+        """One row an eigendirection."""
+        low, high = self.ci95.T
+        simulated = {"eigenvalue": self.eigenvalues, "simulated": self.variance}
+        return simulated | {"ci95_low": low, "ci95_high": high} | self.columns()
 
 
 def _fields(values: Exact | Published) -> dict[str, Any]:

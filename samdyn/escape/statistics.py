@@ -6,12 +6,14 @@ that failed (nan, diverged) says nothing about exits: it is counted, reported an
 """
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
 
 from ..errors import InvalidInput
+from ..results.encoding import storable
 
 RUNNING, ESCAPED, CENSORED, FAILED = 0, 1, 2, 3
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -25,6 +27,7 @@ ROUNDING = 1e-9  # relative, of a survival function
 Interval = tuple[float, float | None]
 
 
+@partial(storable, name="ExitTail")
 class Tail(NamedTuple):
     """Exponential law of what remains after time `start`, fitted to `exits` exits.
 
@@ -323,6 +326,7 @@ def _spread(t: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return t[order], out[order]
 
 
+@storable
 class Exit(NamedTuple):
     """The share of all exits that were at one border, with its 95 % interval (Wilson 1927)."""
 

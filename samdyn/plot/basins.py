@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ..results.drawing import drawer
 from .markers import Mark, attractor_mark, draw_mark, hallucinated_mark
 from .paths import is_inside
 from .style import (
@@ -109,14 +110,12 @@ def _entries(basins, colours) -> list[Patch]:
     return entries
 
 
-def _draw(ax: Axes, basins, colours) -> None:
+def _draw(ax: Axes, basins, colours, **style: Any) -> None:
     box = np.asarray(basins.box, dtype=float)
     require_plane(len(box), "basins")
     extent = (box[0, 0], box[0, 1], box[1, 0], box[1, 1])
-    ax.imshow(
-        _image(basins, colours), origin="lower", extent=extent, aspect="auto",
-        interpolation="nearest",
-    )  # fmt: skip
+    look: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", **style}
+    ax.imshow(_image(basins, colours), origin="lower", extent=extent, **look)
     plane = getattr(basins, "plane", None)
     for attractor in basins.attractors:
         w = np.asarray(attractor.w)
@@ -129,17 +128,19 @@ def _draw(ax: Axes, basins, colours) -> None:
         ax.legend(handles=entries, title=_title(plane), **BELOW)
 
 
+@drawer("Basins", house=True)
 @styled
-def draw_basins(basins: Any, ax: Axes | None = None) -> Axes:
+def draw_basins(basins: Any, ax: Axes | None = None, **style: Any) -> Axes:
     """The basins of a 2-D loss: one colour an attractor, greys for what ended elsewhere.
 
     `basins` is what `samdyn.basins` returns, of a loss of two dimensions or on a plane. The
     legend gives each basin's share of the box with the half-width of its 95 % interval.
+    `style` is that of the image, such as `alpha`.
     `InvalidInput` in other dimensions.
     """
     require_plane(len(basins.box), "basins")
     ax = ax or new_axes()
-    _draw(ax, basins, attractor_colours([basins])[0])
+    _draw(ax, basins, attractor_colours([basins])[0], **style)
     return ax
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..attractors.judging.directions import eigenpairs
 from ..attractors.report import PointStability
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import iterate
@@ -155,20 +156,6 @@ def flow_curves(
         for (w, stable, _), curve in zip(seeds, curves, strict=False)
     ]
     return manifolds, curves[len(seeds) :]
-
-
-def eigenpairs(flow: AbstractODE, w: np.ndarray) -> list[tuple[float, np.ndarray]]:
-    """(eigenvalue, unit eigenvector) of the flow's Jacobian at w (2,), ascending, if real."""
-    values, vectors = np.linalg.eig(np.asarray(_jacobian(flow, jnp.asarray(w))))
-    if np.any(np.imag(values) != 0):
-        return []
-    order = np.argsort(np.real(values))
-    return [(float(np.real(values[i])), np.real(vectors[:, i])) for i in order]
-
-
-@eqx.filter_jit
-def _jacobian(flow: AbstractODE, w):
-    return jax.jacfwd(flow.velocity)(w)
 
 
 def iterates(step_map: AbstractMap, start: np.ndarray, steps: int) -> np.ndarray:

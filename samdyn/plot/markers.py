@@ -10,9 +10,6 @@ mark: a bar at a saddle, an eye at a maximum.
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -21,16 +18,14 @@ from matplotlib.path import Path
 from matplotlib.patheffects import Normal, withStroke
 
 from ..attractors.finding.point import FIXED
-from ..attractors.judging.verdict import Verdict
+from ..attractors.judging.directions import attracting_direction as attracting_direction
 from ..attractors.report import PointStability, Stability
 from ..dynamics.plane import Plane
-from ..dynamics.systems.ode import AbstractODE
 from ..precision import in_double
-from .curves import eigenpairs
+from ..results.drawing import drawer
 from .style import BLACK, PURPLE, VERMILION, axes_legend, new_axes, require_plane, styled
 
 ABOVE = 10  # zorder: marks lie on top of everything else
-NEAR = 1e-6  # how near to a jump of the field the limit is taken, in units of w
 
 
 class Mark(NamedTuple):
@@ -135,8 +130,13 @@ def hallucinated_mark(attracts: bool) -> Mark:
     return Mark("cross", False, BLACK, "hallucinated, does not attract")
 
 
-def draw_mark(ax: Axes, w: np.ndarray, mark: Mark, direction: np.ndarray | None = None) -> Line2D:
-    """Put `mark` at w (2,); `direction` (2,) is where a half-filled one points, in the data."""
+def draw_mark(
+    ax: Axes, w: np.ndarray, mark: Mark, direction: np.ndarray | None = None, **style: Any
+) -> Line2D:
+    """Put `mark` at w (2,); `direction` (2,) is where a half-filled one points, in the data.
+
+    `style` is set on the mark's line last.
+    """
     marker, size = _SHAPES[mark.shape]
     edge = "white" if mark.filled and mark.shape.startswith(_WHITE_EDGED) else mark.colour
     line = _Pointing(
@@ -158,6 +158,7 @@ def draw_mark(ax: Axes, w: np.ndarray, mark: Mark, direction: np.ndarray | None 
     line.direction = direction if mark.shape == "half" else None
     if mark.shape.startswith(_HALOED):
         line.set_path_effects([withStroke(linewidth=3.0, foreground="white"), Normal()])
+    line.set(**style)
     ax.add_line(line)
     return line
 
@@ -185,94 +186,64 @@ class _Pointing(Line2D):
         super().draw(renderer)
 
 
-def attracting_direction(flow: AbstractODE, w: np.ndarray) -> np.ndarray:
-    """The unit vector (2,) along which a saddle attracts most.
-
-    Where the field jumps there is no Jacobian; then it is the direction along which the
-    distance falls fastest close by.
-    """
-    point = jnp.asarray(w)
-    if flow.jumps and bool(_is_critical(flow, point)):
-        return np.asarray(_direction_of_fastest_approach(flow, point))
-    return eigenpairs(flow, w)[0][1]
-
-
-@eqx.filter_jit
-def _is_critical(flow: AbstractODE, point):
-    critical = flow.critical()
-    slope = jnp.linalg.norm(jax.jacfwd(critical)(point))
-    return jnp.linalg.norm(critical(point)) <= 1e-6 * slope
-
-
-@eqx.filter_jit
-def _direction_of_fastest_approach(flow: AbstractODE, point):
-    angles = jnp.linspace(0, 2 * jnp.pi, 720, endpoint=False, dtype=point.dtype)
-    fan = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
-    outward = jax.vmap(lambda u: jnp.vdot(u, flow.velocity(point + NEAR * u)))(fan)
-    return fan[jnp.argmin(outward)]
-
-
 def mark_points(
-    ax: Axes, stability: Stability, flow: AbstractODE | None = None, plane: Plane | None = None
+    ax: Axes,
+    stability: Stability,
+    plane: Plane | None = None,
+    **style: Any,
 ) -> None:
     """Every fixed point of `stability`, labelled for a legend that the caller makes.
 
     They are points of the plane, or of d dimensions and then drawn where `plane` has them.
     """
-    for item in stability.points:
+    for number, item in enumerate(stability.points):
         where = item.point.w if plane is None else plane.project(item.point.w)
         require_plane(where.size, "fixed points")
         mark, direction = mark_of(item), None
         if item.point.continuum is not None:
             samples = item.point.continuum
             shown = samples if plane is None else plane.project(samples)
-            _draw_continuum(ax, shown, item.point.kind)
+            _draw_continuum(ax, shown, item.point.kind, style)
             continue
-        if mark.shape == "half" and flow is not None and plane is None and item.flow is not None:
-            direction = _saddle_direction(flow, item, item.flow)
+        if mark.shape == "half" and plane is None:
+            direction = stability.directions[number]
         if mark.shape == "half" and direction is None:
             mark = UNDIRECTED
-        draw_mark(ax, where, mark, direction)
+        draw_mark(ax, where, mark, direction, **style)
 
 
-def _saddle_direction(
-    flow: AbstractODE, item: PointStability, verdict: Verdict
-) -> np.ndarray | None:
-    """Where a saddle of the flow, or of the step alone, attracts; None where that isn't known."""
-    if verdict.verdict == "saddle":  # what grows along the flow grows with every step
-        return attracting_direction(flow, item.point.w)
-    if verdict.verdict == "attractor" and verdict.eigenvalues is not None:
-        pairs = eigenpairs(flow, item.point.w)  # the step oversteps the fastest direction
-        return pairs[-1][1] if pairs else None
-    return None
-
-
-def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str) -> None:
+def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str, style: dict[str, Any]) -> None:
     marker, label = {
         "critical": ("D", "continuum of critical points"),
         "hallucinated": ("x", "continuum of hallucinated points"),
         FIXED: ("D", "continuum of fixed points"),
     }[kind]
-    ax.plot(*samples.T, marker, ms=1.6, mew=0.6, color=PURPLE, zorder=ABOVE - 1, label=label)
+    (line,) = ax.plot(*samples.T, marker, ms=1.6, mew=0.6, color=PURPLE, zorder=ABOVE - 1)
+    line.set(**{"label": label, **style})
 
 
 @in_double
 @styled
-def draw_fixed_points(
-    stability: Stability, ax: Axes | None = None, flow: AbstractODE | None = None
-) -> Axes:
+def draw_fixed_points(stability: Stability, ax: Axes | None = None, **style: Any) -> Axes:
     """The fixed points of a 2-D system in the plane, with a legend of the marks that occur.
 
-    Only with the `flow` is it known where a saddle attracts; without it two of its quarters are
-    filled and no direction is claimed. `InvalidInput` in other dimensions.
+    Where it isn't known along which direction a saddle attracts, two of its quarters are filled and
+    no direction is claimed. `style` is set on every mark. `InvalidInput` in other
+    dimensions.
     """
     for item in stability.points:
         require_plane(item.point.w.size, "fixed points")
     ax = ax or new_axes()
-    mark_points(ax, stability, flow)
+    mark_points(ax, stability, **style)
     ax.margins(0.1)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("x")
     ax.set_ylabel("y")
     axes_legend(ax)
     return ax
+
+
+@drawer("Stability", house=True)
+def draw_stability(stability: Stability, ax: Axes | None = None, **style: Any) -> Axes:
+    """The fixed points in the plane, marked by the house convention (2-D losses)."""
+    return draw_fixed_points(stability, ax, **style)

@@ -168,7 +168,7 @@ def _draw_panel(ax: Axes, system: Any, box: np.ndarray, run: _Run, plane: Plane 
         shown = path if plane is None else plane.project(path)
         draw_path(ax, shown, box, colour, step_map is not None)
         draw_ascents(ax, flow, path, box, plane)
-    mark_points(ax, found, flow, plane)
+    mark_points(ax, found, plane)
     frame(ax, box, ("x", "y") if plane is None else plane.names())
 
 

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .style import BLACK, CYCLE, GREY, axis_name, new_figure, point_text, styled
+from ..results.drawing import drawer
+from .style import BLACK, CYCLE, GREY, axis_name, looks, new_figure, point_text, styled
 
 LINE_STYLES: dict[str, Any] = {
     "attractor": "-",
@@ -42,11 +43,12 @@ def _runs(verdicts) -> Iterator[tuple[str, slice]]:
             start = i
 
 
-def _draw_branch(ax: Axes, rho, values, branch, colour: str) -> None:
+def _draw_branch(ax: Axes, rho, values, branch, colour: str, style: dict[str, Any]) -> None:
     width = 1.7 if branch.kind == "critical" else 1.1
     for verdict, where in _runs(branch.verdict):
         shade = GREY if verdict in UNDECIDED else colour
-        ax.plot(rho[where], values[where], color=shade, ls=LINE_STYLES[verdict], lw=width)
+        look = looks({"color": shade, "ls": LINE_STYLES[verdict], "lw": width}, style)
+        ax.plot(rho[where], values[where], **look)
 
 
 def _colours(sweep) -> list[str]:
@@ -126,10 +128,10 @@ def _wide_axes() -> Axes:
     return new_figure(width=WIDTH, height=2.6)[1][0, 0]
 
 
-def _draw_rates(ax: Axes, sweep) -> None:
+def _draw_rates(ax: Axes, sweep, style: dict[str, Any]) -> None:
     ax.axhline(0, color=BLACK, lw=0.6, zorder=0)
     for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
-        _draw_branch(ax, sweep.rho, np.asarray(branch.leading_real_part), branch, colour)
+        _draw_branch(ax, sweep.rho, np.asarray(branch.leading_real_part), branch, colour, style)
     _symlog_if_wide(
         ax, np.concatenate([np.zeros(1), *(b.leading_real_part for b in sweep.branches)])
     )
@@ -138,23 +140,25 @@ def _draw_rates(ax: Axes, sweep) -> None:
     ax.set_ylabel("largest Re λ of the flow, 1/t")
 
 
+@drawer("Sweep", house=True)
 @styled
-def draw_eigenvalues(sweep: Any, ax: Axes | None = None) -> Axes:
+def draw_eigenvalues(sweep: Any, ax: Axes | None = None, **style: Any) -> Axes:
     """The leading real part of each branch against ρ: below zero the branch attracts.
 
     `sweep` is what `samdyn.sweep` returns. Line style tells the verdict, colour the branch. A
-    branch without a Jacobian (normalised SAM at a critical point) has no line here.
+    branch without a Jacobian (normalised SAM at a critical point) has no line here. `style` is
+    that of every branch's line.
     """
     ax = ax or _wide_axes()
-    _draw_rates(ax, sweep)
+    _draw_rates(ax, sweep, style)
     _label_bifurcations(ax, sweep)
     _legend(ax, _branch_entries(sweep) + _verdict_entries(sweep))
     return ax
 
 
-def _draw_diagram(ax: Axes, sweep, axis: int) -> None:
+def _draw_diagram(ax: Axes, sweep, axis: int, style: dict[str, Any]) -> None:
     for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
-        _draw_branch(ax, sweep.rho, np.asarray(branch.w)[:, axis], branch, colour)
+        _draw_branch(ax, sweep.rho, np.asarray(branch.w)[:, axis], branch, colour, style)
     for b in sweep.bifurcations:
         marker = TYPE_MARKERS[b.type]
         ax.plot(b.rho, b.w[axis], marker, ms=5.5, mfc="white", mec=BLACK, zorder=5, clip_on=False)
@@ -165,13 +169,14 @@ def _draw_diagram(ax: Axes, sweep, axis: int) -> None:
 
 
 @styled
-def bifurcation_diagram(sweep: Any, axis: int = 0, ax: Axes | None = None) -> Axes:
+def bifurcation_diagram(sweep: Any, axis: int = 0, ax: Axes | None = None, **style: Any) -> Axes:
     """Coordinate `axis` of each branch against ρ, and the bifurcations by their type.
 
-    Solid attracts, dashed is a saddle, dotted repels, grey is degenerate.
+    Solid attracts, dashed is a saddle, dotted repels, grey is degenerate. `style` is that of
+    every branch's line.
     """
     ax = ax or _wide_axes()
-    _draw_diagram(ax, sweep, axis)
+    _draw_diagram(ax, sweep, axis, style)
     _label_bifurcations(ax, sweep)
     _legend(ax, _branch_entries(sweep) + _verdict_entries(sweep) + _type_entries(sweep))
     return ax
@@ -183,11 +188,11 @@ def plot_sweep(sweep: Any, loss_name: str = "", axis: int = 0) -> Figure:
     figure, axes = new_figure(1, 2, width=WIDTH, height=2.4, share=False)
     top, bottom = axes[:, 0]
     bottom.sharex(top)
-    _draw_rates(top, sweep)
+    _draw_rates(top, sweep, {})
     _label_bifurcations(top, sweep)
     top.tick_params(labelbottom=False)
     top.set_xlabel("")
-    _draw_diagram(bottom, sweep, axis)
+    _draw_diagram(bottom, sweep, axis, {})
     _label_bifurcations(bottom, sweep, text=False)
     _legend(top, _branch_entries(sweep))
     _legend(bottom, _verdict_entries(sweep) + _type_entries(sweep))

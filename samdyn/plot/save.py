@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import InvalidInput
@@ -36,13 +38,17 @@ def check_target(path: str | os.PathLike) -> pathlib.Path:
     return target
 
 
-def save(figure: Figure, path: str | os.PathLike) -> pathlib.Path:
-    """Write `figure` and return its path. `InvalidInput` if the target does not allow it."""
+def save(figure: Figure | Axes, path: str | os.PathLike) -> pathlib.Path:
+    """Write a figure, or the one that some axes are of, and return its path.
+
+    `InvalidInput` if the target does not allow it.
+    """
+    whole: Any = figure.get_figure(root=True)
     target = check_target(path)
     kind = target.suffix.lower().removeprefix(".")
     try:
         with matplotlib.rc_context(STYLE):
-            figure.savefig(target, format=kind, metadata=_METADATA[kind])
+            whole.savefig(target, format=kind, metadata=_METADATA[kind])
     except OSError as error:
         raise InvalidInput(f"{str(target)!r} cannot be written: {error.strerror}.") from error
     return target

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .style import BLACK, BLUE, GREEN, ORANGE, VERMILION, axes_legend, new_axes, styled
+from ..results.drawing import drawer
+from .style import BLACK, BLUE, GREEN, ORANGE, VERMILION, axes_legend, looks, new_axes, styled
 
 if TYPE_CHECKING:
     from ..escape.spread_result import Spread
@@ -18,18 +19,24 @@ MARKS = {
 }
 
 
+@drawer("Spread", house=True)
 @styled
-def draw_spread(result: "Spread", ax: Axes | None = None) -> Axes:
-    """Mean squared displacement against eigenvalue, on a logarithmic scale where it can be."""
+def draw_spread(result: "Spread", ax: Axes | None = None, **style: Any) -> Axes:
+    """Mean squared displacement against eigenvalue, on a logarithmic scale where it can be.
+
+    `style` is that of the simulated points; its `color` holds for their intervals as well.
+    """
+    look = looks({"color": BLACK, "ms": 4, "marker": ".", "ls": ""}, style)
+    look = {"label": "simulated, 95 %", **look}
     ax = new_axes() if ax is None else ax
     low, high = np.abs(result.ci95.T - result.variance)
     for name, values in result.columns().items():
         marker, colour = MARKS[name]
-        look: dict[str, Any] = {"color": colour, "ms": 7, "mfc": "none", "label": name}
-        ax.plot(result.eigenvalues, values, marker, **look)
-    errors = {"fmt": "none", "ecolor": BLACK, "elinewidth": 1, "capsize": 2.5}
+        known: dict[str, Any] = {"color": colour, "ms": 7, "mfc": "none", "label": name}
+        ax.plot(result.eigenvalues, values, marker, **known)
+    errors = {"fmt": "none", "ecolor": look["color"], "elinewidth": 1, "capsize": 2.5}
     ax.errorbar(result.eigenvalues, result.variance, np.stack([low, high]), **errors)
-    ax.plot(result.eigenvalues, result.variance, ".", color=BLACK, ms=4, label="simulated, 95 %")
+    ax.plot(result.eigenvalues, result.variance, **look)
     if np.all(result.variance > 0):
         ax.set_yscale("log")
     ax.margins(0.15)

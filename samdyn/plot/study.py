@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..dynamics.methods.names import named_method
-from .style import figure_legend, method_colour, new_figure, styled
+from ..errors import InvalidInput
+from ..results.drawing import drawer
+from .style import axes_legend, figure_legend, looks, method_colour, new_figure, styled
 
 if TYPE_CHECKING:
     from ..networks.studying.study_result import Study
@@ -17,20 +19,40 @@ MARKERS = "osD^vPX<>"
 WIDTH, HEIGHT, COLUMNS = 2.5, 2.3, 4
 
 
+@drawer("Study", house=True)
 @styled
-def draw_study(result: "Study") -> Figure:
+def draw_study(result: "Study", ax: Axes | None = None, **style: Any) -> Axes:
     """The mean over seeds, with bars from the worst to the best seed.
 
     Momentum γ stands at 1/(1 − γ) on a logarithmic scale: the total step of one gradient. Runs
     that diverged are left out; where all seeds did, the line has a gap.
+
+    A panel for each batch size: the first is returned, its `figure` is the picture. Into `ax` a
+    study of one batch size is drawn. `style` is that of every line.
     """
+    if ax is None:
+        return _figure_of(result, style).axes[0]
+    sizes = result.axis("batch_size")
+    if len(sizes) != 1:
+        raise InvalidInput(
+            f"one panel shows one batch size, not {len(sizes)}: plot "
+            "study.select(batch_size=…), or the whole study without axes."
+        )
+    _panel(ax, result, 100 * result.table()[:, 0], f"batch size {sizes[0]}", style)
+    ax.set_ylabel("test accuracy (%)")
+    axes_legend(ax)
+    return ax
+
+
+def _figure_of(result: "Study", style: dict[str, Any]) -> Figure:
+    """All panels, with one legend."""
     sizes = result.axis("batch_size")
     columns = max(1, min(COLUMNS, len(sizes)))
     rows = max(1, -(-len(sizes) // columns))
     figure, axes = new_figure(columns, rows, width=WIDTH, height=HEIGHT)
     values = 100 * result.table() if result.rows else np.zeros((0, 0, 0, 0))
     for index, size in enumerate(sizes):
-        _panel(axes.flat[index], result, values[:, index], f"batch size {size}")
+        _panel(axes.flat[index], result, values[:, index], f"batch size {size}", style)
     for ax in axes.flat[len(sizes) :]:
         ax.set_visible(False)
     for ax in axes[:, 0]:
@@ -39,13 +61,15 @@ def draw_study(result: "Study") -> Figure:
     return figure
 
 
-def _panel(ax: Axes, result: "Study", values: np.ndarray, title: str) -> None:
+def _panel(
+    ax: Axes, result: "Study", values: np.ndarray, title: str, style: dict[str, Any]
+) -> None:
     """One batch size, from values (series, momenta, seeds)."""
     momenta = np.array(result.axis("momentum"))
     order = np.argsort(momenta)
     for index, entry in enumerate(_entries(result)):
         x = 1.03 ** (index - (len(values) - 1) / 2) / (1 - momenta[order])  # bars side by side
-        _line(ax, x, values[index][order], entry)
+        _line(ax, x, values[index][order], looks({"ls": "-", "ms": 4.5, **entry}, style))
     ax.set_xscale("log")
     ax.set_xticks(1 / (1 - momenta[order]), [f"{gamma:g}" for gamma in momenta[order]])
     ax.minorticks_off()
@@ -63,7 +87,7 @@ def _line(ax: Axes, x: np.ndarray, values: np.ndarray, look: dict[str, Any]) -> 
     colour = look["color"]
     bar: dict[str, Any] = {"fmt": "none", "ecolor": colour, "elinewidth": 0.8, "capsize": 1.5}
     ax.errorbar(x, mean, np.maximum(bars, 0), **bar)
-    ax.plot(x, mean, "-", ms=4.5, **look)
+    ax.plot(x, mean, **look)
 
 
 def _entries(result: "Study") -> list[dict[str, Any]]:

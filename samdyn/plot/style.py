@@ -11,7 +11,9 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cbook import normalize_kwargs
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ..dynamics.methods.method import AbstractMethod
 from ..errors import InvalidInput
@@ -89,6 +91,11 @@ def new_figure(
     figure = Figure(figsize=(width * columns + 0.4, height * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     return figure, axes
+
+
+def looks(house: dict[str, Any], style: dict[str, Any]) -> dict[str, Any]:
+    """How a line is drawn: as the house does it, but for what `style` says, by any alias."""
+    return {**normalize_kwargs(house, Line2D), **normalize_kwargs(style, Line2D)}
 
 
 def panel_height(box: np.ndarray) -> float:

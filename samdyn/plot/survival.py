@@ -8,7 +8,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..errors import InvalidInput
 from ..escape.statistics import CENSORED, FAILED, RUNNING, Curve, Tail, kaplan_meier
-from .style import BLUE, VERMILION, new_figure, styled
+from ..results.drawing import drawer
+from .style import BLUE, VERMILION, looks, new_figure, styled
 
 CELLS = 500  # of an axis: what is finer is not drawn
 MOST_TICKS = 60  # of censored paths
@@ -23,6 +24,7 @@ class Staircase(NamedTuple):
     upper: np.ndarray
 
 
+@drawer("EscapeTimes", house=True)
 @styled
 def draw_survival(
     result: Any,
@@ -31,20 +33,24 @@ def draw_survival(
     log: bool = True,
     colour: str = BLUE,
     label: str = "share inside",
+    **style: Any,
 ) -> Axes:
     """The share of paths still inside against time, from an `EscapeTimes` result.
 
     The line is the Kaplan–Meier estimate, the band its pointwise 95 % interval, the dashes the
     exponential law fitted to the tail, and ticks on the line tell where paths were censored. On
     a logarithmic axis (`log`) an exponential law is straight; a curve that reaches 0 ends there.
+    `style` is that of the line; its `color` holds for the band and the ticks as well.
     """
+    look = looks({"color": colour, "drawstyle": "steps-post", "zorder": 4}, style)
+    colour = look["color"]
     t, censored = _times(result)
     curve = kaplan_meier(result.times, result.status)
     stairs = _staircase(curve, float(np.max(t)), log)
     ax = ax or new_figure(width=4.2, height=2.6)[1][0, 0]
     counts = result.summary
     name = f"{label}, {counts.escaped} of {counts.n} escaped"
-    ax.plot(stairs.t, stairs.survival, color=colour, drawstyle="steps-post", zorder=4, label=name)
+    ax.plot(stairs.t, stairs.survival, label=name, **look)
     ax.fill_between(
         stairs.t, stairs.lower, stairs.upper, step="post", color=colour, alpha=0.2, lw=0, zorder=2,
         label="95 % band",

@@ -23,6 +23,7 @@ from ..errors import ComputationFailed, InvalidInput
 FORMAT, VERSION = "samdyn escape run", 1
 RUN, PART = "run.json", ".part"
 PROBLEM = "problem"  # of the options: what is computed, part by part, each with its hash
+KEPT = "result.samdyn"  # the result of the run, once it has ended
 BLOCK = re.compile(r"block_(\d{6,})\.npz")
 TORN = (zipfile.BadZipFile, OSError, EOFError, LookupError, ValueError, RuntimeError)
 TYPES = {"index": np.int64, "time": np.float64, "status": np.int8}
@@ -93,7 +94,9 @@ class Store:
         self._write_run()  # also when it is there: a folder that cannot be written is told now
 
     def _clean(self) -> None:
-        """Remove what a killed process left unfinished, and blocks that a disk truncated."""
+        """Remove what a killed process left unfinished, blocks that a disk truncated, and the
+        result of the run as it was."""
+        (self.directory / KEPT).unlink(missing_ok=True)
         for file in self.directory.glob(f"*{PART}"):
             file.unlink()
         for file in _blocks(self.directory):
@@ -162,7 +165,8 @@ class Store:
 
     def _describe(self, block: dict[str, np.ndarray]) -> None:
         """Put the arrays of the first block into run.json; later ones must be alike."""
-        arrays = {name: self._description(name, array) for name, array in block.items()}
+        known = self.meanings
+        arrays = {name: described(array, known.get(name)) for name, array in block.items()}
         if not self.run["arrays"]:
             self.run["arrays"] = arrays
             self._write_run()
@@ -177,23 +181,27 @@ class Store:
                 f"{', '.join(arrays)}, or their shapes differ."
             )
 
-    def _description(self, name: str, array: np.ndarray) -> dict[str, Any]:
-        unit, meaning = self.meanings.get(name, Meaning("", ""))
-        shape = ["path", *array.shape[1:]]
-        return {"shape": shape, "dtype": array.dtype.name, "unit": unit, "meaning": meaning}
+
+def described(array: np.ndarray, known: Meaning | None) -> dict[str, Any]:
+    """An array (path, …) as run.json tells of it."""
+    unit, meaning = known or Meaning("", "")
+    shape = ["path", *array.shape[1:]]
+    return {"shape": shape, "dtype": array.dtype.name, "unit": unit, "meaning": meaning}
 
 
 class Run(Mapping):
     """A finished or unfinished run read from its folder: arrays by name, each with a label.
 
     `run["time"]` is an array with one row a path, sorted by `index`; `config` the options,
-    `arrays` the shape, unit and meaning of each array, `samdyn` the version that wrote them.
+    `arrays` the shape, unit and meaning of each array, `samdyn` the version that wrote them,
+    `attempt` how the run was made where it had to be made again.
     """
 
     def __init__(self, header: dict[str, Any], data: dict[str, np.ndarray]):
         self.config: dict[str, Any] = header["config"]
         self.arrays: dict[str, Any] = header["arrays"]
         self.samdyn: str = header["samdyn"]
+        self.attempt: dict[str, Any] = header.get("attempt", {})
         self.data = data
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InvalidInput
+from ..results.encoding import storable
 from .defect import tolerance
 from .krylov import symmetric_pairs
 from .operator import Operator
@@ -15,6 +16,7 @@ from .search import CONSTANT, MISSED, Found, Pairs, Progress, Target, krylov_siz
 NEGATIVE, NONE_FOUND, UNRESOLVED = "negative", "none found", "unresolved"
 
 
+@storable
 class Eigenvalue(NamedTuple):
     """`value` is within `residual` = ‖A x − value·x‖ (computed, not estimated) of an eigenvalue.
 
@@ -37,6 +39,7 @@ class Eigenvalue(NamedTuple):
         return {"value": self.value, "residual": self.residual}
 
 
+@storable
 class SpectrumEnds(NamedTuple):
     """Both ends of a spectrum.
 

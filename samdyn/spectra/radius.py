@@ -15,10 +15,12 @@ import numpy as np
 
 from ..dynamics.systems.map import AbstractMap, State, flat_step
 from ..errors import InvalidInput
+from ..results.encoding import storable
 from .operator import Operator
 from .search import Found, Pairs, Progress, Target, krylov_size, search
 
 
+@storable
 class SpectralRadius(NamedTuple):
     """`value` = |λ| of the multiplier `multiplier` found largest; `residual` = ‖J x − λ x‖.
 

@@ -139,7 +139,7 @@ def test_what_attracts_tells_by_its_shape_what_it_is(orbit):
 def test_what_is_not_known_has_a_mark_of_its_own(verdict):
     for known in ("attractor", "repeller", "saddle", "degenerate"):
         assert mark_of(item([0, 0], verdict)).shape != mark_of(item([0, 0], known)).shape
-    ax = draw_fixed_points(report(item([0, 0], verdict)), loss=tilted)
+    ax = draw_fixed_points(report(item([0, 0], verdict)))
     assert drawn_labels(ax) == [verdict]
     FigureCanvasAgg(ax.figure).draw()
 
@@ -151,6 +151,6 @@ def test_where_steps_are_judged_the_mark_is_theirs():
         return w[0] ** 2 + w[1] ** 2 / 8
 
     found = stability(bowl, GD(), at=(0.0, 0.0), learning_rate=1.5)
-    (mark,) = [x for x in draw_fixed_points(found, loss=bowl).lines if x.get_label() != "_"]
+    (mark,) = [x for x in draw_fixed_points(found).lines if x.get_label() != "_"]
     assert mark.get_label() == "saddle, filled half attracts"
     assert abs(mark.direction[1]) == pytest.approx(1)

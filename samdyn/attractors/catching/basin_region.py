@@ -5,8 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ...dynamics.regions.regions import BasinOnGrid, point_text
+from ...dynamics.regions.regions import BasinOnGrid
 from ...errors import InvalidInput
+from ...text import point_text
 from .basins import Basins
 
 

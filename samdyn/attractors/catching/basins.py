@@ -22,9 +22,13 @@ from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ...precision import in_double
+from ...results.encoding import storable
+from ...results.provenance import recorded
+from ...results.result import Result, require_xarray
 from ..finding.point import as_box, padded
 from ..report import PointStability, parts_of, stability
 from .arrivals import arrivals, ends_of_paths
+from .basins_text import basins_table
 from .lockstep import advance
 from .moves import as_moves, moved_by_noise, noiseless
 from .traps import Trap, traps
@@ -37,6 +41,7 @@ AT_REST = 1e-13  # of the box's size: a shorter step is rounding
 MOST_STARTS = 1 << 24
 
 
+@storable
 class BasinAttractor(NamedTuple):
     """A fixed point at which paths ended: its id in `labels`, and its share of the starts.
 
@@ -63,7 +68,7 @@ class BasinAttractor(NamedTuple):
         }
 
 
-class Basins(eqx.Module):
+class Basins(Result, eqx.Module):
     """What `basins` returns.
 
     `labels` has one entry a start, shape (grid,)·d, axis i along coordinate i: the id of an
@@ -103,17 +108,31 @@ class Basins(eqx.Module):
         )
 
     def __str__(self) -> str:
-        from ..tables import basins_table
-
         return basins_table(self)
 
-    def plot(self, ax: Any = None) -> Any:
-        """The basins as an image (2-D losses)."""
-        from ...plot.basins import draw_basins
+    def _table(self) -> list[dict[str, Any]]:
+        """One row an attractor."""
+        return [
+            {f"w[{i}]": float(x) for i, x in enumerate(one.w)}
+            | {"kind": one.kind, "critical_type": one.critical_type, "fraction": one.fraction}
+            | {"ci95_low": one.ci95[0], "ci95_high": one.ci95[1]}
+            for one in self.attractors
+        ]
 
-        return draw_basins(self, ax)
+    def to_xarray(self) -> Any:
+        """The labels as an `xarray.Dataset` over the coordinates of the starts."""
+        sides = range(len(self.box)) if self.plane is None else self.plane.axes
+        names, grid = [f"w[{i}]" for i in sides], self.labels.shape
+        centres = [
+            low + (np.arange(count) + 0.5) / count * (high - low)
+            for (low, high), count in zip(self.box, grid, strict=True)
+        ]
+        coordinates = dict(zip(names, centres, strict=True))
+        values = {"label": (names, self.labels)}
+        return require_xarray().Dataset(values, coordinates, self._attributes())
 
 
+@recorded
 @in_double
 @np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so
 def basins(

@@ -16,12 +16,14 @@ from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import ComputationFailed, InvalidInput
 from ...losses.check import check_loss
 from ...precision import in_double
+from ...results.provenance import recorded
+from ...results.result import Result
 from .moves import Noisy
 
 SECTIONS = 33  # radii that run side by side in each round
 
 
-class CaptureThreshold(eqx.Module):
+class CaptureThreshold(Result, eqx.Module):
     """The radii between which capture sets in: not captured at `low`, captured at `high`.
 
     `monotone` is False if the first round, over the whole range, saw capture come and go; then
@@ -38,11 +40,17 @@ class CaptureThreshold(eqx.Module):
         """The middle of the bracket."""
         return (self.low + self.high) / 2
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types."""
+        bracket = {"rho": self.rho, "low": self.low, "high": self.high}
+        return bracket | {"monotone": self.monotone, "rounds": self.rounds}
+
     def __str__(self) -> str:
         note = "" if self.monotone else " (capture comes and goes above it)"
         return f"captured from ρ = {self.rho:.8g} ± {(self.high - self.low) / 2:.1g}{note}"
 
 
+@recorded
 @in_double
 def threshold(
     system: AbstractSystem,

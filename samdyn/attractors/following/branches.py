@@ -18,6 +18,7 @@ from ...dynamics.methods.gd import GD
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.map import state_jacobian
 from ...dynamics.systems.step_map import StepMap
+from ...results.encoding import storable
 from ..finding.newton import newton_from
 from ..finding.point import SAME, FixedPoint, describe
 from ..finding.preimages import AbstractEquation, AtRadius, FieldIsZero, MapsTo, PointsTo
@@ -26,6 +27,7 @@ from ..judging.verdict import flow_verdict_names
 from .continuation import Frame, folds, follow
 
 
+@storable
 class Branch(NamedTuple):
     """A fixed point over a grid of n radii, nan or None where it does not exist.
 
@@ -41,6 +43,15 @@ class Branch(NamedTuple):
     verdict: tuple[str | None, ...]
     leading_real_part: Float[np.ndarray, " n"]
     spectral_radius: Float[np.ndarray, " n"] | None = None
+
+    def at(self, i: int) -> dict[str, Any]:
+        """What is known of it at radius number i, by column."""
+        row = {"kind": self.kind, "critical_type": self.critical_type, "verdict": self.verdict[i]}
+        row |= {f"w[{axis}]": float(x) for axis, x in enumerate(self.w[i])}
+        row |= {"leading_real_part": float(self.leading_real_part[i])}
+        if self.spectral_radius is not None:
+            row |= {"spectral_radius": float(self.spectral_radius[i])}
+        return row
 
     def to_dict(self) -> dict[str, Any]:
         """One branch of `samdyn sweep --json`."""

@@ -21,6 +21,9 @@ from ...dynamics.systems.system import AbstractSystem
 from ...errors import InvalidInput
 from ...losses.dimension import unread_warnings
 from ...precision import in_double
+from ...results.encoding import storable
+from ...results.provenance import recorded
+from ...results.result import Result, require_xarray
 from ..finding.fixed_points import fixed_point_near, fixed_points
 from ..finding.point import FixedPoint, as_box
 from ..judging.jump import limit_at, undeclared
@@ -39,6 +42,7 @@ from .branches import (
     verdict_near,
 )
 from .crossings import Crossing, crossings_at_point, crossings_on
+from .sweep_text import sweep_table
 
 ANCHORS = 9  # radii at which hallucinated points are searched for
 MEETING = 5e-3  # of a point's size: what counts as the same event
@@ -47,6 +51,7 @@ MEETING = 5e-3  # of a point's size: what counts as the same event
 MEETING_RHO = {"fold": 2.5e-5, "crossing": 1e-3}
 
 
+@storable
 class Bifurcation(NamedTuple):
     """At `rho` the fixed point at `w` (d,) changes from verdict `before` to `after`.
 
@@ -74,7 +79,7 @@ class Bifurcation(NamedTuple):
         }
 
 
-class Sweep(eqx.Module):
+class Sweep(Result, eqx.Module):
     """What `sweep` returns: `rho` (n,), the branches over it, and the bifurcations by ρ."""
 
     rho: Float[np.ndarray, " n"]
@@ -92,17 +97,37 @@ class Sweep(eqx.Module):
         }
 
     def __str__(self) -> str:
-        from ..tables import sweep_table
-
         return sweep_table(self)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Leading real part of each branch against ρ."""
-        from ...plot.rho import draw_eigenvalues
+    def _table(self) -> list[dict[str, Any]]:
+        """One row for each branch and radius at which it exists."""
+        rows = (
+            {"branch": number, "rho": float(self.rho[i]), **branch.at(i)}
+            for number, branch in enumerate(self.branches)
+            for i in range(self.rho.size)
+        )
+        return [row for row in rows if row["verdict"] is not None]
 
-        return draw_eigenvalues(self, ax)
+    def to_xarray(self) -> Any:
+        """The branches as an `xarray.Dataset` over branch, rho and coordinate."""
+        xarray = require_xarray()
+        over, none = ("branch", "rho"), np.full(self.rho.size, np.nan)
+        kinds = [branch.critical_type or branch.kind for branch in self.branches]
+        radii = [none if b.spectral_radius is None else b.spectral_radius for b in self.branches]
+        names = [[name or "" for name in branch.verdict] for branch in self.branches]
+        values = {
+            "w": ((*over, "coordinate"), [branch.w for branch in self.branches]),
+            "verdict": (over, names),
+            "leading_real_part": (over, [branch.leading_real_part for branch in self.branches]),
+            "spectral_radius": (over, radii),
+        }
+        if not self.branches:
+            values = {}
+        coordinates = {"rho": self.rho, "kind": ("branch", kinds)}
+        return xarray.Dataset(values, coordinates, self._attributes())
 
 
+@recorded
 @in_double
 def sweep(
     system: AbstractSystem,

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...errors import InvalidInput
-from .regions import Above, AbstractRegion, Ball, Below, Predicate, Slab, point_text
+from ...text import point_text
+from .regions import Above, AbstractRegion, Ball, Below, Predicate, Slab
 
 FORMS = "ball:R, slab:AXIS:R, below:AXIS:C, above:AXIS:C or FILE.py:NAME"
 

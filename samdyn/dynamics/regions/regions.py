@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from ...checks import told
 from ...errors import InvalidInput
+from ...text import number_text, point_text
 from .. import tree
 from ..reading import is_used
 from ..systems.map import AbstractMap
@@ -92,7 +93,7 @@ class Ball(_ExactRegion):
         return _by_axis(self, points, np.asarray(self.centre, float))
 
     def __str__(self):
-        return f"ball of radius {_number(self.radius)} about {point_text(self.centre)}"
+        return f"ball of radius {number_text(self.radius)} about {point_text(self.centre)}"
 
 
 class Slab(_ExactRegion):
@@ -108,11 +109,11 @@ class Slab(_ExactRegion):
 
     def borders(self, points, start):
         middle, width = float(self.centre[self.axis]), float(self.half_width)
-        names = [f"w[{self.axis}] = {_number(middle + side * width)}" for side in (-1, 1)]
+        names = [f"w[{self.axis}] = {number_text(middle + side * width)}" for side in (-1, 1)]
         return names, (points[:, self.axis] > middle).astype(int)
 
     def __str__(self):
-        middle, width = _number(self.centre[self.axis]), _number(self.half_width)
+        middle, width = number_text(self.centre[self.axis]), number_text(self.half_width)
         return f"slab |w[{self.axis}] − {middle}| < {width}"
 
 
@@ -126,10 +127,10 @@ class Below(_ExactRegion):
         return self.level.astype(w.dtype) - w[self.axis]
 
     def borders(self, points, start):
-        return [f"w[{self.axis}] = {_number(self.level)}"], np.zeros(len(points), int)
+        return [f"w[{self.axis}] = {number_text(self.level)}"], np.zeros(len(points), int)
 
     def __str__(self):
-        return f"half-space w[{self.axis}] < {_number(self.level)}"
+        return f"half-space w[{self.axis}] < {number_text(self.level)}"
 
 
 class Above(_ExactRegion):
@@ -142,10 +143,10 @@ class Above(_ExactRegion):
         return w[self.axis] - self.level.astype(w.dtype)
 
     def borders(self, points, start):
-        return [f"w[{self.axis}] = {_number(self.level)}"], np.zeros(len(points), int)
+        return [f"w[{self.axis}] = {number_text(self.level)}"], np.zeros(len(points), int)
 
     def __str__(self):
-        return f"half-space w[{self.axis}] > {_number(self.level)}"
+        return f"half-space w[{self.axis}] > {number_text(self.level)}"
 
 
 class Sublevel(AbstractRegion):
@@ -158,7 +159,7 @@ class Sublevel(AbstractRegion):
         return self.level.astype(w.dtype) - self.loss(w)
 
     def __str__(self):
-        return f"sublevel set loss < {_number(self.level)}"
+        return f"sublevel set loss < {number_text(self.level)}"
 
 
 class Predicate(AbstractRegion):
@@ -334,7 +335,7 @@ def _by_axis(
     positive = np.take_along_axis(away, axis[:, None], 1)[:, 0] > 0
     if centre.size == 1:
         ends = [find_border(region, float(centre[0]), side) for side in (-1, 1)]
-        return [f"w[0] = {_number(end)}" for end in ends], positive.astype(int)
+        return [f"w[0] = {number_text(end)}" for end in ends], positive.astype(int)
     names = [f"{sign}w[{k}] side" for k in range(centre.size) for sign in "−+"]
     return names, 2 * axis + positive
 
@@ -342,12 +343,3 @@ def _by_axis(
 def sign_of(inside: Array, w: Array) -> Array:
     """1 inside and −1 outside, in the dtype of w."""
     return jnp.where(inside, 1, -1).astype(w.dtype)
-
-
-def _number(value: Any) -> str:
-    return f"{float(value):g}"
-
-
-def point_text(w: Any) -> str:
-    """(x, y, …), with −0 shown as 0."""
-    return "(" + ", ".join(f"{float(x) + 0.0:g}" for x in np.asarray(w)) + ")"

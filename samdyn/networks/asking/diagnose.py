@@ -6,8 +6,9 @@ moves along both extreme directions. From them it says in one sentence whether t
 negative curvature back.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
@@ -16,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ...checks import require_kind, require_one_value
 from ...dynamics.methods.gd import GD
-from ...dynamics.methods.method import AbstractMethod, require_method
-from ...dynamics.momentum import as_momentum
+from ...dynamics.methods.method import AbstractMethod
+from ...dynamics.momentum import AbstractMomentum
 from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
+from ...results.provenance import recorded
 from ...spectra.batches import BatchedLoss
 from ...spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
 from ...spectra.hessian import HessianOperator, hessian
@@ -38,13 +41,11 @@ ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
 NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, False, True)
 
 
+@recorded
 def diagnose(
-    loss: Callable[[PyTree, PyTree], Any],
+    system: StepMap,
     params: PyTree,
     batches: Iterable[PyTree],
-    method: AbstractMethod,
-    learning_rate: float,
-    momentum: Any = 0.0,
     *,
     weights: Any = None,
     n_batches: int | None = None,
@@ -55,12 +56,12 @@ def diagnose(
     check: bool = True,
     progress: Progress | None = None,
 ) -> Diagnosis:
-    """What holds `params`, for a method that steps on one batch at a time.
+    """What holds `params`, for a step that is taken on one batch at a time.
 
-    `loss(params, batch)` is a scalar, the loss of interest its mean over `batches`, and a step of
-    training draws one of them; both with `weights`, one number > 0 a batch, by default the numbers
-    of examples where these differ. `n_batches` are taken from a generator. Arithmetic is in the
-    dtype of `params`. `learning_rate` > 0 and `momentum` in [0, 1) are those of the heavy ball.
+    `system` is a `StepMap` of a data loss: `loss(params, batch)` is a scalar, the loss of interest
+    its mean over `batches`, and a step of training draws one of them; both with `weights`, one
+    number > 0 a batch, by default the numbers of examples where these differ. `n_batches` are taken
+    from a generator. Arithmetic is in the dtype of `params`. Its momentum is heavy ball or none.
     Eigenvalues are found to `rtol`, in (0, 1), with `krylov` vectors in memory and `max_products`
     Hessian products at most, the spectral radius with half as many of its own.
     Ctrl-C ends the search and judges what is known; "unresolved" is then likely.
@@ -68,9 +69,10 @@ def diagnose(
     `InvalidInput` for settings out of range and for a loss that is no function of its parameters
     alone (see `hessian`), `ComputationFailed` where it is not finite.
     """
-    require_method(method)
-    momentum = _gamma(momentum)
-    StepMap(len, method, learning_rate, momentum or None)  # refuse before minutes are spent
+    require_kind(system, StepMap, "a StepMap of a loss of (params, batch)")
+    require_one_value(system)
+    loss, method = system.loss, _without_memory(system.method)
+    learning_rate, momentum = float(system.learning_rate), _gamma(system.momentum)
     operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
     ends = spectrum_ends(
         operator, krylov_size(operator, krylov), rtol, max_products, seed, progress
@@ -84,21 +86,28 @@ def diagnose(
         size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
         radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
         products = step.products
-    return _diagnosis(operator, method, ends, radius, learning_rate, momentum)._replace(
+    return dataclasses.replace(
+        _diagnosis(operator, method, ends, radius, learning_rate, momentum),
         hvps=operator.products + products,
         memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
     )
 
 
-def _gamma(momentum: Any) -> float:
-    """γ of the heavy ball, given as a number or as an object."""
-    if isinstance(momentum, int | float):
-        return float(momentum)
-    found = as_momentum(momentum).heavy_ball
-    if found is None:
+def _gamma(momentum: AbstractMomentum) -> float:
+    """γ of the heavy ball."""
+    if momentum.heavy_ball is None:
         kind = type(momentum).__name__
         raise InvalidInput(f"diagnose knows heavy-ball momentum or none, not {kind}.")
-    return float(found)
+    return float(momentum.heavy_ball)
+
+
+def _without_memory(method: AbstractMethod) -> AbstractMethod:
+    if method.remembers:
+        raise InvalidInput(
+            f"diagnose judges the direction of each batch by itself, and {type(method).__name__} "
+            "remembers something from step to step: judge its StepMap by stability(at=…)."
+        )
+    return method
 
 
 def _radius(method: AbstractMethod) -> float:

@@ -1,7 +1,10 @@
 """The result of `diagnose`: its numbers and judgements; their words are in `diagnosis_text.py`."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import equinox as eqx
+
+from ...results.result import Result
 from ...spectra.ends import NEGATIVE, NONE_FOUND, Eigenvalue, SpectrumEnds
 from ...spectra.radius import SpectralRadius
 from .diagnosis_text import sentence, table
@@ -13,7 +16,7 @@ VANISHING = 1e-6  # of rho: a radius below it is none
 VERDICTS = {NEGATIVE: "saddle", NONE_FOUND: "no negative curvature found"}
 
 
-class Diagnosis(NamedTuple):
+class Diagnosis(Result, eqx.Module):
     """Norms are Euclidean; `batch_gradient_norm` is the harmonic mean over the `batches` batches.
 
     `rho_eff` is how far the mean ascent goes along the steepest negative direction for each unit

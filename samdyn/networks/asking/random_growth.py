@@ -12,11 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...results.encoding import storable
+
 CHAINS, STEPS, BURN = 128, 3000, 100
 TOGETHER = (1, 2, 5, 10, 20)  # steps between two looks at the length, which must stay in range
 ALIKE = 1e-12  # relative: curvatures that are one
 
 
+@storable
 class Rate(NamedTuple):
     """A growth rate per step (natural logarithm of ‖displacement‖); `error` is 2 standard errors.
 
@@ -31,6 +34,7 @@ class Rate(NamedTuple):
         return {"value": self.value, "error": self.error}
 
 
+@storable
 class Growth(NamedTuple):
     """Rates of the mean, of the root mean square, and of almost every run."""
 

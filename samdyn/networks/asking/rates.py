@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...dynamics.momentum import as_momentum
+from ...results.encoding import storable
 
 ADVISED = 0.2  # of the radius that holds: there the steepest direction grows at 0.8 of its rate
 
 
+@storable
 class EscapeRate(NamedTuple):
     """Growth of log-displacement per unit of time η·steps; `slowdown` = sgd/method, None if not.
 

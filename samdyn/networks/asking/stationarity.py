@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ...results.encoding import storable
 from ...spectra.hessian import HessianOperator
 from ...spectra.krylov import norm, symmetric_pairs
 
@@ -29,6 +30,7 @@ BELOW = 0.5  # of λ_min: directions that count as the saddle's own
 SPREAD = (math.e**2 - 1) / 4  # of η σ²: what noise along v has gained after an e-fold
 
 
+@storable
 class Gains(NamedTuple):
     """By how much the loss falls while negative curvature grows e-fold: by the gradient along
     other directions, and by negative curvature, from where the run is and what noise adds."""
@@ -45,6 +47,7 @@ class Gains(NamedTuple):
         return None if not signal.seen and more[1] else bool(signal.seen and more[0])
 
 
+@storable
 class Signal(NamedTuple):
     """The share of ‖g‖² of the mean over minibatches that is no noise of its n minibatches, and
     its standard error.

@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import __version__
 from ...errors import ComputationFailed, InvalidInput
-from ...results.store import plain, refuse_other, write_whole
+from ...results.store import KEPT, plain, refuse_other, write_whole
 from .grid import Cell
 from .interaction import Row
 
@@ -46,6 +46,7 @@ class CellStore:
         if any(self.directory.glob("cell_*.json")) and not resume:
             raise InvalidInput(f"{self.directory} has results already: use --resume to go on.")
         told = {"format": FORMAT, "version": VERSION, "samdyn": __version__, "config": config}
+        (self.directory / KEPT).unlink(missing_ok=True)  # the result of what was there before
         self._put(HEADER, told)  # also when it is there: a folder that cannot be written is told
 
     def _put(self, name: str, content: dict[str, Any]) -> None:
@@ -70,6 +71,19 @@ class CellStore:
         except OSError as error:
             name = self.directory / self._file(index)
             raise ComputationFailed(f"{name} could not be written: {error.strerror}.") from error
+
+
+def stored_cells(directory: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The header of a folder, and its cells in their order; damaged ones are left out."""
+    folder, cells = pathlib.Path(directory), []
+    for file in sorted(folder.glob("cell_*.json")):
+        try:
+            found = json.loads(file.read_text())
+        except ValueError:
+            continue
+        if isinstance(found, dict) and {"rows", "curves"} <= set(found):
+            cells.append(found)
+    return _header(folder / HEADER), cells
 
 
 def _is_of(cell: Cell, found: Any) -> bool:

@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.special
 
+from ...results.encoding import storable
+
 DRAWS = 10_000
 
 
+@storable
 class Row(NamedTuple):
     """One training run. Losses and accuracies are None where it diverged."""
 

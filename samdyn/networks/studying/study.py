@@ -18,6 +18,7 @@ from ...dynamics.methods.names import named_method
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ...results.identity import values
+from ...results.provenance import recorded
 from ..data.dataset import Dataset
 from ..training.models import model as make_model
 from ..training.parts import parts_of
@@ -33,15 +34,16 @@ EXAMPLES = {"mlp": 1024, "small-resnet": 64, "resnet18": 1}  # of all lanes in o
 PIECE = {"mlp": None, "small-resnet": 64, "resnet18": 32}  # of one minibatch, at a time
 
 
+@recorded
 def study(
-    dataset: Dataset,
-    methods: Any = ("gd", "sam"),
+    methods: Any,
+    data: Dataset,
+    *,
     rho: Any = (0.02, 0.05, 0.1, 0.2),
     momentum: Any = (0.0, 0.5, 0.9, 0.95),
     batch_size: Any = (16, 64, 256, 1024),
     learning_rate: Any = 0.02,
     lr_rule: str = "fixed",
-    *,
     epochs: Any = None,
     steps: Any = None,
     seeds: Any = 3,
@@ -85,15 +87,15 @@ def study(
         else axis("seed", seeds, seed_of),
     }
     for size in grid["batch_size"]:
-        check_batch_size(size, len(dataset.train_y))
+        check_batch_size(size, len(data.train_y))
     if lr_rule not in LR_RULES:
         raise InvalidInput(f"the rule for lr is 'fixed' or 'effective', not {lr_rule!r}.")
-    make = functools.partial(_make, model, dataset.shape, dataset.classes, norm)
+    make = functools.partial(_make, model, data.shape, data.classes, norm)
     jax.eval_shape(make, jax.random.key(0))  # refuses what cannot be, before the first run
-    cells = cells_of(grid, rate(learning_rate), lr_rule, budget, len(dataset.train_y))
+    cells = cells_of(grid, rate(learning_rate), lr_rule, budget, len(data.train_y))
     config = {
-        "data": dataset.name,
-        "data_sha256": values(dataset),
+        "data": data.name,
+        "data_sha256": values(data),
         **grid,
         "learning_rate": float(learning_rate),
         "lr_rule": lr_rule,
@@ -108,10 +110,10 @@ def study(
     store = None
     if out is not None:
         kinds = {name: named_method(name, 0.0) for name in grid["methods"]}
-        parts = parts_of(dataset, make, kinds, min(grid["batch_size"]), PIECE[model])
+        parts = parts_of(data, make, kinds, min(grid["batch_size"]), PIECE[model])
         store = CellStore(out, {**config, "problem": parts}, resume)
     width = functools.partial(_width, EXAMPLES[model], lanes)
-    run = functools.partial(_run, dataset, make, width, PIECE[model])
+    run = functools.partial(_run, data, make, width, PIECE[model])
     return _collect(cells, run, store, config, Clock(cells, progress))
 
 

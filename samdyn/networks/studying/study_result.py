@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from ...errors import InvalidInput
+from ...results.provenance import Provenance
+from ...results.result import Result, require_xarray
+from .cells import stored_cells
 from .interaction import Interaction, Row, interaction
 
 LINES = 32  # of a printed table
 FEW = 10  # seeds, for an interval by resampling them
 
 
-class Study:
+class Study(Result):
     """Training runs of a grid: `rows`, in the order of methods, batch sizes, momenta, rho, seeds.
 
     `curves` holds for each row the mean minibatch loss of every epoch, `config` the options,
@@ -147,10 +150,7 @@ class Study:
 
         `status` is empty where a run is missing, and tells those that diverged.
         """
-        try:
-            import xarray  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise InvalidInput("labelled arrays need xarray: install samdyn[xarray].") from error
+        xarray = require_xarray()
         axes = ("series", "batch_size", "momentum", "seed")
         fields = ("lr", "train_loss", "train_accuracy", "test_accuracy", "plateau_steps")
         coordinates: dict[str, Any] = {name: self.axis(name) for name in axes[1:]}
@@ -158,14 +158,24 @@ class Study:
         coordinates["rho"] = ("series", [rho for _, rho in self.series])
         values = {field: (axes, self.table(field)) for field in fields}
         values["status"] = axes, self._laid_out("status", "").astype(str)
-        attributes = {"config": json.dumps(self.config, ensure_ascii=False)}
+        attributes = {"config": json.dumps(self.config, ensure_ascii=False), **self._attributes()}
         return xarray.Dataset(values, coordinates, attributes)
 
-    def plot(self) -> Any:
-        """A figure of test accuracy against momentum, a panel for each batch size."""
-        from ...plot.study import draw_study
+    def _table(self) -> list[dict[str, Any]]:
+        """One row a run."""
+        return [row._asdict() for row in self.rows]
 
-        return draw_study(self)
+    @classmethod
+    def from_folder(cls, folder: Any) -> "Study":
+        """The finished runs of a study that did not come to its end, from its folder."""
+        header, cells = stored_cells(folder)
+        rows = [Row(**row) for cell in cells for row in cell["rows"]]
+        curves, config = [curve for cell in cells for curve in cell["curves"]], header["config"]
+        radii = sum(1 if method == "gd" else len(config["rho"]) for method in config["methods"])
+        asked = radii * math.prod(len(config[a]) for a in ("momentum", "batch_size", "seeds"))
+        found = cls(rows, curves, config, asked, len(rows) < asked, 0.0, len(rows))
+        found.record(Provenance("study", "", {"samdyn": header["samdyn"]}, config, {}, {}))
+        return found
 
 
 def _accuracies(result: Study) -> list[str]:
