@@ -69,7 +69,8 @@ def escape_times(
     is "euler", "euler-binomial", "heun" or a subclass of `AbstractScheme` (default: "heun" for
     additive noise, else "euler"), `dt` its step (default: from the drift's curvature, so that the
     mean is within 0.3 %). A step map has neither. Paths still inside at `max_time` are censored;
-    without one, those that stay 10⁴ times longer than it took the first few to leave (`patience.py`).
+    without one, those that stay 10⁴ times longer than it took the first few to leave
+    (`patience.py`).
 
     Where paths came to places that are too stiff for the default step, the run starts over with
     a shorter one; where that is too dear, or the step was given, `warnings` of the result say so.
