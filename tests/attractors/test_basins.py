@@ -8,7 +8,7 @@ from verbs import basins, capture_threshold, iterate
 
 from samdyn import GD, SAM, USAM, ComputationFailed, HeavyBall, InvalidInput, StepMap, get_loss
 from samdyn.attractors.catching import lockstep
-from samdyn.attractors.catching.basins import wilson
+from samdyn.shares import wilson_ci95
 
 SQUARE = [(-2.0, 2.0), (-2.0, 2.0)]
 
@@ -124,7 +124,7 @@ def test_wilson_covers_at_its_nominal_rate():
     from scipy.stats import binom
 
     hits = np.arange(401)
-    inside = [low <= 0.07 <= high for low, high in (wilson(int(k), 400) for k in hits)]
+    inside = [low <= 0.07 <= high for low, high in (wilson_ci95(int(k), 400) for k in hits)]
     assert 0.93 < float(np.sum(binom.pmf(hits, 400, 0.07)[inside])) < 0.97
 
 

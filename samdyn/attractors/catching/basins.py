@@ -24,6 +24,7 @@ from ...interrupts import heed, heeded
 from ...losses.check import check_loss
 from ...losses.dimension import unread_warnings
 from ...precision import in_double
+from ...shares import wilson_ci95
 from ..finding.point import as_box, padded
 from ..report import PointStability, stability
 from .arrivals import arrivals, ends_of_paths
@@ -310,7 +311,12 @@ def _summary(
         share = int(np.sum(hits))
         attractors.append(
             BasinAttractor(
-                new, point.w, point.kind, point.critical_type, share / count, wilson(share, count)
+                new,
+                point.w,
+                point.kind,
+                point.critical_type,
+                share / count,
+                wilson_ci95(share, count),
             )
         )
     return Basins(
@@ -336,12 +342,3 @@ def _is_defined(loss: Callable, points: np.ndarray) -> np.ndarray:
 @jit_for_few_runs
 def _losses(loss, points):
     return jax.vmap(loss)(points)
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a binomial proportion."""
-    z = 1.959963984540054
-    share, shrink = hits / trials, 1 + z**2 / trials
-    centre = (share + z**2 / (2 * trials)) / shrink
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrink
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
