@@ -25,6 +25,7 @@ from ...precision import in_double
 from ...results.encoding import storable
 from ...results.provenance import recorded
 from ...results.result import Result, require_xarray
+from ...shares import wilson_ci95
 from ..finding.point import as_box, padded
 from ..report import PointStability, parts_of, stability
 from .arrivals import arrivals, ends_of_paths
@@ -337,7 +338,12 @@ def _summary(
         share = int(np.sum(hits))
         attractors.append(
             BasinAttractor(
-                new, point.w, point.kind, point.critical_type, share / count, wilson(share, count)
+                new,
+                point.w,
+                point.kind,
+                point.critical_type,
+                share / count,
+                wilson_ci95(share, count),
             )
         )
     return Basins(
@@ -366,12 +372,3 @@ def _is_defined(map_: AbstractMap, points: np.ndarray) -> np.ndarray:
 @jit_for_few_runs
 def _losses(loss, points):
     return jax.vmap(loss)(points)
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a binomial proportion."""
-    z = 1.959963984540054
-    share, shrink = hits / trials, 1 + z**2 / trials
-    centre = (share + z**2 / (2 * trials)) / shrink
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrink
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
