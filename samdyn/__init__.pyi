@@ -6,6 +6,7 @@ from .attractors.catching.basins import Basins as Basins
 from .attractors.catching.basins import basins as basins
 from .attractors.catching.capture import CaptureThreshold as CaptureThreshold
 from .attractors.catching.capture import threshold as threshold
+from .attractors.curves import Manifold as Manifold
 from .attractors.finding.fixed_points import fixed_points as fixed_points
 from .attractors.finding.point import Completeness as Completeness
 from .attractors.finding.point import FixedPoint as FixedPoint
@@ -24,9 +25,13 @@ from .attractors.judging.thresholds import sam_edge as sam_edge
 from .attractors.judging.thresholds import stable_curvatures as stable_curvatures
 from .attractors.judging.thresholds import trap_threshold as trap_threshold
 from .attractors.judging.verdict import Verdict as Verdict
+from .attractors.manifolds import Manifolds as Manifolds
+from .attractors.manifolds import manifolds as manifolds
 from .attractors.report import PointStability as PointStability
 from .attractors.report import Stability as Stability
 from .attractors.report import stability as stability
+from .attractors.trajectory import Trajectory as Trajectory
+from .attractors.trajectory import trajectory as trajectory
 from .dynamics.coupling import COUPLINGS as COUPLINGS
 from .dynamics.coupling import AbstractCoupling as AbstractCoupling
 from .dynamics.coupling import Fresh as Fresh

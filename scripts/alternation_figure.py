@@ -8,8 +8,8 @@ import numpy as np
 from public_code_figures import BEALE, SADDLE, methods, run_of
 
 import samdyn
+from samdyn.attractors.curves import flow_curves
 from samdyn.plot.alternation import basin_alternation
-from samdyn.plot.curves import flow_curves
 from samdyn.plot.fields import draw_contours
 from samdyn.plot.markers import mark_points
 from samdyn.plot.style import BLACK, ORANGE, frame, new_figure, styled

@@ -47,10 +47,15 @@ def run(args) -> int:
         check_dimension("--until-within", len(args.until_within[1]), loss)
     check_loss(loss, list(args.start))
     args.at_steps = list(args.at_steps or _spread(args.steps))
-    result = _run(args, loss, method)
+    from ..attractors.trajectory import trajectory
+
+    within, target = args.until_within or (0.0, None)
+    system = system_of(args, loss, method)
+    how = {"at_steps": args.at_steps, "target": target, "within": within}
+    result = trajectory(system, args.start, steps=args.steps, **how)
     if args.output:
-        _draw(args, loss, method)
-    emit(args, result, _text(result))
+        _draw(args, loss, system)
+    emit(args, result.to_dict(), str(result))
     return 0
 
 
@@ -60,60 +65,13 @@ def _spread(steps: int) -> list[int]:
     return [0, *powers, steps]
 
 
-def _run(args, loss, method) -> dict[str, Any]:
-    import jax.numpy as jnp
-    import numpy as np
-
-    from ..attractors.finding.fixed_points import nearest_fixed_point
-    from ..dynamics.iterate import STATUS, describe_tail, iterate
-    from ..dynamics.systems.flow import Flow
-    from ..dynamics.systems.step_map import StepMap
-
-    step_map = StepMap(loss, method, args.lr, args.momentum)
-    within, target = args.until_within or (0.0, None)
-    outcome = iterate(
-        step_map,
-        jnp.asarray(args.start),
-        args.steps,
-        at_steps=args.at_steps,
-        target=None if target is None else jnp.asarray(target),
-        within=within,
-    )
-    final = np.asarray(outcome.w)
-    finite = bool(np.all(np.isfinite(final)))
-    taken = int(outcome.steps)
-    kept = [
-        [step, w.tolist()]
-        for step, w in zip(args.at_steps, np.asarray(outcome.checkpoints), strict=True)
-        if step <= taken
-    ]
-    tail = describe_tail(np.asarray(outcome.tail)[-int(outcome.tail_length) :])
-    near = nearest_fixed_point(Flow(loss, method), final) if finite else None
-    return {
-        "final": final.tolist(),
-        "final_loss": float(loss(jnp.asarray(final))),
-        "status": STATUS[int(outcome.status)],
-        "steps": taken,
-        "checkpoints": kept,
-        "nearest_fixed_point": None
-        if near is None
-        else {
-            "w": near.w.tolist(),
-            "distance": float(np.linalg.norm(near.w - final)),
-            "kind": near.kind,
-            "critical_type": near.critical_type,
-        },
-        "tail": {"period": tail.period, "amplitude": tail.amplitude},
-    }
-
-
-def _draw(args, loss, method) -> None:
+def _draw(args, loss, system) -> None:
     from ..plot.portrait import portrait
     from ..plot.save import save
 
     box = [_with(x, *side) for x, side in zip(args.start, _box(args, loss), strict=True)]
     figure = portrait(
-        system_of(args, loss, method),
+        system,
         box,
         starts=[args.start],
         steps=args.steps,
@@ -131,29 +89,3 @@ def _with(x: float, low: float, high: float) -> tuple[float, float]:
         return low, high
     margin = 0.05 * (max(x, high) - min(x, low))
     return (x - margin, high) if x < low else (low, x + margin)
-
-
-def _text(result: dict[str, Any]) -> str:
-    from ..text import columns, point_text
-
-    rows = [["step", "w"]]
-    rows += [[str(step), point_text(w)] for step, w in result["checkpoints"]]
-    tail = result["tail"]
-    ending = {
-        1: "at rest",
-        2: f"alternating at ±{tail['amplitude']:.6g}",
-        None: f"moving, within {tail['amplitude']:.6g} of its mean over the last steps",
-    }[tail["period"]]
-    lines = [columns(rows), ""]
-    if result["status"] == "diverged":
-        return "\n".join(
-            [*lines, f"diverged: w was no longer finite after {result['steps']} steps"]
-        )
-    lines.append(f"{result['status']} after {result['steps']} steps, {ending}")
-    lines.append(f"loss {result['final_loss']:.8g} at {point_text(result['final'])}")
-    near = result["nearest_fixed_point"]
-    if near is not None:
-        kind = near["critical_type"] or "hallucinated fixed point"
-        where = point_text(near["w"])
-        lines.append(f"nearest fixed point: {kind} {where}, {near['distance']:.6g} away")
-    return "\n".join(lines)
