@@ -37,8 +37,8 @@ class Trajectory(Result, eqx.Module):
     leaf with a leading axis of n; `final` is where it ended, at `end` (steps made, or time passed).
     `of` is "steps" or "time". `status` is "ran", "reached" (a flow: "arrived"), "diverged", for a
     flow also "stopped short". `tail` tells of a map how the run ends: at rest (period 1),
-    alternating (2) or otherwise (None). `final_loss` is None where there is no loss. `nearest` is the nearest
-    fixed point, for parameters in one vector, and `distance` how far it is.
+    alternating (2) or otherwise (None). `final_loss` is None where there is no loss. `nearest` is
+    the nearest fixed point, for parameters in one vector, and `distance` how far it is.
     """
 
     of: str

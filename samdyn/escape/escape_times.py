@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..dynamics.check import check_motion
+from ..checks import require_point
+from ..dynamics.check import check_motion, check_paths
 from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
+from ..dynamics.systems.flat import flattened, is_vector, region_of_vectors
 from ..dynamics.systems.system import AbstractSystem
 from ..errors import InvalidInput
 from ..results.provenance import recorded
@@ -88,8 +90,13 @@ def escape_times(
     """
     _check(paths, max_time, target_error)
     with jax.enable_x64(True):
+        region = as_region(region)
+        if not is_vector(require_point(start)):
+            check_paths(system)
+            system, start, up = flattened(system, start)
+            region = region_of_vectors(region, up)
         check_motion(system, start)
-        region = with_distance(as_region(region), start)
+        region = with_distance(region, start)
         problem = Problem(system, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
         first = problem.first()
     writes = not distributed or jax.process_index() == 0  # two writers would collide
