@@ -57,7 +57,7 @@ def _split(figure, ax):
 def _draw_border(ax) -> None:
     """The saddle, and its stable manifold: the border between the two basins of descent."""
     descent = samdyn.Flow(BEALE, samdyn.GD())
-    found = samdyn.stability(BEALE, descent.method, at=SADDLE)
+    found = samdyn.stability(descent, at=SADDLE)
     for manifold in flow_curves(descent, found.points, NEAR)[0]:
         if manifold.stable:
             ax.plot(*manifold.points.T, color=BLACK, lw=1.1, zorder=4)

@@ -58,6 +58,7 @@ def test_small_spaces_are_exhausted(dim, dtype):
         assert ends.unseen <= exact[0]
 
 
+@pytest.mark.statistical
 def test_what_is_unseen_is_below_the_bound_in_one_search_of_a_hundred_at_most():
     """A hundred searches of eight products in spectra whose lowest end is easily missed."""
     random, outside, said = np.random.default_rng(0), 0, 0
