@@ -87,6 +87,9 @@ def escape_times(
     its names (`engine/parts.py`); `options` tells people what it holds (default: a description of
     the arguments), and which of them differs.
     Ctrl-C returns what is known, marked as interrupted; paths then on their way are censored.
+
+    `InvalidInput` for a system without noise, a start outside the region, a region that cannot be
+    left, and a folder of another problem.
     """
     _check(paths, max_time, target_error)
     with jax.enable_x64(True):

@@ -165,6 +165,8 @@ def basins(
     the other coordinates start at those of `at`, and then move as they must. `box` has the two
     sides of the plane, or d of which these are taken. Then the fixed points are those where
     paths end, wherever that is.
+
+    `InvalidInput` for an SDE, for a grid of more than 2²⁴ cells, and for `time` of a map.
     """
     through = as_plane(plane, at)
     box = as_box(box if through is None else plane_box(box, through))

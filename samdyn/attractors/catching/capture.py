@@ -69,7 +69,10 @@ def threshold(
     `start` and `target` (d,). A run of `steps` steps of a `StepMap`, `OptaxStepMap` or
     `StochasticStepMap` (with one set of random numbers, from `seed`, for all values) is captured if
     it ends within `within` of `target`. The bracket narrows until it is shorter than `rtol` of its
-    upper end; 33 values run at a time. `ComputationFailed` if the ends do not straddle an onset.
+    upper end; 33 values run at a time.
+
+    `InvalidInput` for a flow, another parameter or a range that is none; `ComputationFailed` if the
+    ends do not straddle an onset.
     """
     low, high = _range(between)
     step_map = _steps_of(system, seed)
