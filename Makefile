@@ -42,4 +42,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build/compiled
+	rm -rf $(VENV)

@@ -1,17 +1,22 @@
 """Every test runs in float64, on two devices, and without silent broadcasting or casting."""
 
+import atexit
 import gc
 import os
 import pathlib
+import tempfile
 
-# Compiled code is shared by workers, commands that tests start, and later runs. Before jax.
-_BUILD = pathlib.Path(__file__).parent.parent / "build"
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_BUILD / "compiled"))
+# Compiled code is shared by workers and by commands that tests start; set before jax is imported.
+# Of each session its own: a command that is killed while it writes would spoil it for later ones.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="samdyn-compiled-", ignore_cleanup_errors=True)
+    atexit.register(_compiled.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-import jax  # noqa: E402
-import pytest  # noqa: E402
+import jax
+import pytest
 
 # A trace makes many objects and drops few: collecting at every 700 took a third of the time.
 gc.set_threshold(50_000, 20, 50)
