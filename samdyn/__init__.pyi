@@ -154,6 +154,7 @@ from .plot.rho import plot_sweep as plot_sweep
 from .plot.save import save as save
 from .plot.surface import surface as surface
 from .plot.survival import draw_survival as draw_survival
+from .progress import Progress as Progress
 from .results.drawing import drawer as drawer
 from .results.loading import load as load
 from .results.provenance import Provenance as Provenance

@@ -8,12 +8,13 @@ import samdyn
 
 TARGET = pathlib.Path(__file__).parent.parent / "docs" / "reference.md"
 VERBS = (
-    "stability sweep basins threshold manifolds trajectory portrait escape_times spread theory "
-    "diagnose study"
-).split()
+    *("stability", "sweep", "basins", "threshold", "manifolds", "trajectory", "portrait"),
+    *("escape_times", "spread", "theory", "diagnose", "study"),
+)
 SYSTEMS = (
-    "ODE Flow Map StepMap OptaxStepMap SDE Diffusion StochasticStepMap MinibatchStepMap"
-).split()
+    *("ODE", "Flow", "Map", "StepMap", "OptaxStepMap", "SDE", "Diffusion"),
+    *("StochasticStepMap", "MinibatchStepMap"),
+)
 HEAD = """# Every public name
 
 Written by `scripts/reference.py` from the docstrings; `help(samdyn.stability)` tells all of each.

@@ -65,7 +65,17 @@ def test_no_module_imports_what_imports_it():
     assert not circles, circles[0]
 
 
-ORDER = ("results", "losses", "dynamics", "attractors", "escape", "spectra", "networks", "plot", "cli")
+ORDER = (
+    "results",
+    "losses",
+    "dynamics",
+    "attractors",
+    "escape",
+    "spectra",
+    "networks",
+    "plot",
+    "cli",
+)
 
 
 def test_rooms_import_in_one_direction():

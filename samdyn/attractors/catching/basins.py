@@ -5,7 +5,6 @@ spent only on paths whose end is still open.
 """
 
 import time as clock
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -22,6 +21,7 @@ from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ...precision import in_double
+from ...progress import telling
 from ...results.encoding import storable
 from ...results.provenance import recorded
 from ...results.result import Result, require_xarray
@@ -144,7 +144,7 @@ def basins(
     steps: int = 20_000,
     time: float | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Any = None,
     plane: Any = None,
     at: Any = None,
 ) -> Basins:
@@ -158,7 +158,8 @@ def basins(
     A path is decided once it is inside the trap of an attracting fixed point at the ends of two
     blocks running, or at rest at a fixed point. Normalised SAM's period-2 and chaotic orbits
     belong to the critical point that they surround. Ctrl-C ends the run early and labels what
-    is open as undecided. `progress` is called with the fraction of the work that is done.
+    is open as undecided. `progress` is None, True for a line on stderr, or a function of a
+    `Progress`.
     All devices are used; the result does not depend on their number.
 
     With `plane` (i, j), counted from 0, and `at` (d,) the starts are a grid of that plane only:
@@ -188,10 +189,12 @@ def basins(
         lifted, steps = moved_by_noise(system, lifted, steps, seed), SETTLING
     many = moves.steps or steps
     if through is not None:
-        run, points, interrupted = _on_plane(moves.map, box, through, lifted, many, progress)
+        with telling(progress, "basins") as tell:
+            run, points, interrupted = _on_plane(moves.map, box, through, lifted, many, tell)
     else:
         run = _Run(moves.map, box, traps(moves.map, points, box), lifted)
-        interrupted = run.go(many, progress)
+        with telling(progress, "basins") as tell:
+            interrupted = run.go(many, tell)
     if not interrupted:
         run.label_outside()
     seconds = clock.perf_counter() - began

@@ -23,13 +23,14 @@ from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import AbstractMomentum
 from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
+from ...progress import telling
 from ...results.provenance import recorded
 from ...spectra.batches import BatchedLoss
 from ...spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
 from ...spectra.hessian import HessianOperator, hessian
 from ...spectra.krylov import norm
 from ...spectra.radius import SpectralRadius, spectral_radius
-from ...spectra.search import Progress, krylov_size
+from ...spectra.search import krylov_size
 from .diagnosis import Diagnosis
 from .minibatch import Along, along, step_operator
 from .random_growth import Growth, random_growths
@@ -54,14 +55,15 @@ def diagnose(
     max_products: int = 300,
     seed: int = 0,
     check: bool = True,
-    progress: Progress | None = None,
+    progress: Any = None,
 ) -> Diagnosis:
     """What holds `params`, for a step that is taken on one batch at a time.
 
     `system` is a `StepMap` of a data loss: `loss(params, batch)` is a scalar, the loss of interest
     its mean over `batches`, and a step of training draws one of them; both with `weights`, one
     number > 0 a batch, by default the numbers of examples where these differ. `n_batches` are taken
-    from a generator. Arithmetic is in the dtype of `params`. Its momentum is heavy ball or none.
+    from a generator. Arithmetic is in the dtype of `params`, a pytree. Its
+    momentum is heavy ball or none.
     Eigenvalues are found to `rtol`, in (0, 1), with `krylov` vectors in memory and `max_products`
     Hessian products at most, the spectral radius with half as many of its own.
     Ctrl-C ends the search and judges what is known; "unresolved" is then likely.
@@ -73,24 +75,26 @@ def diagnose(
     require_one_value(system)
     loss, method = system.loss, _without_memory(system.method)
     learning_rate, momentum = float(system.learning_rate), _gamma(system.momentum)
-    operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
-    ends = spectrum_ends(
-        operator, krylov_size(operator, krylov), rtol, max_products, seed, progress
-    )
-    radius, products = NO_RADIUS, 0
-    if not ends.interrupted and not _without_jacobian(operator, method):
-        step = step_operator(
-            *(operator.mean, method, operator.w, learning_rate, momentum),
-            *(operator.rounding, check),
+    with telling(progress, "eigenvalues") as tell:
+        looked = None if tell is None else lambda look: tell(look.products / look.limit, "", look)
+        operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
+        ends = spectrum_ends(
+            operator, krylov_size(operator, krylov), rtol, max_products, seed, looked
         )
-        size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
-        radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
-        products = step.products
-    return dataclasses.replace(
-        _diagnosis(operator, method, ends, radius, learning_rate, momentum),
-        hvps=operator.products + products,
-        memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
-    )
+        radius, products = NO_RADIUS, 0
+        if not ends.interrupted and not _without_jacobian(operator, method):
+            step = step_operator(
+                *(operator.mean, method, operator.w, learning_rate, momentum),
+                *(operator.rounding, check),
+            )
+            size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
+            radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, looked)
+            products = step.products
+        return dataclasses.replace(
+            _diagnosis(operator, method, ends, radius, learning_rate, momentum),
+            hvps=operator.products + products,
+            memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
+        )
 
 
 def _gamma(momentum: AbstractMomentum) -> float:

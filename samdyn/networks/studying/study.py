@@ -56,7 +56,8 @@ def study(
 ) -> Study:
     """Train a network at every point of a grid.
 
-    The axes (n values each) `methods`, `rho`, `momentum`, `batch_size` and `seeds` are one value or a sequence.
+    The axes `methods`, `rho`, `momentum`, `batch_size` and `seeds` are one value or a sequence
+    (n,).
     `methods` are names of `samdyn.METHODS`; "gd" has no radius and is run once, with rho 0.
     `lr_rule` "fixed" runs every momentum γ with `learning_rate`; "effective" runs it with
     learning_rate·(1 − γ), which keeps lr/(1 − γ), the total step of one gradient, the same.
