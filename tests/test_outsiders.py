@@ -72,9 +72,8 @@ def test_a_copy_of_sam_is_judged_as_sam():
             samdyn.stability(samdyn.StepMap(SADDLE, method, 0.1), **how)
             for method in (TheirSAM(0.5), samdyn.SAM(0.5))
         )
-        assert len(theirs.points) == 1
-        assert theirs.points[0].step.verdict == ours.points[0].step.verdict
-        assert theirs.points[0].flow.verdict == ours.points[0].flow.verdict == "attractor"
+        assert verdicts(theirs) == verdicts(ours)
+        assert ("attractor", ("attractor", "period-2")) in verdicts(theirs)
 
 
 def test_a_copy_of_sam_bifurcates_where_sam_does():
@@ -94,9 +93,9 @@ def test_a_copy_of_sam_has_sams_basins_threshold_and_runs():
     how = {"start": [0.0, 0.3], "target": [0.0, 0.0], "steps": 300, "within": 0.2, "rtol": 1e-3}
     theirs, ours = (samdyn.threshold(s, "rho", (0.0, 1.0), **how).rho for s in steps)
     assert theirs == pytest.approx(ours, rel=1e-12)
-    theirs, ours = (samdyn.iterate(s, [0.9], 50).w for s in pair)
+    theirs, ours = (samdyn.iterate(s, jnp.asarray([0.9]), 50).w for s in pair)
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-12)
-    theirs, ours = (samdyn.integrate(s.flow, jnp.asarray([0.9]), 1.0).w for s in pair)
+    theirs, ours = (samdyn.integrate(s.flow, jnp.asarray([0.6]), 0.1).w for s in pair)
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-9)
 
 
@@ -133,13 +132,13 @@ def test_a_copy_of_sam_is_diagnosed_as_sam():
         for m in (TheirSAM(0.3), samdyn.SAM(0.3))
     )
     assert str(theirs.verdict) == str(ours.verdict)
-    assert theirs.spectral_radius.radius == pytest.approx(ours.spectral_radius.radius, rel=1e-6)
+    assert theirs.spectral_radius.value == pytest.approx(ours.spectral_radius.value, rel=1e-6)
 
 
-def test_a_portrait_of_a_copy_of_sam_has_a_panel_beside_sams():
-    systems = [samdyn.Flow(SADDLE, m) for m in (TheirSAM(0.3), samdyn.SAM(0.3))]
-    figure = samdyn.portrait(systems, ((-1, 1), (-1, 1)), time=2.0)
-    assert len(figure.axes) == 2
+def test_a_copy_of_sam_has_a_portrait():
+    box = ((-0.2, 0.2), (-0.2, 0.2))
+    figure = samdyn.portrait(samdyn.Flow(SADDLE, TheirSAM(0.3)), box, time=2.0)
+    assert len(figure.axes) == 1
     plt.close(figure)
 
 
@@ -162,7 +161,9 @@ def test_a_method_with_memory_goes_through_the_verbs_of_steps():
     step = samdyn.StepMap(WELL, Trailing(0.05), 0.05, 0.5)
     found = samdyn.basins(step, [[-1.5, 1.5]], grid=10, steps=3000)
     assert sorted(a.fraction for a in found.attractors) == [0.5, 0.5]
-    assert abs(float(samdyn.iterate(step, [0.9], 500).w[0])) == pytest.approx(1, abs=1e-6)
+    assert abs(float(samdyn.iterate(step, jnp.asarray([0.9]), 500).w[0])) == pytest.approx(
+        1, abs=1e-6
+    )
     saddle = samdyn.StepMap(SADDLE, Trailing(0.0), 0.1)
     # along curvature −1 the saddle holds from ρ = 1 on, with whatever memory
     how = {"start": [0.0, 0.1], "target": [0.0, 0.0], "steps": 20_000, "within": 0.05}
@@ -315,7 +316,9 @@ def test_their_map_is_judged_caught_and_iterated():
         np.testing.assert_allclose(values, [k, 2 - k], atol=1e-9)
     caught = samdyn.basins(Logistic(2.5), [[0.01, 0.99]], grid=8, steps=500)
     assert [a.fraction for a in caught.attractors] == [1.0]
-    assert float(samdyn.iterate(Logistic(2.5), [0.2], 200).w[0]) == pytest.approx(0.6, abs=1e-9)
+    assert float(samdyn.iterate(Logistic(2.5), jnp.asarray([0.2]), 200).w[0]) == pytest.approx(
+        0.6, abs=1e-9
+    )
 
 
 def test_their_map_with_a_radius_has_a_threshold():
