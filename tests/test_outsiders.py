@@ -166,7 +166,7 @@ def test_a_method_with_memory_goes_through_the_verbs_of_steps():
     )
     saddle = samdyn.StepMap(SADDLE, Trailing(0.0), 0.1)
     # along curvature −1 the saddle holds from ρ = 1 on, with whatever memory
-    how = {"start": [0.0, 0.1], "target": [0.0, 0.0], "steps": 20_000, "within": 0.05}
+    how = {"start": [0.0, 0.1], "target": [0.0, 0.0], "steps": 2000, "within": 0.05}
     assert samdyn.threshold(saddle, "rho", (0.5, 2.0), **how, rtol=1e-3).rho == pytest.approx(
         1, abs=0.01
     )
@@ -191,6 +191,29 @@ def test_a_method_with_memory_has_no_flow_and_no_sweep():
         samdyn.diagnose(
             samdyn.StepMap(lambda w, b: jnp.sum(w * b), Trailing(0.1), 0.1), jnp.ones(1), []
         )
+
+
+def test_a_method_that_does_not_declare_its_jump_is_judged_as_one_that_jumps():
+    found = samdyn.stability(samdyn.StepMap(SADDLE, Silent(0.5), 0.1), at=[0.0, 0.0])
+    assert verdicts(found) == [("attractor", ("attractor", "period-2"))]
+    assert any("Silent jumps by up to 0.5" in warning for warning in found.warnings)
+
+
+def test_any_optimizer_and_any_minibatch_take_their_method_and_coupling():
+    sgd = optax.sgd(0.1)
+    theirs, ours = (
+        samdyn.iterate(samdyn.OptaxStepMap(SADDLE, sgd, m), jnp.asarray(HERE), 20).w
+        for m in (TheirSAM(0.2), samdyn.SAM(0.2))
+    )
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-12)
+    loss = lambda w, x: jnp.sum((w - x) ** 2) / 2  # noqa: E731
+    data, ends = np.random.default_rng(0).normal(size=(16, 2)), []
+    for parts in ((TheirSAM(0.1), OuterOnly()), (samdyn.SAM(0.1), samdyn.Fresh())):
+        method, coupling = parts
+        step = samdyn.MinibatchStepMap(loss, data, 4, method, 0.1, coupling)
+        found = samdyn.escape_times(step, [0.0, 0.0], Interval(0.2), paths=50, max_time=50.0)
+        ends.append(found.summary.mean)
+    assert ends[0] == pytest.approx(ends[1], rel=1e-5)
 
 
 # ---------------------------------------------------------------- momentum, noise, coupling
@@ -326,7 +349,7 @@ def test_their_map_with_a_radius_has_a_threshold():
     step = samdyn.Map(lambda w, args: (1.2 - args["rho"]) * w, {"rho": 0.0})
     conformance.check_map(step, HERE)
     found = samdyn.threshold(
-        step, "rho", (0.0, 1.0), start=[0.1], target=[0.0], steps=20_000, within=0.01, rtol=1e-3
+        step, "rho", (0.0, 1.0), start=[0.1], target=[0.0], steps=5000, within=0.01, rtol=1e-3
     )
     assert found.rho == pytest.approx(0.2, abs=1e-3)
 
