@@ -1,5 +1,7 @@
 """Couplings: is a step without noise the method's, and its mean and noise what is told?"""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from ..checks import require_kind
 from ..dynamics.coupling import AbstractCoupling, Minibatch
 from ..dynamics.methods.gd import GD
+from ..dynamics.methods.method import AbstractMethod
 from ..dynamics.methods.usam import USAM
 from ..dynamics.noise.noise import Empirical, Isotropic
 from ..dynamics.systems.minibatch_map import MinibatchStepMap
@@ -16,7 +19,7 @@ from .asking import SURE, attempt, curved, points_in, quadratic, require, requir
 DRAWS = 40_000
 
 
-def check_coupling(coupling: AbstractCoupling) -> None:
+def check_coupling(coupling: Any) -> None:
     """`InvalidInput`, one sentence, unless a coupling is what `AbstractCoupling` asks."""
     require_kind(coupling, AbstractCoupling, "a coupling such as samdyn.SameBatch()")
     with jax.enable_x64(True):
@@ -35,6 +38,10 @@ def check_coupling(coupling: AbstractCoupling) -> None:
         _diffusion(coupling, name)
 
 
+def _usam(rho: Any) -> AbstractMethod:
+    return USAM(rho)
+
+
 def _step(coupling, method, noises, w, loss=curved):
     """The direction where each minibatch adds its own constant (d,) to the gradient."""
     mean = jax.grad(loss)
@@ -49,7 +56,7 @@ def _step(coupling, method, noises, w, loss=curved):
 def _without_noise(coupling: AbstractCoupling, name: str) -> None:
     w = points_in(3, 1)[0]
     none = [jnp.zeros(3)] * coupling.minibatches
-    methods = (GD(), USAM(0.1)) if coupling.on_data else (GD(),)
+    methods = (GD(), _usam(0.1)) if coupling.on_data else (GD(),)
     for method in methods:
         made, memory = _step(coupling, method, none, w)
         require_like(made, w, f"the direction of {name}")
@@ -63,10 +70,10 @@ def _without_noise(coupling: AbstractCoupling, name: str) -> None:
 def _each_is_used(coupling: AbstractCoupling, name: str) -> None:
     w, xi = points_in(3, 2, 1)
     none = [jnp.zeros(3)] * coupling.minibatches
-    still = _step(coupling, USAM(0.1), none, w)[0]
+    still = _step(coupling, _usam(0.1), none, w)[0]
     for index in range(coupling.minibatches):
         noises = [xi if i == index else part for i, part in enumerate(none)]
-        change = _step(coupling, USAM(0.1), noises, w)[0] - still
+        change = _step(coupling, _usam(0.1), noises, w)[0] - still
         require(
             not same(change, jnp.zeros(3)),
             f"{name} draws {coupling.minibatches} minibatches, but number {index} changes nothing.",
@@ -87,7 +94,8 @@ def _data():
 
 
 def _on_data(coupling: AbstractCoupling, name: str) -> None:
-    step = MinibatchStepMap(_example_loss, _data(), 2, USAM(0.1), 0.1, coupling)
+    make: Any = MinibatchStepMap
+    step = make(_example_loss, _data(), 2, _usam(0.1), 0.1, coupling)
     state = step.init(jnp.asarray([0.4, -0.3]))
     after = attempt(f"a step of {name} on data", step, state, jax.random.key(0))
     require_like(after.w, state.w, f"w after a step of {name} on data")
@@ -95,7 +103,7 @@ def _on_data(coupling: AbstractCoupling, name: str) -> None:
 
 def _diffusion(coupling: AbstractCoupling, name: str) -> None:
     """Mean and covariance of many steps, where a saddle and USAM leave only the first order."""
-    w, method = jnp.asarray([0.7, -0.4]), USAM(0.3)
+    w, method = jnp.asarray([0.7, -0.4]), _usam(0.3)
     empirical = Empirical(_example_loss, _data(), 1)
     for noise, loss in ((Isotropic(0.5), quadratic), (empirical, empirical.loss)):
         draws = attempt(f"draws of {name}", coupling.draws, noise, w)

@@ -1,6 +1,5 @@
 """Drawers: do they draw where they are told to, and leave everything else alone?"""
 
-from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +13,7 @@ from .asking import attempt, require
 CLEAR = 0.37  # an alpha that nobody takes
 
 
-def check_drawer(drawer: Callable, result: Any) -> None:
+def check_drawer(drawer: Any, result: Any) -> None:
     """`InvalidInput`, one sentence, unless `drawer(result, ax=None, **style)` draws as it should.
 
     It draws into the axes that it is given and no other figure, or into a new one, returns the

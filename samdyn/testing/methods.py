@@ -27,7 +27,7 @@ NEAR = 1e-40  # a distance from a critical point whose square is still a normal 
 DRAWS, NOISE = 20_000, 0.5
 
 
-def check_method(method: AbstractMethod) -> None:
+def check_method(method: Any) -> None:
     """`InvalidInput`, one sentence, unless a method is and does what `AbstractMethod` asks."""
     require_method(method)
     with jax.enable_x64(True):

@@ -1,6 +1,7 @@
 """Networks to study: does a key make one, and does it map an example to logits?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,7 +12,7 @@ from ..checks import require_function
 from .asking import attempt, flat, require, same
 
 
-def check_model(make: Callable, shape: Sequence[int], classes: int) -> None:
+def check_model(make: Any, shape: Sequence[int], classes: int) -> None:
     """`InvalidInput`, one sentence, unless make(key) is a network: an equinox Module that maps an
     example (`shape`, float32) to logits (`classes`,), alone, without a batch or a state."""
     name = getattr(make, "__name__", None) or "the model"

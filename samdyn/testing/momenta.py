@@ -1,5 +1,7 @@
 """Momentum: is it a linear filter with the edge and the gain that it tells?"""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ STEPS = 20_000
 HIGHEST = 1e4  # curvature times learning rate: beyond it nothing is looked for
 
 
-def check_momentum(momentum: AbstractMomentum) -> None:
+def check_momentum(momentum: Any) -> None:
     """`InvalidInput`, one sentence, unless a momentum is what `AbstractMomentum` asks."""
     require_kind(momentum, AbstractMomentum, "a momentum such as samdyn.HeavyBall(0.9)")
     with jax.enable_x64(True):

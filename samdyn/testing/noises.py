@@ -22,7 +22,7 @@ from .asking import (
 )
 
 
-def check_noise(noise: AbstractNoise, loss: Callable | None = None, at: Any = None) -> None:
+def check_noise(noise: Any, loss: Callable | None = None, at: Any = None) -> None:
     """`InvalidInput`, one sentence, unless a noise is what `AbstractNoise` asks.
 
     It is asked with `loss` at `at` and near it, by default with a loss of any pytree, at arrays
@@ -43,8 +43,8 @@ def check_noise(noise: AbstractNoise, loss: Callable | None = None, at: Any = No
 
 def _drawn(noise: AbstractNoise, name: str, loss: Callable, w: Any) -> None:
     v, unravel = ravel_pytree(w)
-    draws = attempt(f"draws of {name}", noise.draws, w)
-    whole = isinstance(draws, int | np.integer) and draws >= 1
+    draws: Any = attempt(f"draws of {name}", noise.draws, w)
+    whole = isinstance(draws, int) and draws >= 1
     require(whole, f"draws of {name} is a whole number ≥ 1, not {draws!r}.")
     z = points_in(draws, 2, 1)
     drawn = attempt(f"draw of {name}", noise.draw, loss, w, z[0])

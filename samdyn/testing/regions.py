@@ -13,7 +13,7 @@ from .asking import attempt, require, require_compiled, require_like
 RAYS, FARTHEST = 24, 1e3
 
 
-def check_region(region: AbstractRegion, at: Any) -> None:
+def check_region(region: Any, at: Any) -> None:
     """`InvalidInput`, one sentence, unless a region is what `AbstractRegion` asks.
 
     `at` (d,) is a point inside. Borders are looked for along rays from there.

@@ -17,7 +17,7 @@ LAWS = ("normal", "binomial")
 WIDEST, FINEST = 0.06, 0.003  # what `stable` and `accurate` promise of a variance
 
 
-def check_scheme(scheme: type[AbstractScheme]) -> None:
+def check_scheme(scheme: Any) -> None:
     """`InvalidInput`, one sentence, unless a scheme, a class, is what `AbstractScheme` asks.
 
     The moments of one step are compared with those of two linear SDEs, by quadrature over z: they

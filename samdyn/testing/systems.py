@@ -13,7 +13,7 @@ from ..dynamics.tree import as_dtype
 from .asking import attempt, require, require_compiled, require_like, require_numbers_vary, same
 
 
-def check_ode(ode: AbstractODE, at: Any) -> None:
+def check_ode(ode: Any, at: Any) -> None:
     """`InvalidInput`, one sentence, unless a flow is what `AbstractODE` asks, at and near `at`."""
     require_kind(ode, AbstractODE, "a flow such as samdyn.ODE(field)")
     with jax.enable_x64(True):
@@ -38,7 +38,7 @@ def check_ode(ode: AbstractODE, at: Any) -> None:
         require_numbers_vary(ode, lambda ode, w: ode.velocity(w), w)
 
 
-def check_map(map_: AbstractMap, at: Any) -> None:
+def check_map(map_: Any, at: Any) -> None:
     """`InvalidInput`, one sentence, unless a map is what `AbstractMap` asks, at and near `at`."""
     require_kind(map_, AbstractMap, "a map such as samdyn.Map(step)")
     with jax.enable_x64(True):
@@ -59,7 +59,7 @@ def check_map(map_: AbstractMap, at: Any) -> None:
         require_numbers_vary(map_, lambda m, w: m(m.init(w)), w)
 
 
-def check_sde(sde: AbstractSDE, at: Any) -> None:
+def check_sde(sde: Any, at: Any) -> None:
     """`InvalidInput`, one sentence, unless an SDE is what `AbstractSDE` asks, at and near `at`."""
     require_kind(sde, AbstractSDE, "an SDE such as samdyn.SDE(drift, dispersion)")
     with jax.enable_x64(True):
