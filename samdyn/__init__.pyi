@@ -1,5 +1,7 @@
 __version__: str
 
+from . import optax as optax
+from . import testing as testing
 from .attractors.catching.basin_region import basin_region as basin_region
 from .attractors.catching.basins import BasinAttractor as BasinAttractor
 from .attractors.catching.basins import Basins as Basins
@@ -98,6 +100,10 @@ from .dynamics.systems.stochastic_map import StochasticStepMap as StochasticStep
 from .dynamics.systems.system import AbstractSystem as AbstractSystem
 from .errors import ComputationFailed as ComputationFailed
 from .errors import InvalidInput as InvalidInput
+from .escape.engine.schemes import AbstractScheme as AbstractScheme
+from .escape.engine.schemes import BinomialEuler as BinomialEuler
+from .escape.engine.schemes import EulerMaruyama as EulerMaruyama
+from .escape.engine.schemes import Heun as Heun
 from .escape.escape_times import Standing as Standing
 from .escape.escape_times import escape_times as escape_times
 from .escape.exact.exit_time_1d import ExitTime as ExitTime

@@ -52,6 +52,7 @@ class CaptureThreshold(Result, eqx.Module):
 
 @recorded
 @in_double
+@np.errstate(over="ignore", invalid="ignore")  # of runs that diverge, which are not captured
 def threshold(
     system: AbstractSystem,
     parameter: str,
