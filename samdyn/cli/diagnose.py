@@ -15,7 +15,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "diagnose",
-        "is it a saddle that holds this training run?",
         "Look at the parameters of a network: negative curvature, whether the method pulls it "
         "back, how fast it escapes, and what to change. FILE.py:NAME is a function without "
         'arguments that returns {"params": pytree, "loss": loss(params, batch), "batches": [batch, '
@@ -27,7 +26,7 @@ def add_to(commands) -> None:
     )
     parser.add_argument("problem", metavar="FILE.py:NAME", help="or MODULE:NAME")
     options.add_precision(parser)
-    options.add_method(parser)
+    options.add_method(parser, required=True)
     options.add_rho(parser)
     options.add_step(parser, required=True)
     parser.add_argument(
@@ -87,12 +86,19 @@ def run(args) -> int:
 
 def _problem(args) -> tuple[Any, Any, list[Any], Any]:
     """(loss, params, batches, weights or None) of FILE.py:NAME, floats in --dtype."""
+    from ..dynamics.systems.system import AbstractSystem
     from ..dynamics.tree import as_dtype
     from ..losses.registry import load_function
 
     if ":" not in args.problem:
         raise InvalidInput(f"{args.problem!r} is neither FILE.py:NAME nor MODULE:NAME.")
-    made = _call(load_function(args.problem), args)
+    function = load_function(args.problem)
+    if isinstance(function, AbstractSystem):
+        raise InvalidInput(
+            f"diagnose is of a loss over batches, and {args.problem} is a "
+            f"{type(function).__name__}: stability judges it."
+        )
+    made = _call(function, args)
     needed = ("params", "loss", "batches")
     mapping = isinstance(made, Mapping)
     missing = [name for name in needed if not mapping or name not in made]

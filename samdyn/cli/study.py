@@ -18,7 +18,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "study",
-        "a grid of training runs, method × rho × momentum × batch size × seeds",
         "Train a network at every point of a grid, and compare what momentum does for SAM with "
         "what it does for SGD. Lists are written a,b,c.",
         "digits --method gd,sam --rho 0.05,0.1 --momentum 0,0.9 --batch-size 16,256 --lr 0.05 "

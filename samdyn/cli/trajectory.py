@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from ..errors import InvalidInput
 from . import options, parse
 from .output import emit
-from .setup import check_dimension, figure_target, loss_of, method_of, start_jax, system_of
+from .setup import check_dimension, figure_target, start_jax, system_of
+
+NAMES = {"hallucinated": "hallucinated fixed point"}
 
 
 def add_to(commands) -> None:
@@ -13,14 +16,13 @@ def add_to(commands) -> None:
         commands,
         run,
         "trajectory",
-        "run one start and say where and how it ends",
         "Iterate the step map from a start: checkpoints, the end, and how it ends.",
         "beale --method sam --rho 0.5 --lr 1.25e-5 --steps 87683 --start 1,2",
     )
     options.add_loss(parser)
     options.add_method(parser)
     options.add_rho(parser)
-    options.add_step(parser, required=True)
+    options.add_step(parser)
     parser.add_argument("--steps", type=parse.count, required=True, metavar="N")
     parser.add_argument("--start", type=parse.point, required=True, metavar="P")
     parser.add_argument(
@@ -39,17 +41,27 @@ def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
     figure_target(args, len(args.start))
-    from ..losses.check import check_loss
+    from ..attractors.report import parts_of
+    from ..checks import told
+    from ..dynamics.check import check_system
+    from ..dynamics.systems.map import AbstractMap
+    from ..dynamics.systems.system import loss_of
 
-    loss, method = loss_of(args), method_of(args.method, args.rho)
+    system = system_of(args, "lr")
+    if not isinstance(system, AbstractMap):
+        raise InvalidInput(
+            f"trajectory takes steps, and {args.loss} is {told(system)}: a flow is drawn by "
+            "portrait, and solved by samdyn.integrate in Python."
+        )
+    loss = loss_of(system)
     check_dimension("--start", len(args.start), loss)
     if args.until_within:
         check_dimension("--until-within", len(args.until_within[1]), loss)
-    check_loss(loss, list(args.start))
+    check_system(parts_of(system)[0], list(args.start))
     args.at_steps = list(args.at_steps or _spread(args.steps))
-    result = _run(args, loss, method)
+    result = _run(args, system, loss)
     if args.output:
-        _draw(args, loss, method)
+        _draw(args, system, loss)
     emit(args, result, _text(result))
     return 0
 
@@ -60,16 +72,14 @@ def _spread(steps: int) -> list[int]:
     return [0, *powers, steps]
 
 
-def _run(args, loss, method) -> dict[str, Any]:
+def _run(args, step_map, loss) -> dict[str, Any]:
     import jax.numpy as jnp
     import numpy as np
 
     from ..attractors.finding.fixed_points import nearest_fixed_point
+    from ..attractors.report import parts_of
     from ..dynamics.iterate import STATUS, describe_tail, iterate
-    from ..dynamics.systems.flow import Flow
-    from ..dynamics.systems.step_map import StepMap
 
-    step_map = StepMap(loss, method, args.lr, args.momentum)
     within, target = args.until_within or (0.0, None)
     outcome = iterate(
         step_map,
@@ -88,10 +98,10 @@ def _run(args, loss, method) -> dict[str, Any]:
         if step <= taken
     ]
     tail = describe_tail(np.asarray(outcome.tail)[-int(outcome.tail_length) :])
-    near = nearest_fixed_point(Flow(loss, method), final) if finite else None
+    near = nearest_fixed_point(parts_of(step_map)[0], final) if finite else None
     return {
         "final": final.tolist(),
-        "final_loss": float(loss(jnp.asarray(final))),
+        "final_loss": None if loss is None else float(loss(jnp.asarray(final))),
         "status": STATUS[int(outcome.status)],
         "steps": taken,
         "checkpoints": kept,
@@ -107,13 +117,13 @@ def _run(args, loss, method) -> dict[str, Any]:
     }
 
 
-def _draw(args, loss, method) -> None:
+def _draw(args, system, loss) -> None:
     from ..plot.portrait import portrait
     from ..plot.save import save
 
     box = [_with(x, *side) for x, side in zip(args.start, _box(args, loss), strict=True)]
     figure = portrait(
-        system_of(args, loss, method),
+        system,
         box,
         starts=[args.start],
         steps=args.steps,
@@ -150,10 +160,11 @@ def _text(result: dict[str, Any]) -> str:
             [*lines, f"diverged: w was no longer finite after {result['steps']} steps"]
         )
     lines.append(f"{result['status']} after {result['steps']} steps, {ending}")
-    lines.append(f"loss {result['final_loss']:.8g} at {point_text(result['final'])}")
+    loss = "at" if result["final_loss"] is None else f"loss {result['final_loss']:.8g} at"
+    lines.append(f"{loss} {point_text(result['final'])}")
     near = result["nearest_fixed_point"]
     if near is not None:
-        kind = near["critical_type"] or "hallucinated fixed point"
+        kind = near["critical_type"] or NAMES.get(near["kind"], near["kind"])
         where = point_text(near["w"])
         lines.append(f"nearest fixed point: {kind} {where}, {near['distance']:.6g} away")
     return "\n".join(lines)
