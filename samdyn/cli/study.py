@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sys import stderr
 from typing import Any
 
+from .. import catalogue
 from ..errors import InvalidInput
 from . import options, parse
 from .output import StatusLine, duration, emit
@@ -51,9 +52,11 @@ def add_to(commands) -> None:
     parser.add_argument("--seeds", type=parse.count, default=3, metavar="K", help="default 3")
     parser.add_argument(
         "--model",
+        type=options.named("model"),
         default="mlp",
         metavar="NAME",
-        help="mlp, small-resnet or resnet18; default mlp",
+        help=f"{catalogue.told('model')}; or FILE.py:NAME, a function of a random key that returns "
+        "a network; default mlp",
     )
     parser.add_argument(
         "--norm", choices=("none", "group"), default="none", help="group: group norm; default none"
@@ -116,6 +119,15 @@ def _check_csv(name: str) -> None:
         raise InvalidInput(f"--csv {name} is a folder: give the name of a file.")
 
 
+def _by_path(text: str) -> Any:
+    """A name as it is, else what the path names."""
+    if not catalogue.is_path(text):
+        return text
+    from ..losses.registry import load_object
+
+    return load_object(text)
+
+
 def _study(args: argparse.Namespace) -> Any:
     from ..networks.data.data import dataset
     from ..networks.studying.study import study
@@ -125,7 +137,7 @@ def _study(args: argparse.Namespace) -> Any:
     report = _Progress()
     try:
         return study(
-            args.method,
+            [_by_path(text) for text in args.method],
             dataset(args.data),
             rho=args.rho,
             momentum=args.momentum,
@@ -135,7 +147,7 @@ def _study(args: argparse.Namespace) -> Any:
             epochs=args.epochs,
             steps=args.steps,
             seeds=args.seeds,
-            model=args.model,
+            model=_by_path(args.model),
             norm=None if args.norm == "none" else args.norm,
             lanes=args.lanes,
             out=args.out,
