@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..checks import of_system, require_whole
 from ..dynamics.check import check_motion
 from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
@@ -40,6 +41,7 @@ class Standing(NamedTuple):
     fraction: float
 
 
+@of_system("Diffusion(loss, method, learning_rate, noise), or SDE(drift, dispersion)")
 @recorded
 def escape_times(
     system: AbstractSystem,
@@ -157,8 +159,7 @@ def _seed_of(words: list[int], factor: int) -> int:
 
 
 def _check(paths: int, max_time: float | None, target_error: float | None) -> None:
-    if paths < 1 or paths >= 2**32:
-        raise InvalidInput(f"paths must be in 1 … 2^32 − 1, not {paths}.")
+    require_whole(paths, "paths", 1, 2**32 - 1)
     if max_time is not None and not (np.isfinite(max_time) and max_time > 0):
         raise InvalidInput(f"max_time must be a finite number > 0, not {max_time:g}.")
     if target_error is not None and not 0 < target_error < 1:

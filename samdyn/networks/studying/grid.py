@@ -22,7 +22,7 @@ class Cell(NamedTuple):
     steps: int
     rho: tuple[float, ...]
     seeds: tuple[int, ...]
-    make: Callable[[Any], Any]  # the method at a radius
+    make: Any = None  # the method at a radius
 
     @property
     def lanes(self) -> list[tuple[float, int]]:
