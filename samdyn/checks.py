@@ -28,7 +28,7 @@ def told(given: Any) -> str:
         return f"the class {given.__name__}"
     if callable(given):
         return f"the function {getattr(given, '__name__', type(given).__name__)}"
-    return f"{given!r:.60}"
+    return " ".join(f"{given!r:.60}".split())
 
 
 def of_system(wrapping: str) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:

@@ -46,7 +46,7 @@ class Standing(NamedTuple):
 def escape_times(
     system: AbstractSystem,
     start: Any,
-    region: AbstractRegion,
+    region: AbstractRegion | Callable,
     *,
     paths: int,
     max_time: float | None = None,

@@ -54,7 +54,7 @@ class _Run(NamedTuple):
 @in_double
 @styled
 def portrait(
-    systems: AbstractSystem | Sequence[AbstractSystem],
+    systems: AbstractSystem | Sequence[Any],
     box: Any,
     *,
     starts: Sequence[Any] = (),

@@ -43,7 +43,7 @@ class _Grid(NamedTuple):
 
 
 def mean_exit_time_2d(
-    drift: Callable, diffusion: Callable, start: Any, region: Callable, box: Any, cells: int
+    drift: Any, diffusion: Any, start: Any, region: Any, box: Any, cells: int
 ) -> Solution:
     """The mean time in which dX = drift(X) dt + diffusion(X) dW (Itô) leaves `region` from `start`.
 
