@@ -1,15 +1,21 @@
 """Arguments, checked in one place: what was given, in one sentence, where it cannot work."""
 
+import functools
+import inspect
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
 import jax.core
+import jax.numpy as jnp
 import numpy as np
 
-from .errors import InvalidInput
+from .errors import ComputationFailed, InvalidInput, brief
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
 
 
 def told(given: Any) -> str:
@@ -22,7 +28,55 @@ def told(given: Any) -> str:
         return f"the class {given.__name__}"
     if callable(given):
         return f"the function {getattr(given, '__name__', type(given).__name__)}"
-    return f"{given!r:.60}"
+    return " ".join(f"{given!r:.60}".split())
+
+
+def of_system(wrapping: str) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
+    """Of a verb that takes a system: refuses a loss or a method, and says how to wrap it."""
+
+    def refusing(verb: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
+        @functools.wraps(verb)
+        def run(*arguments: _Given.args, **options: _Given.kwargs) -> _Found:
+            given = next(iter((*arguments, *options.values())), None)
+            bare = callable(given) and not isinstance(given, type)
+            if (bare and not hasattr(given, "parameters")) or hasattr(given, "perturb"):
+                raise InvalidInput(
+                    f"{verb.__name__} takes a system, not {told(given)}: wrap it, {wrapping}."
+                )
+            return verb(*arguments, **options)
+
+        return run
+
+    return refusing
+
+
+def require_field(field: Callable, w: Any) -> None:
+    """`InvalidInput` unless `field` can be called as a vector field, field(t, w, args), at w."""
+    try:
+        jax.eval_shape(lambda t, w: field(t, w, None), jnp.zeros(()), w)
+    except (InvalidInput, ComputationFailed):
+        raise
+    except Exception as error:  # whatever somebody's code may raise
+        raise InvalidInput(
+            "a vector field field(t, w, args), such as an ODE or Flow(loss, method), is needed, "
+            f"not {told(field)}, which failed when it was called so: {brief(error, field)}."
+        ) from error
+
+
+def require_one_argument(loss: Callable, what: str) -> None:
+    """`InvalidInput` where `loss`, called `what`, cannot be called with one argument alone."""
+    try:
+        signature = inspect.signature(loss)
+    except (TypeError, ValueError):  # of a function that is not Python's
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        needed = ", ".join(signature.parameters)
+        raise InvalidInput(
+            f"{what} is called with one array w of shape (d,), and this one takes ({needed}): "
+            "give lambda w: f(w[0], w[1]), or with its data Flow(lambda w: f(w, batch), …)."
+        ) from None
 
 
 def require_function(given: Any, what: str) -> Callable:
@@ -40,13 +94,35 @@ def require_kind(given: Any, kind: type, example: str) -> Any:
 
 
 def require_numbers(value: Any, what: str, accepts: Callable[[np.ndarray], Any]) -> Any:
-    """`value`, an array or one that is traced; `InvalidInput`, "what, not …", unless accepted."""
+    """`value`, numbers or one that is traced; `InvalidInput`, "what, not …", unless accepted."""
     if not isinstance(value, jax.core.Tracer):
-        values = np.asarray(value)
+        values = _real(value)
+        if values is None:
+            varies = callable(value) and not isinstance(value, type)
+            hint = ": a schedule belongs to an optimizer, OptaxStepMap(loss, optimizer)"
+            raise InvalidInput(f"{what}, not {told(value)}{hint * varies}.")
         wrong = ~(np.isfinite(values) & accepts(values))
         if np.any(wrong):
             raise InvalidInput(f"{what}, not {values[wrong].flat[0]:g}.")
     return value
+
+
+def _real(value: Any) -> np.ndarray | None:
+    """The value as an array of real numbers; None for what is none."""
+    try:
+        values = np.asarray(value)
+        return None if values.dtype.kind in "OUSc" else values.astype(float)
+    except (TypeError, ValueError):
+        return None
+
+
+def require_arrays(given: Any, what: str = "a start") -> Any:
+    """`given`, a pytree of numbers, traced or not; `InvalidInput` for anything else."""
+    leaves = jax.tree.leaves(given)
+    traced = [isinstance(leaf, jax.core.Tracer) for leaf in leaves]
+    if all(t or _real(leaf) is not None for t, leaf in zip(traced, leaves, strict=True)) and leaves:
+        return given
+    raise InvalidInput(f"{what} is an array of numbers, or a pytree of them, not {told(given)}.")
 
 
 def require_point(given: Any, what: str = "a start") -> Any:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import require_flat, require_one_value, require_point, told
+from ..checks import of_system, require_flat, require_one_value, require_point, told
 from ..compiling import jit_for_few_runs
 from ..dynamics.check import unread_by
 from ..dynamics.methods.gd import GD
@@ -161,6 +161,7 @@ def _row(item: PointStability) -> dict[str, Any]:
     return row | {"critical_rho": item.critical_rho, "why": (item.step or item.main).why}
 
 
+@of_system("Flow(loss, method) or StepMap(loss, method, learning_rate)")
 @recorded
 @in_double
 def stability(

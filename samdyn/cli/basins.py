@@ -1,8 +1,8 @@
 """`samdyn basins`: which starts end where."""
 
 from . import options, parse
-from .output import Progress, emit
-from .setup import loss_of, method_of, region_of, start_jax, system_of
+from .output import emit
+from .setup import region_of, start_jax, system_of, system_with
 
 
 def add_to(commands) -> None:
@@ -11,7 +11,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "basins",
-        "where a grid of starts ends",
         "Run a grid of starts and say at which fixed point each ends. A figure shows gradient "
         "descent beside the method.",
         "double-well-2d --grid 100 --method sam --rho 0.3 --lr 0.01 -o basins.png",
@@ -24,7 +23,7 @@ def add_to(commands) -> None:
     )
     options.add_method(parser)
     options.add_rho(parser)
-    options.add_step(parser, required=True)
+    options.add_step(parser)
     parser.add_argument("--steps", type=parse.count, default=20_000, help="default 20000")
     options.add_figure(parser)
 
@@ -32,37 +31,37 @@ def add_to(commands) -> None:
 def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
-    loss, method = loss_of(args), method_of(args.method, args.rho)
+    from ..dynamics.systems.system import loss_of
+
+    system = system_of(args, "lr")
+    loss = loss_of(system)
     region_of(args, loss)
-    result = _basins(args, loss, method, args.method)
+    result = _basins(args, system)
     if args.output and not result.interrupted:
         from ..dynamics.methods.gd import GD
         from ..plot.basins import plot_basins
         from ..plot.save import save
-        from ..plot.style import method_name
+        from ..plot.style import system_name
 
-        drawn, titles = [result], [method_name(method)]
-        if args.method != "gd":
-            drawn.insert(0, _basins(args, loss, GD(), "gd"))
+        drawn, titles = [result], [system_name(system)]
+        if args.method not in ("gd", None):
+            drawn.insert(0, _basins(args, system_with(args, loss, GD())))
             titles.insert(0, "GD")
         save(plot_basins(drawn, titles), args.output)
     emit(args, result.to_dict(), str(result))
     return 1 if result.interrupted else 0
 
 
-def _basins(args, loss, method, name: str):
+def _basins(args, system):
     from ..attractors.catching.basins import basins
 
-    progress = Progress(f"basins of {name}")
-    result = basins(
-        system_of(args, loss, method),
+    return basins(
+        system,
         args.box,
         grid=args.grid,
         steps=args.steps,
         seed=args.seed,
-        progress=progress,
+        progress=True,
         plane=args.plane,
         at=args.at,
     )
-    progress.close()
-    return result

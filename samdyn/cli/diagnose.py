@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import ComputationFailed, InvalidInput, brief
 from . import options, parse
-from .output import Progress, emit
+from .output import emit
 from .setup import method_of, start_jax
 
 
@@ -15,7 +15,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "diagnose",
-        "is it a saddle that holds this training run?",
         "Look at the parameters of a network: negative curvature, whether the method pulls it "
         "back, how fast it escapes, and what to change. FILE.py:NAME is a function without "
         'arguments that returns {"params": pytree, "loss": loss(params, batch), "batches": [batch, '
@@ -27,7 +26,7 @@ def add_to(commands) -> None:
     )
     parser.add_argument("problem", metavar="FILE.py:NAME", help="or MODULE:NAME")
     options.add_precision(parser)
-    options.add_method(parser)
+    options.add_method(parser, required=True)
     options.add_rho(parser)
     options.add_step(parser, required=True)
     parser.add_argument(
@@ -65,34 +64,37 @@ def run(args) -> int:
 
     method = method_of(args.method, args.rho)
     loss, params, batches, weights = _problem(args)
-    progress = Progress("eigenvalues")
-    try:
-        result = diagnose(
-            StepMap(loss, method, args.lr, args.momentum),
-            params,
-            batches,
-            weights=weights,
-            check=not args.no_check,
-            krylov=args.krylov,
-            rtol=args.rtol,
-            max_products=args.max_products,
-            seed=args.seed,
-            progress=lambda look: progress(look.products / look.limit),
-        )
-    finally:
-        progress.close()
+    result = diagnose(
+        StepMap(loss, method, args.lr, args.momentum),
+        params,
+        batches,
+        weights=weights,
+        check=not args.no_check,
+        krylov=args.krylov,
+        rtol=args.rtol,
+        max_products=args.max_products,
+        seed=args.seed,
+        progress=True,
+    )
     emit(args, result.to_dict(), str(result))
     return 1 if result.verdict == "unresolved" or result.ends.interrupted else 0
 
 
 def _problem(args) -> tuple[Any, Any, list[Any], Any]:
     """(loss, params, batches, weights or None) of FILE.py:NAME, floats in --dtype."""
+    from ..dynamics.systems.system import AbstractSystem
     from ..dynamics.tree import as_dtype
     from ..losses.registry import load_function
 
     if ":" not in args.problem:
         raise InvalidInput(f"{args.problem!r} is neither FILE.py:NAME nor MODULE:NAME.")
-    made = _call(load_function(args.problem), args)
+    function = load_function(args.problem)
+    if isinstance(function, AbstractSystem):
+        raise InvalidInput(
+            f"diagnose is of a loss over batches, and {args.problem} is a "
+            f"{type(function).__name__}: stability judges it."
+        )
+    made = _call(function, args)
     needed = ("params", "loss", "batches")
     mapping = isinstance(made, Mapping)
     missing = [name for name in needed if not mapping or name not in made]

@@ -2,10 +2,19 @@
 
 from typing import Any
 
+from .. import catalogue
+from ..errors import InvalidInput
 from . import options, parse
 from .noise import add_noise, noise_of
-from .output import StatusLine, duration, emit
-from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
+from .output import emit
+from .setup import (
+    check_dimension,
+    figure_target,
+    given_system,
+    loss_by_name,
+    method_of,
+    start_jax,
+)
 
 MAX_TIME = "censor there; default 10^4 times what the first few need to leave"
 
@@ -16,7 +25,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "escape",
-        "how long until a path leaves a region",
         "Simulate first exits from a region and compare their mean with theory. Time is learning "
         "rate times steps.",
         "saddle --from 0,0 --inside slab:1:1 --method usam --rho 0.2 --lr 0.01 "
@@ -32,7 +40,7 @@ def add_to(commands) -> None:
     )
     options.add_method(parser)
     options.add_rho(parser)
-    options.add_step(parser, required=True)
+    options.add_step(parser)
     add_noise(parser)
     parser.add_argument(
         "--dynamics",
@@ -42,8 +50,10 @@ def add_to(commands) -> None:
     )
     parser.add_argument(
         "--scheme",
-        choices=("euler", "euler-binomial", "heun"),
-        help="default heun for additive noise, else euler; binomial increments are cheaper",
+        type=options.named("scheme"),
+        metavar="NAME",
+        help=f"{catalogue.told('scheme')}; or FILE.py:NAME, a subclass of AbstractScheme; default "
+        "heun for additive noise, else euler",
     )
     parser.add_argument("--dt", type=parse.positive, metavar="h", help="default: from curvature")
     parser.add_argument("--paths", type=parse.count, required=True, metavar="N")
@@ -68,17 +78,11 @@ FREE |= {"paths", "target_error"}
 def run(args) -> int:
     """Run the command; the exit status."""
     if args.resume and not args.out:
-        from ..errors import InvalidInput
-
         raise InvalidInput("--resume goes on with a results folder: give --out DIR.")
     figure_target(args)
     start_jax(args)
-    loss = loss_of(args)
-    check_dimension("--from", len(args.start), loss)
-    dynamics, region = _problem(args, loss)
-    report = _Progress()
-    result = _simulate(args, dynamics, region, report)
-    report.close()
+    dynamics, region = _problem(args)
+    result = _simulate(args, dynamics, region)
     if args.dynamics == "sde":
         from ..escape.exact.theory import theory
 
@@ -92,22 +96,56 @@ def run(args) -> int:
     return 1 if result.interrupted or not result.summary.escaped else 0
 
 
-def _problem(args, loss) -> tuple[Any, Any]:
+def _problem(args) -> tuple[Any, Any]:
     from ..dynamics.regions.region_text import parse_region
+    from ..losses.registry import get_loss
+
+    system = given_system(args)
+    if system is None:
+        system = _noisy(args)
+    else:
+        _check_given(args, system)
+    return system, parse_region(args.inside, args.start, get_loss)
+
+
+def _noisy(args) -> Any:
+    """A method on a loss with noise."""
     from ..dynamics.systems.diffusion import Diffusion
     from ..dynamics.systems.stochastic_map import StochasticStepMap
     from ..losses.check import check_loss
-    from ..losses.registry import get_loss
 
+    loss = loss_by_name(args, "method", "lr", "noise")
+    check_dimension("--from", len(args.start), loss)
     check_loss(loss, list(args.start))
     method = method_of(args.method, args.rho)
     noise, coupling = noise_of(args)
-    region = parse_region(args.inside, args.start, get_loss)
     kind = Diffusion if args.dynamics == "sde" else StochasticStepMap
-    return kind(loss, method, args.lr, noise, coupling, args.momentum), region
+    return kind(loss, method, args.lr, noise, coupling, args.momentum)
 
 
-def _simulate(args, dynamics, region, report):
+def _check_given(args, system) -> None:
+    from ..dynamics.check import check_motion
+    from ..dynamics.systems.sde import AbstractSDE
+
+    check_motion(system, args.start)
+    is_sde = isinstance(system, AbstractSDE)
+    if is_sde and args.dynamics == "map":
+        raise InvalidInput(
+            f"--dynamics map has no meaning with {args.loss}, which is a {type(system).__name__}."
+        )
+    args.dynamics = "sde" if is_sde else "map"
+
+
+def _scheme_of(args) -> Any:
+    """A name, a class by path, or None for the default."""
+    if args.scheme is None or not catalogue.is_path(args.scheme):
+        return args.scheme
+    from ..losses.registry import load_object
+
+    return load_object(args.scheme)
+
+
+def _simulate(args, dynamics, region):
     import numpy as np
 
     from ..escape.escape_times import escape_times
@@ -119,7 +157,7 @@ def _simulate(args, dynamics, region, report):
         region,
         paths=args.paths,
         max_time=args.max_time,
-        scheme=args.scheme,
+        scheme=_scheme_of(args),
         dt=args.dt,
         seed=args.seed,
         dtype=args.dtype,
@@ -129,7 +167,7 @@ def _simulate(args, dynamics, region, report):
         block=args.block,
         distributed=args.distributed,
         options=compared,
-        progress=report,
+        progress=True,
     )
 
 
@@ -139,21 +177,3 @@ def _is_first(args) -> bool:
     import jax
 
     return jax.process_index() == 0
-
-
-class _Progress(StatusLine):
-    """Escaped, at risk, censored, running mean ± its error, time left."""
-
-    def __call__(self, standing) -> None:
-        self.show(lambda: self._text(standing))
-
-    def _text(self, standing) -> str:
-        text = f"{standing.escaped} escaped, {standing.at_risk} at risk, "
-        text += f"{standing.censored} censored"
-        if standing.escaped:
-            mean = standing.time_at_risk / standing.escaped
-            text += f", mean about {mean:.4g} ± {1.96 * mean / standing.escaped**0.5:.2g}"
-        if standing.fraction > 0:
-            left = standing.seconds * (1 / standing.fraction - 1)
-            text += f", {duration(left)} left"
-        return text

@@ -10,7 +10,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "losses",
-        "list the registered losses",
         "List the registered losses with dimension, formula, source and default box.",
         "",
     )

@@ -7,27 +7,14 @@ import contextlib
 import os
 import sys
 
+from .. import catalogue
 from ..errors import ComputationFailed, InvalidInput
 from ..interrupts import happened, heeded
-from . import (
-    basins,
-    diagnose,
-    escape,
-    losses,
-    portrait,
-    spread,
-    stability,
-    study,
-    sweep,
-    trajectory,
-)
 from .options import OneLineParser
 
-COMMANDS = (losses, stability, sweep, trajectory, basins, portrait, escape, spread, diagnose, study)
 
-
-def build_parser() -> OneLineParser:
-    """The parser of every command."""
+def build_parser(only: str | None = None) -> OneLineParser:
+    """The parser of every command; those that are not the `only` one asked for by name alone."""
     from .. import __version__
 
     parser = OneLineParser(
@@ -38,8 +25,11 @@ def build_parser() -> OneLineParser:
     )
     parser.add_argument("--version", action="version", version=f"samdyn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in COMMANDS:
-        module.add_to(commands)
+    for entry in catalogue.COMMANDS.values():
+        if only in (None, entry.name):
+            entry.load().add_to(commands)
+        else:
+            commands.add_parser(entry.name, help=entry.help)
     return parser
 
 
@@ -63,7 +53,8 @@ def console() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    args = build_parser().parse_args(arguments)
+    command = next((word for word in arguments if word in catalogue.COMMANDS), "")
+    args = build_parser(command).parse_args(arguments)
     try:
         return args.run(args) or 0
     except InvalidInput as error:

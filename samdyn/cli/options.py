@@ -5,10 +5,11 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 
+from .. import catalogue
 from ..errors import InvalidInput
 from . import parse
 
-METHOD_HELP = "gd, sam, usam, asam, samgrad, sam-K or usam-K (K ascents)"
+METHOD_HELP = f"{catalogue.told('method')}; or FILE.py:NAME, called with the radius if it has one"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -55,11 +56,11 @@ class OneLineParser(argparse.ArgumentParser):
         return f" (did you mean {close[0]}?)" if close else ""
 
 
-def command(commands, run: Callable, name: str, summary: str, about: str, example: str):
+def command(commands, run: Callable, name: str, about: str, example: str):
     """The parser of one command, which will call `run(args)`."""
     parser = commands.add_parser(
         name,
-        help=summary,
+        help=catalogue.COMMANDS[name].help,
         description=about,
         epilog=f"example: samdyn {name} {example}".rstrip(),
         allow_abbrev=False,
@@ -72,7 +73,10 @@ def command(commands, run: Callable, name: str, summary: str, about: str, exampl
 def add_loss(parser: argparse.ArgumentParser, dtype: str = "float64") -> None:
     """LOSS, and the options that every computation on it has; the default precision."""
     parser.add_argument(
-        "loss", metavar="LOSS", help="a name from `samdyn losses`, FILE.py:NAME or MODULE:NAME"
+        "loss",
+        metavar="LOSS",
+        help="a name from `samdyn losses`, FILE.py:NAME or MODULE:NAME; a path may also name a "
+        "system (ODE, Map, SDE, …), which takes no --method, --rho and --lr",
     )
     add_precision(parser, dtype)
 
@@ -126,9 +130,23 @@ def check_plane(args) -> None:
     raise InvalidInput(f"{missing}: I and J vary, the other coordinates are those of P.")
 
 
-def add_method(parser: argparse.ArgumentParser) -> None:
-    """--method, once."""
-    parser.add_argument("--method", required=True, metavar="M", help=METHOD_HELP)
+def add_method(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """--method, once; `required` where LOSS is no system."""
+    parser.add_argument("--method", required=required, metavar="M", help=METHOD_HELP)
+
+
+def named(kind: str) -> Callable[[str], str]:
+    """The type of an option that takes a registered name or a path, as it is."""
+
+    def check(text: str) -> str:
+        try:
+            if not catalogue.is_path(text):
+                catalogue.find(kind, text)
+        except InvalidInput as error:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+        return text
+
+    return check
 
 
 def add_rho(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +156,7 @@ def add_rho(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_step(parser: argparse.ArgumentParser, required: bool) -> None:
+def add_step(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """--lr and --momentum."""
     parser.add_argument(
         "--lr", type=parse.positive, metavar="η", required=required, help="step size"

@@ -2,7 +2,15 @@
 
 from . import options, parse
 from .output import emit
-from .setup import check_dimension, loss_of, method_of, region_of, start_jax, system_of
+from .setup import (
+    check_dimension,
+    given_system,
+    loss_by_name,
+    method_of,
+    region_of,
+    start_jax,
+    system_with,
+)
 
 
 def add_to(commands) -> None:
@@ -11,7 +19,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "portrait",
-        "phase portraits side by side",
         "Draw streamlines, nullclines, fixed points, manifolds and trajectories.",
         "beale --method gd --method sam --rho 0.5 --start 1,2 -o portrait.svg",
     )
@@ -34,26 +41,26 @@ def add_to(commands) -> None:
         metavar="P",
         help='starts of trajectories: "1,2" or several, "1,2" "-1,0"',
     )
-    options.add_step(parser, required=False)
+    options.add_step(parser)
     options.add_figure(parser, required=True)
 
 
 def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
+    from ..dynamics.systems.system import loss_of
     from ..plot.portrait import portrait
     from ..plot.save import save
 
-    loss = loss_of(args)
-    args.method = _flat(name.split(",") for name in _flat(args.method or [["gd", "sam"]]))
+    systems = _systems(args)
+    loss = loss_of(systems[0])
     args.start = _flat(_flat(args.start or []))
-    methods = [method_of(name, args.rho) for name in args.method]
     box = region_of(args, loss)
     for start in args.start:
         if args.plane is None or len(start) != 2:
             check_dimension("--start", len(start), loss)
     figure = portrait(
-        [system_of(args, loss, method) for method in methods],
+        systems,
         box,
         starts=args.start,
         seed=args.seed,
@@ -63,6 +70,16 @@ def run(args) -> int:
     save(figure, args.output)
     emit(args, {"figure": args.output}, f"wrote {args.output}")
     return 0
+
+
+def _systems(args) -> list:
+    """That which LOSS names, or one of each method on it."""
+    system = given_system(args)
+    if system is not None:
+        return [system]
+    loss = loss_by_name(args)
+    args.method = _flat(name.split(",") for name in _flat(args.method or [["gd", "sam"]]))
+    return [system_with(args, loss, method_of(name, args.rho)) for name in args.method]
 
 
 def _flat(groups) -> list:

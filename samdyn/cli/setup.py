@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from .. import catalogue
 from ..errors import InvalidInput
+from .by_path import Offer, made
 
 
 def start_jax(args: Any) -> None:
@@ -60,25 +62,80 @@ def _whole(name: str) -> int | None:
     return None if text is None else int(text)
 
 
-def loss_of(args: Any) -> Any:
-    """The loss that LOSS names."""
+# options that make a system of a loss, and their values where nobody gave them
+OF_A_LOSS = {
+    "method": None,
+    "rho": None,
+    "lr": None,
+    "momentum": 0.0,
+    "noise": None,
+    "batch_size": 1,
+    "coupling": None,
+}
+
+
+def named_system(args: Any) -> Any:
+    """The system that LOSS names, None where it is a loss."""
+    from ..dynamics.systems.system import AbstractSystem
+    from ..losses.registry import load_object
+
+    named = load_object(args.loss) if ":" in args.loss else None
+    return named if isinstance(named, AbstractSystem) else None
+
+
+def given_system(args: Any) -> Any:
+    """The same; options that belong to a loss are refused."""
+    named = named_system(args)
+    if named is None:
+        return None
+    for name, default in OF_A_LOSS.items():
+        if getattr(args, name, default) != default:
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} has no meaning with {args.loss}, which is a "
+                f"{type(named).__name__} with all its numbers inside."
+            )
+    return named
+
+
+def loss_by_name(args: Any, *needed: str) -> Any:
+    """The loss that LOSS names; `InvalidInput` where an option is missing that it needs."""
     from ..losses.registry import get_loss
 
+    missing = [f"--{name}" for name in needed if getattr(args, name) is None]
+    if missing:
+        raise InvalidInput(f"the following arguments are required: {', '.join(missing)}.")
     return get_loss(args.loss)
 
 
 def method_of(name: str, rho: float | None) -> Any:
-    """The perturbation of --method and --rho."""
+    """The method of --method and --rho."""
+    from ..dynamics.methods.method import AbstractMethod
     from ..dynamics.methods.names import named_method
 
+    if catalogue.is_path(name):
+        radius, what = {"rho": Offer("--rho", rho)}, "a method (AbstractMethod)"
+        return made("--method", name, AbstractMethod, what, radius, first="rho")
+    entry, _ = catalogue.find("method", name)
     method = named_method(name, 0.0 if rho is None else rho)
-    if rho is None and name != "gd":
+    if rho is None and "rho" in entry.options:
         raise InvalidInput(f"--method {name} needs --rho, a finite number ≥ 0.")
     return method
 
 
-def system_of(args: Any, loss: Any, method: Any) -> Any:
-    """The step map with --lr, the flow without; a momentum alone is refused."""
+def system_of(args: Any, *needed: str) -> Any:
+    """The system that LOSS names; of a loss the step map with --lr, the flow without.
+
+    A momentum alone is refused, and so is an option of those `needed` that is missing.
+    """
+    system = given_system(args)
+    if system is not None:
+        return system
+    loss = loss_by_name(args, "method", *needed)
+    return system_with(args, loss, method_of(args.method, args.rho))
+
+
+def system_with(args: Any, loss: Any, method: Any) -> Any:
+    """The step map of a method with --lr, its flow without."""
     from ..dynamics.systems.flow import Flow
     from ..dynamics.systems.step_map import optional_step_map
 

@@ -1,9 +1,18 @@
 """`samdyn spread`: how far noise carries the optimizer from a critical point."""
 
+from typing import Any
+
 from . import options, parse
 from .noise import add_noise, noise_of
 from .output import emit
-from .setup import check_dimension, figure_target, loss_of, method_of, start_jax
+from .setup import (
+    check_dimension,
+    figure_target,
+    given_system,
+    loss_by_name,
+    method_of,
+    start_jax,
+)
 
 
 def add_to(commands) -> None:
@@ -12,7 +21,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "spread",
-        "how far noise carries the optimizer from a critical point",
         "Mean squared displacement from a critical point along each eigenvector of the Hessian "
         "there, simulated, exact for the linearised step and its SDE, and as published.",
         "saddle --at 0,0 --method usam --rho 0.3 --lr 0.05 --noise fisher --batch-size 8 "
@@ -22,7 +30,7 @@ def add_to(commands) -> None:
     parser.add_argument("--at", type=parse.point, required=True, metavar="P", help='"x,y,…"')
     options.add_method(parser)
     options.add_rho(parser)
-    options.add_step(parser, required=True)
+    options.add_step(parser)
     add_noise(parser)
     parser.add_argument(
         "--time", type=parse.positive, required=True, metavar="T", help="η times the steps"
@@ -37,16 +45,11 @@ def run(args) -> int:
     """Run the command; the exit status."""
     figure_target(args)
     start_jax(args)
-    from ..dynamics.systems.stochastic_map import StochasticStepMap
     from ..escape.spread import spread
-    from ..losses.check import check_loss
 
-    loss, method = loss_of(args), method_of(args.method, args.rho)
-    check_dimension("--at", len(args.at), loss)
-    check_loss(loss, list(args.at))
-    noise, coupling = noise_of(args)
+    system = given_system(args)
     result = spread(
-        StochasticStepMap(loss, method, args.lr, noise, coupling, args.momentum),
+        _noisy_step(args) if system is None else system,
         args.at,
         time=args.time,
         paths=args.paths,
@@ -59,3 +62,16 @@ def run(args) -> int:
         save(result.plot().figure, args.output)
     emit(args, result.to_dict(), str(result))
     return 0
+
+
+def _noisy_step(args) -> Any:
+    """A step of a method on a loss with noise."""
+    from ..dynamics.systems.stochastic_map import StochasticStepMap
+    from ..losses.check import check_loss
+
+    loss = loss_by_name(args, "method", "lr", "noise")
+    method = method_of(args.method, args.rho)
+    check_dimension("--at", len(args.at), loss)
+    check_loss(loss, list(args.at))
+    noise, coupling = noise_of(args)
+    return StochasticStepMap(loss, method, args.lr, noise, coupling, args.momentum)

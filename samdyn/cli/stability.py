@@ -2,7 +2,7 @@
 
 from . import options
 from .output import emit
-from .setup import loss_of, method_of, start_jax, system_of, where_of
+from .setup import start_jax, system_of, where_of
 
 
 def add_to(commands) -> None:
@@ -11,7 +11,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "stability",
-        "fixed points and their verdicts for the flow and the step",
         "Find the fixed points of a method on a loss and say whether each attracts.",
         'beale --at "0,1" --method usam --rho 0.05 --lr 0.001',
     )
@@ -19,17 +18,17 @@ def add_to(commands) -> None:
     options.add_where(parser)
     options.add_method(parser)
     options.add_rho(parser)
-    options.add_step(parser, required=False)
+    options.add_step(parser)
 
 
 def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
     from ..attractors.report import stability
+    from ..dynamics.systems.system import loss_of
 
-    loss, method = loss_of(args), method_of(args.method, args.rho)
-    where_of(args, loss)
-    system = system_of(args, loss, method)
+    system = system_of(args)
+    where_of(args, loss_of(system))
     result = stability(system, box=args.box, at=args.at, seed=args.seed)
     emit(args, result.to_dict(), str(result))
     return 0 if result.certain or (args.at is not None and not result.unknown) else 1

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from sys import stderr
 from typing import Any
 
+from .. import catalogue
 from ..errors import InvalidInput
 from . import options, parse
-from .output import StatusLine, duration, emit
+from .output import emit
 from .setup import figure_target, start_jax
 
 
@@ -18,7 +19,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "study",
-        "a grid of training runs, method × rho × momentum × batch size × seeds",
         "Train a network at every point of a grid, and compare what momentum does for SAM with "
         "what it does for SGD. Lists are written a,b,c.",
         "digits --method gd,sam --rho 0.05,0.1 --momentum 0,0.9 --batch-size 16,256 --lr 0.05 "
@@ -52,9 +52,11 @@ def add_to(commands) -> None:
     parser.add_argument("--seeds", type=parse.count, default=3, metavar="K", help="default 3")
     parser.add_argument(
         "--model",
+        type=options.named("model"),
         default="mlp",
         metavar="NAME",
-        help="mlp, small-resnet or resnet18; default mlp",
+        help=f"{catalogue.told('model')}; or FILE.py:NAME, a function of a random key that returns "
+        "a network; default mlp",
     )
     parser.add_argument(
         "--norm", choices=("none", "group"), default="none", help="group: group norm; default none"
@@ -117,44 +119,36 @@ def _check_csv(name: str) -> None:
         raise InvalidInput(f"--csv {name} is a folder: give the name of a file.")
 
 
+def _by_path(text: str) -> Any:
+    """A name as it is, else what the path names."""
+    if not catalogue.is_path(text):
+        return text
+    from ..losses.registry import load_object
+
+    return load_object(text)
+
+
 def _study(args: argparse.Namespace) -> Any:
     from ..networks.data.data import dataset
     from ..networks.studying.study import study
 
     if args.epochs is None and args.steps is None:
         args.epochs = 50
-    report = _Progress()
-    try:
-        return study(
-            args.method,
-            dataset(args.data),
-            rho=args.rho,
-            momentum=args.momentum,
-            batch_size=args.batch_size,
-            learning_rate=args.lr,
-            lr_rule=args.lr_rule,
-            epochs=args.epochs,
-            steps=args.steps,
-            seeds=args.seeds,
-            model=args.model,
-            norm=None if args.norm == "none" else args.norm,
-            lanes=args.lanes,
-            out=args.out,
-            resume=args.resume,
-            progress=report,
-        )
-    finally:
-        report.close()
-
-
-class _Progress(StatusLine):
-    """Cells done, share of the work, time left."""
-
-    def __call__(self, standing) -> None:
-        self.show(lambda: self._text(standing))
-
-    def _text(self, standing) -> str:
-        text = f"{standing.done} of {standing.total} cells, {standing.fraction:.1%}"
-        if standing.seconds_left is not None:
-            text += f", about {duration(standing.seconds_left)} left"
-        return text
+    return study(
+        [_by_path(text) for text in args.method],
+        dataset(args.data),
+        rho=args.rho,
+        momentum=args.momentum,
+        batch_size=args.batch_size,
+        learning_rate=args.lr,
+        lr_rule=args.lr_rule,
+        epochs=args.epochs,
+        steps=args.steps,
+        seeds=args.seeds,
+        model=_by_path(args.model),
+        norm=None if args.norm == "none" else args.norm,
+        lanes=args.lanes,
+        out=args.out,
+        resume=args.resume,
+        progress=True,
+    )

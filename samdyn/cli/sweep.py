@@ -1,8 +1,17 @@
 """`samdyn sweep`: how stability changes with ρ."""
 
+from ..errors import InvalidInput
 from . import options, parse
 from .output import emit
-from .setup import figure_target, loss_of, method_of, start_jax, system_of, where_of
+from .setup import (
+    figure_target,
+    loss_by_name,
+    method_of,
+    named_system,
+    start_jax,
+    system_with,
+    where_of,
+)
 
 
 def add_to(commands) -> None:
@@ -11,7 +20,6 @@ def add_to(commands) -> None:
         commands,
         run,
         "sweep",
-        "branches of fixed points over a range of rho, and where they change",
         "Follow fixed points over a range of rho and locate every bifurcation.",
         'beale --at "0,1" --method usam --rho 0:0.1:101 -o sweep.svg',
     )
@@ -21,7 +29,7 @@ def add_to(commands) -> None:
     parser.add_argument(
         "--rho", type=parse.span, required=True, metavar="a:b:n", help="n radii from a to b"
     )
-    options.add_step(parser, required=False)
+    options.add_step(parser)
     options.add_figure(parser)
 
 
@@ -33,11 +41,16 @@ def run(args) -> int:
 
     from ..attractors.following.sweep import sweep
 
-    loss = loss_of(args)
     low, high, number = args.rho
+    if named_system(args):
+        raise InvalidInput(
+            f"sweep varies the radius of --method on a loss, and {args.loss} is a system: vary "
+            "its own numbers in Python, system.at(name=value)."
+        )
+    loss = loss_by_name(args, "method")
     method = method_of(args.method, high)
     where_of(args, loss)
-    system = system_of(args, loss, method)
+    system = system_with(args, loss, method)
     radii = np.linspace(low, high, number)
     result = sweep(system, "rho", radii, box=args.box, at=args.at, seed=args.seed)
     if args.output:

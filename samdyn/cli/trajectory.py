@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from ..errors import InvalidInput
 from . import options, parse
 from .output import emit
-from .setup import check_dimension, figure_target, loss_of, method_of, start_jax, system_of
+from .setup import check_dimension, figure_target, start_jax, system_of
+
+NAMES = {"hallucinated": "hallucinated fixed point"}
 
 
 def add_to(commands) -> None:
@@ -13,14 +16,13 @@ def add_to(commands) -> None:
         commands,
         run,
         "trajectory",
-        "run one start and say where and how it ends",
         "Iterate the step map from a start: checkpoints, the end, and how it ends.",
         "beale --method sam --rho 0.5 --lr 1.25e-5 --steps 87683 --start 1,2",
     )
     options.add_loss(parser)
     options.add_method(parser)
     options.add_rho(parser)
-    options.add_step(parser, required=True)
+    options.add_step(parser)
     parser.add_argument("--steps", type=parse.count, required=True, metavar="N")
     parser.add_argument("--start", type=parse.point, required=True, metavar="P")
     parser.add_argument(
@@ -39,22 +41,31 @@ def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
     figure_target(args, len(args.start))
-    from ..losses.check import check_loss
+    from ..attractors.report import parts_of
+    from ..checks import told
+    from ..dynamics.check import check_system
+    from ..dynamics.systems.map import AbstractMap
+    from ..dynamics.systems.system import loss_of
 
-    loss, method = loss_of(args), method_of(args.method, args.rho)
+    system = system_of(args, "lr")
+    if not isinstance(system, AbstractMap):
+        raise InvalidInput(
+            f"trajectory takes steps, and {args.loss} is {told(system)}: a flow is drawn by "
+            "portrait, and solved by samdyn.integrate in Python."
+        )
+    loss = loss_of(system)
     check_dimension("--start", len(args.start), loss)
     if args.until_within:
         check_dimension("--until-within", len(args.until_within[1]), loss)
-    check_loss(loss, list(args.start))
+    check_system(parts_of(system)[0], list(args.start))
     args.at_steps = list(args.at_steps or _spread(args.steps))
     from ..attractors.trajectory import trajectory
 
     within, target = args.until_within or (0.0, None)
-    system = system_of(args, loss, method)
     how = {"at_steps": args.at_steps, "target": target, "within": within}
     result = trajectory(system, args.start, steps=args.steps, **how)
     if args.output:
-        _draw(args, loss, system)
+        _draw(args, system, loss)
     emit(args, result.to_dict(), str(result))
     return 0
 
@@ -65,7 +76,7 @@ def _spread(steps: int) -> list[int]:
     return [0, *powers, steps]
 
 
-def _draw(args, loss, system) -> None:
+def _draw(args, system, loss) -> None:
     from ..plot.portrait import portrait
     from ..plot.save import save
 

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .. import catalogue
 from ..checks import require_kind
 from ..errors import InvalidInput
 from . import tree
@@ -217,7 +218,7 @@ class Paper(_NoiseOutside):
         return method if method.differentiates_ascent else PerturbedLossGradient(method)
 
 
-COUPLINGS = {c.name: c for c in (SameBatch(), Fresh(), Independent(), Paper())}
+COUPLINGS = {name: entry.load()() for name, entry in catalogue.COUPLINGS.items()}
 
 
 def as_coupling(given: object) -> AbstractCoupling:

@@ -16,6 +16,7 @@ import optimistix as optx
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..checks import require_arrays, require_field, require_one_value
 from ..errors import InvalidInput
 from .iterate import check_start
 from .tree import as_array, flatten, squared_norm
@@ -70,6 +71,9 @@ def integrate(
     `max_steps` were not enough: normalised SAM's field jumps at its critical points, and
     adaptive steps cannot pass a point where trajectories slide, so give `arrive` there.
     """
+    require_arrays(start)
+    require_one_value(flow)
+    require_field(flow, start)
     _, flat, _ = flatten(lambda w: w, start)
     if box is not None:
         box = jnp.asarray(box, flat.dtype)

@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ..checks import of_system, require_arrays, require_one_value
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
 from .resolution import SPACINGS, spacings
@@ -60,6 +61,7 @@ class _Progress(NamedTuple):
     recent_step: Array
 
 
+@of_system("StepMap(loss, method, learning_rate)")
 def iterate(
     step_map: AbstractMap,
     start: PyTree,
@@ -80,7 +82,8 @@ def iterate(
     than float64 and the first step so short that it is rounded away.
     """
     kept = check_checkpoints(at_steps, steps)
-    start = jax.tree.map(_floating, start)
+    start = jax.tree.map(_floating, require_arrays(start))
+    require_one_value(step_map)
     check_start(loss_of(step_map), start, target, "target")
     stop = None if target is None else (target, as_array(within))
     if steps:  # the same compiled function

@@ -18,7 +18,7 @@ from . import tree
 
 def _fraction(value: Any) -> Any:
     told = "momentum must lie in [0, 1)"
-    return require_numbers(tree.as_array(value), told, lambda x: (x >= 0) & (x < 1))
+    return tree.as_array(require_numbers(value, told, lambda x: (x >= 0) & (x < 1)))
 
 
 class AbstractMomentum(eqx.Module):

@@ -1,6 +1,7 @@
 """How long until a path leaves a region? `escape_times` simulates many and says how sure it is."""
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import require_point
+from ..checks import of_system, require_point, require_whole
 from ..dynamics.check import check_motion, check_paths
 from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
@@ -49,11 +50,12 @@ class Standing(NamedTuple):
         return f"{counts}, mean about {mean:.4g} ± {1.96 * mean / self.escaped**0.5:.2g}"
 
 
+@of_system("Diffusion(loss, method, learning_rate, noise), or SDE(drift, dispersion)")
 @recorded
 def escape_times(
     system: AbstractSystem,
     start: Any,
-    region: AbstractRegion,
+    region: AbstractRegion | Callable,
     *,
     paths: int,
     max_time: float | None = None,
@@ -186,8 +188,7 @@ def _seed_of(words: list[int], factor: int) -> int:
 
 
 def _check(paths: int, max_time: float | None, target_error: float | None) -> None:
-    if paths < 1 or paths >= 2**32:
-        raise InvalidInput(f"paths must be in 1 … 2^32 − 1, not {paths}.")
+    require_whole(paths, "paths", 1, 2**32 - 1)
     if max_time is not None and not (np.isfinite(max_time) and max_time > 0):
         raise InvalidInput(f"max_time must be a finite number > 0, not {max_time:g}.")
     if target_error is not None and not 0 < target_error < 1:

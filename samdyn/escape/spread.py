@@ -15,7 +15,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array
 
-from ..checks import require_flat, require_kind, require_one_value
+from ..checks import of_system, require_flat, require_kind, require_one_value
 from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
 from ..dynamics.methods.method import AbstractMethod
@@ -42,6 +42,7 @@ ENOUGH = 100  # paths from which on their fourth powers are trusted
 MANY = 2e7  # path-steps: below, compiling for a second device costs more than it saves
 
 
+@of_system("StochasticStepMap(loss, method, learning_rate, noise)")
 @recorded
 def spread(
     system: StochasticStepMap,

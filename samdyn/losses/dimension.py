@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import GatherScatterMode
 
+from ..checks import require_one_argument
 from ..errors import InvalidInput
 
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
@@ -28,6 +29,7 @@ UNKNOWN = -1  # an index that is known only when the loss runs
 
 def check_indices(loss: Callable, w: jax.Array, what: str = "the loss") -> None:
     """`InvalidInput` where the loss, called `what`, uses a coordinate beyond those of w (d,)."""
+    require_one_argument(loss, what)
     try:
         closed = jax.make_jaxpr(loss)(w)
     except Exception:  # what can't be traced is told where it is evaluated

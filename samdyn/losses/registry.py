@@ -10,6 +10,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import ComputationFailed, InvalidInput, brief
 from . import families, surfaces
@@ -187,18 +188,26 @@ def get_loss(spec: str) -> Loss | Callable:
 
 
 def load_function(spec: str) -> Callable:
-    """The function that FILE.py:NAME or MODULE:NAME names.
+    """The function that FILE.py:NAME or MODULE:NAME names."""
+    function = load_object(spec, "function")
+    if not callable(function):
+        where, name = spec.rsplit(":", 1)
+        raise InvalidInput(f"{where} has no function named {name!r}.")
+    return function
+
+
+def load_object(spec: str, what: str = "object") -> Any:
+    """`what` FILE.py:NAME or MODULE:NAME names.
 
     A file may import its neighbours, as when Python runs it.
     """
-    where, name = spec.rsplit(":", 1)
-    if not where.endswith(".py") and not re.fullmatch(r"\w+(\.\w+)*", where):
+    where, colon, name = spec.rpartition(":")
+    if not colon or (not where.endswith(".py") and not re.fullmatch(r"\w+(\.\w+)*", where)):
         raise InvalidInput(f"{spec!r} is neither FILE.py:NAME nor MODULE:NAME.")
     module = _load_file(where) if where.endswith(".py") else _import_module(where)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise InvalidInput(f"{where} has no function named {name!r}.")
-    return function
+    if not hasattr(module, name):
+        raise InvalidInput(f"{where} has no {what} named {name!r}.")
+    return getattr(module, name)
 
 
 def _load_file(where: str):

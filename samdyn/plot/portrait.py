@@ -12,7 +12,7 @@ from ..attractors.catching.arrivals import zeros_from
 from ..attractors.curves import Manifold, flow_curves, iterates
 from ..attractors.finding.point import Completeness, as_box
 from ..attractors.report import Stability, judge_all, parts_of, stability
-from ..checks import told
+from ..checks import of_system, require_flat, told
 from ..dynamics.check import check_system, check_system_in_box
 from ..dynamics.plane import OnPlane, Plane, as_plane, plane_box
 from ..dynamics.systems.map import AbstractMap
@@ -50,10 +50,11 @@ class _Run(NamedTuple):
     seed: int
 
 
+@of_system("Flow(loss, method) or StepMap(loss, method, learning_rate)")
 @in_double
 @styled
 def portrait(
-    systems: AbstractSystem | Sequence[AbstractSystem],
+    systems: AbstractSystem | Sequence[Any],
     box: Any,
     *,
     starts: Sequence[Any] = (),
@@ -132,7 +133,7 @@ def _say_plane(figure: Figure, plane: Plane) -> None:
 
 def _as_start(start: Any, box: np.ndarray, plane: Plane | None) -> np.ndarray:
     """A start as w (d,), inside the box as it is drawn."""
-    point = np.asarray(start, dtype=float)
+    point = require_flat(start)
     dim = 2 if plane is None else plane.at.size
     if point.ndim != 1 or point.size not in (2, dim) or not np.all(np.isfinite(point)):
         wanted = "two" if dim == 2 else f"2 or {dim}"

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .. import catalogue
 from ..dynamics.methods.names import named_method
 from ..errors import InvalidInput
 from ..results.drawing import drawer
-from .style import axes_legend, figure_legend, looks, method_colour, new_figure, styled
+from .style import BLACK, axes_legend, figure_legend, looks, method_colour, new_figure, styled
 
 if TYPE_CHECKING:
     from ..networks.studying.study_result import Study
@@ -96,13 +97,22 @@ def _entries(result: "Study") -> list[dict[str, Any]]:
     for method, rho in result.series:
         radii.setdefault(method, []).append(rho)
     for method, rho in result.series:
-        base = method_colour(named_method(method, 0.0))
+        base = _colour(method)
         rank = sorted(radii[method]).index(rho)
-        label = method.upper() if method == "gd" else f"{method.upper()}, ρ = {rho:g}"
+        shown = method.upper() if method in catalogue.METHODS else method
+        label = shown if method == "gd" else f"{shown}, ρ = {rho:g}"
         share = (rank + 1) / len(radii[method]) if len(radii[method]) > 1 else 0.5
         marker = "*" if method == "gd" else MARKERS[rank % len(MARKERS)]
         looks.append({"color": _shade(base, share), "marker": marker, "label": label})
     return looks
+
+
+def _colour(method: str) -> str:
+    """That of a registered method; black for anyone's own."""
+    try:
+        return method_colour(named_method(method, 0.0))
+    except InvalidInput:
+        return BLACK
 
 
 def _shade(colour: str, share: float) -> tuple[float, ...]:

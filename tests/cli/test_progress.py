@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from samdyn.cli import output
+from samdyn import InvalidInput
+from samdyn import progress as output
 
 
 class Terminal(io.StringIO):
@@ -21,11 +22,10 @@ def clock(monkeypatch):
 
 def lines_of(stream, clock, monkeypatch, seconds):
     monkeypatch.setattr(output.sys, "stderr", stream)
-    progress = output.Progress("basins")
-    for second in range(seconds):
-        clock[0] = float(second)
-        progress(second / seconds)
-    progress.close()
+    with output.telling(True, "basins") as tell:
+        for second in range(seconds):
+            clock[0] = float(second)
+            tell(second / seconds)
     return stream.getvalue()
 
 
@@ -46,3 +46,14 @@ def test_a_terminal_has_one_line_that_is_rewritten_and_removed(clock, monkeypatc
     assert text.count("\r") == 101
     assert "\n" not in text
     assert text.endswith("\r\x1b[K")
+
+
+def test_a_function_hears_one_payload_with_the_time_left(clock):
+    heard = []
+    with output.telling(heard.append, "basins") as tell:
+        clock[0] = 3.0
+        tell(0.25, "so far", {"open": 2})
+    assert heard == [output.Progress("basins", 0.25, 3.0, "so far", {"open": 2})]
+    assert heard[0].seconds_left == 9.0
+    with pytest.raises(InvalidInput, match="None, True or a function"), output.telling("yes", "x"):
+        pass

@@ -38,7 +38,9 @@ def test_an_unknown_name_lists_what_is_accepted(name):
     with pytest.raises(InvalidInput) as caught:
         named_method(name, 0.1)
     assert str(caught.value).startswith(f"there is no method {name!r}. ")
-    assert str(caught.value).endswith("Accepted: gd, sam, usam, asam, samgrad, sam-K, usam-K.")
+    assert str(caught.value).endswith(
+        "Accepted: gd, sam, usam, asam, samgrad, wsam, fsam, sam-K, usam-K."
+    )
     assert all(method in str(caught.value) for method in METHODS)
 
 

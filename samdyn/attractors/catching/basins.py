@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from ...checks import of_system
 from ...compiling import jit_for_few_runs
 from ...dynamics.check import check_system, unread_by
 from ...dynamics.plane import Plane, as_plane, plane_box
@@ -133,6 +134,7 @@ class Basins(Result, eqx.Module):
         return require_xarray().Dataset(values, coordinates, self._attributes())
 
 
+@of_system("Flow(loss, method) or StepMap(loss, method, learning_rate)")
 @recorded
 @in_double
 @np.errstate(over="ignore", invalid="ignore")  # diverging paths overflow, and are labelled so

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import told
+from ...checks import of_system, require_flat, require_one_value, told
 from ...dynamics.iterate import run_steps
 from ...dynamics.parameters import path_of
 from ...dynamics.systems.map import AbstractMap
@@ -50,6 +50,7 @@ class CaptureThreshold(Result, eqx.Module):
         return f"captured from ρ = {self.rho:.8g} ± {(self.high - self.low) / 2:.1g}{note}"
 
 
+@of_system("StepMap(loss, method, learning_rate)")
 @recorded
 @in_double
 @np.errstate(over="ignore", invalid="ignore")  # of runs that diverge, which are not captured
@@ -76,10 +77,11 @@ def threshold(
     ends do not straddle an onset.
     """
     low, high = _range(between)
+    require_one_value(system)
     step_map = _steps_of(system, seed)
     if path_of(system, parameter)[-1] != "rho":
         raise InvalidInput(f"threshold varies rho, not {parameter}.")
-    start, target = jnp.asarray(start, dtype=float), jnp.asarray(target, dtype=float)
+    start, target = jnp.asarray(require_flat(start)), jnp.asarray(require_flat(target, "a target"))
     loss = loss_of(system)
     if loss is not None:
         check_loss(loss, start)

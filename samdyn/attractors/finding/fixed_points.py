@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats.qmc
 
+from ...checks import of_system, require_one_value
 from ...dynamics.check import check_system, check_system_in_box
 from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput
@@ -22,6 +23,7 @@ from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe
 from .search import Search
 
 
+@of_system("Flow(loss, method)")
 @in_double
 def fixed_points(flow: AbstractODE, box: Any, *, seed: int = 0, check: bool = True) -> FixedPoints:
     """Find every fixed point of `flow` in `box` (d pairs low, high).
@@ -30,6 +32,7 @@ def fixed_points(flow: AbstractODE, box: Any, *, seed: int = 0, check: bool = Tr
     dimensions the degree of the field on sub-boxes then tells whether points are missing, and
     more starts go where they are (`check`). The result depends on `seed` and the arguments alone.
     """
+    require_one_value(flow)
     box = as_box(box)
     check_system_in_box(flow, box)
     search = Search(flow, box, seed)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...bisection import bisect_on_host
-from ...checks import told
+from ...checks import of_system, require_flat, require_one_value, told
 from ...dynamics.parameters import path_of
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.step_map import StepMap
@@ -128,6 +128,7 @@ class Sweep(Result, eqx.Module):
         return xarray.Dataset(values, coordinates, self._attributes())
 
 
+@of_system("Flow(loss, method) or StepMap(loss, method, learning_rate)")
 @recorded
 @in_double
 def sweep(
@@ -150,13 +151,15 @@ def sweep(
     """
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to follow, not both or neither.")
+    require_one_value(system)
     flow, step_map = _followed(system, parameter)
+    at = None if at is None else require_flat(at, "a point")
     grid = _radii(values)
     follower = _Follower(
         flow.at_radius(grid[-1]), step_map, grid, unread_warnings(flow.loss, box, at)
     )
     if at is not None:
-        return follower.from_point(np.asarray(at, dtype=float))
+        return follower.from_point(at)
     return follower.in_box(as_box(box), seed)
 
 

@@ -185,7 +185,7 @@ def as_radius(rho: Any) -> Any:
 
 def as_number(value: Any, told: str, accepts: Callable[[np.ndarray], Any]) -> Any:
     """A number, or several, as an array that traces; `InvalidInput`, `told` so, unless accepted."""
-    return require_numbers(tree.as_array(value), told, accepts)
+    return tree.as_array(require_numbers(value, told, accepts))
 
 
 def radius(**default: Any) -> Any:

@@ -1,10 +1,14 @@
 """Several ascents in a row."""
 
+from typing import Any
+
 import equinox as eqx
 
 from ...errors import InvalidInput
 from .. import tree
 from .method import AbstractMethod
+from .sam import SAM
+from .usam import USAM
 
 
 class MultiStep(AbstractMethod):
@@ -41,3 +45,13 @@ class MultiStep(AbstractMethod):
     @property
     def kin(self):
         return self.base.kin
+
+
+def sam_in_steps(rho: Any, steps: int) -> MultiStep:
+    """SAM in `steps` ascents of rho/steps."""
+    return MultiStep(SAM(rho), steps)
+
+
+def usam_in_steps(rho: Any, steps: int) -> MultiStep:
+    """USAM in `steps` ascents of rho/steps."""
+    return MultiStep(USAM(rho), steps)

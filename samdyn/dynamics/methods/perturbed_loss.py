@@ -1,8 +1,11 @@
 """The true gradient of the perturbed loss."""
 
+from typing import Any
+
 import jax
 
 from .method import AbstractMethod
+from .usam import USAM
 
 
 class PerturbedLossGradient(AbstractMethod):
@@ -40,3 +43,8 @@ class PerturbedLossGradient(AbstractMethod):
     @property
     def label(self):
         return f"gradient of the perturbed loss, {self.base.label}"
+
+
+def samgrad(rho: Any) -> PerturbedLossGradient:
+    """The one of Theorem 2, with base USAM."""
+    return PerturbedLossGradient(USAM(rho))

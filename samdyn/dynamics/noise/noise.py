@@ -28,7 +28,7 @@ def _scale(s: Any) -> Any:
             f"the size of noise is one number, not a matrix of shape {np.shape(s)}: of a matrix "
             "make an SDE(drift, dispersion), or a noise of your own (AbstractNoise)."
         )
-    return require_numbers(tree.as_array(s), "noise must be a finite number >= 0", lambda x: x >= 0)
+    return tree.as_array(require_numbers(s, "noise must be a finite number >= 0", lambda x: x >= 0))
 
 
 def _batch_size(size: Any) -> Any:

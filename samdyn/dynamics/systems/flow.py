@@ -1,6 +1,7 @@
 """The flow dw/dt = −(descent direction at w) of a method on a loss."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -27,6 +28,14 @@ class Flow(AbstractODE):
             raise InvalidInput(
                 f"{type(self.method).__name__} remembers something from step to step, which has no "
                 "time of its own, so it has no flow: take its StepMap."
+            )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if {"velocity", "__call__"} & set(vars(cls)):
+            raise InvalidInput(
+                f"{cls.__name__} has a field of its own, and that of a Flow follows from its loss "
+                "and method: take an ODE(field), or derive from AbstractODE."
             )
 
     def velocity(self, w: PyTree) -> PyTree:

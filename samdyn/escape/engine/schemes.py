@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ... import catalogue
 from ...checks import told
 from ...dynamics.regions.regions import AbstractRegion
 from ...dynamics.systems.sde import AbstractSDE
@@ -194,7 +195,7 @@ class BarredBinomial(Barred):
 
 EulerMaruyama.barred = Barred
 BinomialEuler.barred = BarredBinomial
-SCHEMES = {scheme.name: scheme for scheme in (EulerMaruyama, BinomialEuler, Heun)}
+SCHEMES = {name: entry.load() for name, entry in catalogue.SCHEMES.items()}
 
 
 def as_scheme(given: Any, additive: bool) -> type[AbstractScheme]:
@@ -202,9 +203,7 @@ def as_scheme(given: Any, additive: bool) -> type[AbstractScheme]:
     needs the constant noise that is not `additive`."""
     scheme = given or ("heun" if additive else "euler")
     if isinstance(scheme, str):
-        if scheme not in SCHEMES:
-            raise InvalidInput(f"scheme {scheme} is unknown: take one of {', '.join(SCHEMES)}.")
-        scheme = SCHEMES[scheme]
+        scheme = catalogue.find("scheme", scheme)[0].load()
     if not (isinstance(scheme, type) and issubclass(scheme, AbstractScheme)):
         raise InvalidInput(
             f"a scheme is a name ({', '.join(SCHEMES)}) or a subclass of AbstractScheme, not "

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import MatrixRankWarning, spsolve
 
+from ...checks import require_function
 from ...errors import ComputationFailed, InvalidInput
 
 
@@ -42,7 +43,7 @@ class _Grid(NamedTuple):
 
 
 def mean_exit_time_2d(
-    drift: Callable, diffusion: Callable, start: Any, region: Callable, box: Any, cells: int
+    drift: Any, diffusion: Any, start: Any, region: Any, box: Any, cells: int
 ) -> Solution:
     """The mean time in which dX = drift(X) dt + diffusion(X) dW (Itô) leaves `region` from `start`.
 
@@ -50,6 +51,9 @@ def mean_exit_time_2d(
     `region` maps them to booleans or to numbers positive inside. `box`, shape (2, 2), rows
     (low, high), must hold the region; sides of it inside the region reflect. `cells` a side.
     """
+    require_function(drift, "drift(points), (n, 2) to (n, 2),")
+    require_function(diffusion, "diffusion(points), (n, 2) to a matrix such as np.eye(2),")
+    require_function(region, "region(points), (n, 2) to truth values or numbers,")
     start, box = np.asarray(start, float), np.asarray(box, float)
     if box.shape != (2, 2) or start.shape != (2,) or not np.all(box[:, 0] < box[:, 1]):
         raise InvalidInput("start must have shape (2,) and box shape (2, 2), rows (low, high).")

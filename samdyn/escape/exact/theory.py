@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...checks import of_system
 from ...compiling import jit_for_few_runs
 from ...dynamics.check import check_motion
 from ...dynamics.regions.borders import find_border
@@ -26,6 +27,7 @@ SELDOM = 0.01  # of paths: so few may leave at the other border for Kramers' for
 LEAST = 1024  # numbers that a function is evaluated at together
 
 
+@of_system("Diffusion(loss, method, learning_rate, noise)")
 @in_double
 def theory(system: AbstractSystem, start: Any, region: AbstractRegion) -> dict[str, float]:
     """Mean exit times by name, of what applies to this problem; an empty dict if nothing does.

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ...checks import require_kind, require_one_value
+from ...checks import of_system, require_kind, require_one_value
 from ...dynamics.methods.gd import GD
 from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import AbstractMomentum
@@ -46,6 +46,7 @@ ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
 NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, False, True)
 
 
+@of_system("StepMap(loss, method, learning_rate)")
 @recorded
 def diagnose(
     system: StepMap | OptaxStepMap,

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...dynamics.methods.names import named_method
 from ...errors import InvalidInput
 
 
@@ -23,6 +22,7 @@ class Cell(NamedTuple):
     steps: int
     rho: tuple[float, ...]
     seeds: tuple[int, ...]
+    make: Any = None  # the method at a radius
 
     @property
     def lanes(self) -> list[tuple[float, int]]:
@@ -35,21 +35,20 @@ class Cell(NamedTuple):
         return float(gradients * len(self.lanes) * self.steps * (30 + self.batch_size))
 
 
-def cells_of(grid, learning_rate, lr_rule, budget, examples) -> list[Cell]:
-    """The cells of a checked grid, in the order of methods, batch sizes, momenta.
+def cells_of(contenders, grid, learning_rate, lr_rule, budget, examples) -> list[Cell]:
+    """The cells of a checked grid, in the order of methods (`contenders`), batch sizes, momenta.
 
     `examples` is the size of the training set: an epoch has ⌊examples/batch size⌋ steps.
     """
     found = []
-    for method in grid["methods"]:
+    for contender in contenders:
         for size in grid["batch_size"]:
             steps = budget["steps"] or budget["epochs"] * (examples // size)
             for gamma in grid["momentum"]:
                 rate = learning_rate * (1 - gamma) if lr_rule == "effective" else learning_rate
-                radii = (0.0,) if method == "gd" else grid["rho"]
-                found.append(
-                    Cell(len(found), method, size, gamma, rate, steps, radii, grid["seeds"])
-                )
+                radii = contender.radii(grid["rho"])
+                shared = (len(found), contender.name, size, gamma, rate, steps)
+                found.append(Cell(*shared, radii, grid["seeds"], contender.make))
     return found
 
 
@@ -64,21 +63,18 @@ def budget_of(epochs: Any, steps: Any) -> dict[str, int | None]:
 
 def axis(name: str, values: Any, check: Callable) -> tuple:
     """The values of one axis, each once, in the order given."""
+    return tuple(dict.fromkeys(check(value) for value in listed(name, values)))
+
+
+def listed(name: str, values: Any) -> list[Any]:
+    """One value or several as a list, of one or more."""
     try:
         values = [values] if isinstance(values, str | numbers.Number) else list(values)
     except TypeError:  # neither a value nor several: the check tells what is accepted
         values = [values]
     if not values:
         raise InvalidInput(f"a study needs one {name} or more.")
-    return tuple(dict.fromkeys(check(value) for value in values))
-
-
-def method(name: Any) -> str:
-    """The name, if a method has it."""
-    if not isinstance(name, str):
-        raise InvalidInput(f"a method is a name such as 'sam', not {_told(name)}.")
-    named_method(name, 0.0)
-    return name
+    return values
 
 
 def radius(value: Any) -> float:

@@ -1,9 +1,10 @@
 """How far a study is, and how long the rest takes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from ...progress import Tell
 from .grid import Cell
 
 
@@ -15,12 +16,15 @@ class Standing(NamedTuple):
     fraction: float
     seconds_left: float | None
 
+    def __str__(self) -> str:
+        return f"{self.done} of {self.total} cells"
+
 
 class Clock:
-    """Tells `progress` how far the study is, and how long the rest takes at this pace."""
+    """Tells how far the study is, and how long the rest takes at this pace."""
 
-    def __init__(self, cells: Sequence[Cell], progress: Callable[[Standing], None] | None):
-        self.progress, self.total = progress, len(cells)
+    def __init__(self, cells: Sequence[Cell], tell: Tell | None):
+        self.tell, self.total = tell, len(cells)
         self.cost = sum(cell.cost for cell in cells)
         self.done, self.finished, self.worked, self.seconds = 0, 0.0, 0.0, 0.0
         self.cell, self.began = None, 0.0
@@ -40,9 +44,10 @@ class Clock:
         self._tell(0.0, 0.0)
 
     def _tell(self, part: float, seconds: float) -> None:
-        if self.progress is None:
+        if self.tell is None:
             return
         worked, seconds = self.worked + part, self.seconds + seconds
         rest = self.cost - self.finished - part
         left = seconds * rest / worked if worked > 0 else None
-        self.progress(Standing(self.done, self.total, 1 - rest / self.cost, left))
+        now = Standing(self.done, self.total, 1 - rest / self.cost, left)
+        self.tell(now.fraction, str(now), now, left)

@@ -9,14 +9,16 @@ import functools
 import math
 import numbers
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 
-from ...dynamics.methods.names import named_method
-from ...errors import InvalidInput
+from ...dynamics.tree import as_dtype
+from ...errors import ComputationFailed, InvalidInput, brief
 from ...interrupts import heed, heeded
+from ...progress import telling
 from ...results.identity import values
 from ...results.provenance import recorded
 from ..data.dataset import Dataset
@@ -24,13 +26,15 @@ from ..training.models import model as make_model
 from ..training.parts import parts_of
 from ..training.training import check_batch_size, train
 from .cells import CellStore
-from .grid import Cell, axis, budget_of, cells_of, fraction, method, radius, rate, seed_of, whole
+from .contenders import Contender, contenders_of
+from .grid import Cell, axis, budget_of, cells_of, fraction, listed, radius, rate, seed_of, whole
 from .interaction import Row
-from .standing import Clock, Standing
+from .standing import Clock
 from .study_result import Study
 
 LR_RULES = ("fixed", "effective")
 EXAMPLES = {"mlp": 1024, "small-resnet": 64, "resnet18": 1}  # of all lanes in one step, at most
+UNKNOWN = 64  # the same, for a network that is somebody's own
 PIECE = {"mlp": None, "small-resnet": 64, "resnet18": 32}  # of one minibatch, at a time
 
 
@@ -47,22 +51,25 @@ def study(
     epochs: Any = None,
     steps: Any = None,
     seeds: Any = 3,
-    model: str = "mlp",
+    model: Any = "mlp",
     norm: str | None = None,
     lanes: Any = None,
     out: Any = None,
     resume: bool = False,
-    progress: Callable[[Standing], None] | None = None,
+    progress: Any = None,
 ) -> Study:
     """Train a network at every point of a grid.
 
     The axes `methods`, `rho`, `momentum`, `batch_size` and `seeds` are one value or a sequence
     (n,).
-    `methods` are names of `samdyn.METHODS`; "gd" has no radius and is run once, with rho 0.
+    `methods` are names of `samdyn.METHODS`, classes or functions that make a method of a radius, or
+    methods with their own numbers; these are run once, as is "gd" with rho 0.
     `lr_rule` "fixed" runs every momentum γ with `learning_rate`; "effective" runs it with
     learning_rate·(1 − γ), which keeps lr/(1 − γ), the total step of one gradient, the same.
     `epochs` (of ⌊n/B⌋ steps each) or `steps` is the budget of every run; default 50 epochs.
-    `seeds` K means 0 … K−1. `model` and `norm` are as in `samdyn.networks.training.models.model`.
+    `seeds` K means 0 … K−1. `model` is a function of a random key that returns a network, itself a
+    function of one input to logits (classes,), or a name with its `norm` as in
+    `samdyn.networks.training.models.model`.
 
     Up to `lanes` radii and seeds of a cell train in one computation. The default is what was
     fastest on a CPU: as many as make 1024 examples a step for the MLP, 64 for the small residual
@@ -73,14 +80,17 @@ def study(
     `lanes` the rows are the same, with other `lanes` only their first steps are.
 
     With `out` each finished cell is stored in that folder; `resume=True` goes on with what is
-    there. Ctrl-C returns the finished cells, `interrupted`. `progress` is called with a `Standing`.
+    there. Ctrl-C returns the finished cells, `interrupted`. `progress` is
+    None, True for a line on stderr, or a function of a `Progress` with a `Standing`.
 
     `InvalidInput` for an empty axis, a number out of range, a batch larger than the data.
     """
     budget = budget_of(epochs, steps)
+    radii = axis("rho", rho, radius)
+    contenders = contenders_of(listed("method", methods), radii)
     grid = {
-        "methods": axis("method", methods, method),
-        "rho": axis("rho", rho, radius),
+        "methods": tuple(contender.name for contender in contenders),
+        "rho": radii,
         "momentum": axis("momentum", momentum, fraction),
         "batch_size": axis("batch size", batch_size, whole),
         "seeds": axis("seed", range(whole(seeds, "number of seeds")), int)
@@ -91,9 +101,11 @@ def study(
         check_batch_size(size, len(data.train_y))
     if lr_rule not in LR_RULES:
         raise InvalidInput(f"the rule for lr is 'fixed' or 'effective', not {lr_rule!r}.")
-    make = functools.partial(_make, model, data.shape, data.classes, norm)
-    jax.eval_shape(make, jax.random.key(0))  # refuses what cannot be, before the first run
-    cells = cells_of(grid, rate(learning_rate), lr_rule, budget, len(data.train_y))
+    make = _maker(model, data, norm)
+    _check_network(make, data)
+    model = model if isinstance(model, str) else getattr(model, "__name__", type(model).__name__)
+    piece = PIECE.get(model)
+    cells = cells_of(contenders, grid, rate(learning_rate), lr_rule, budget, len(data.train_y))
     config = {
         "data": data.name,
         "data_sha256": values(data),
@@ -101,6 +113,7 @@ def study(
         "learning_rate": float(learning_rate),
         "lr_rule": lr_rule,
         **budget,
+        **_own_radii(contenders),
         "model": model,
         "norm": norm,
         "lanes": None if lanes is None else whole(lanes, "number of lanes"),
@@ -110,12 +123,12 @@ def study(
         raise InvalidInput("resume goes on with a folder of results: give out.")
     store = None
     if out is not None:
-        kinds = {name: named_method(name, 0.0) for name in grid["methods"]}
-        parts = parts_of(data, make, kinds, min(grid["batch_size"]), PIECE[model])
+        parts = parts_of(data, make, contenders, min(grid["batch_size"]), piece)
         store = CellStore(out, {**config, "problem": parts}, resume)
-    width = functools.partial(_width, EXAMPLES[model], lanes)
-    run = functools.partial(_run, data, make, width, PIECE[model])
-    return _collect(cells, run, store, config, Clock(cells, progress))
+    width = functools.partial(_width, EXAMPLES.get(model, UNKNOWN), lanes)
+    run = functools.partial(_run, data, make, width, piece)
+    with telling(progress, "study") as tell:
+        return _collect(cells, run, store, config, Clock(cells, tell))
 
 
 def _collect(cells, run, store, config, clock) -> Study:
@@ -151,8 +164,7 @@ def _run(dataset, make, width_of, piece, cell: Cell, report) -> dict[str, Any]:
         done = train(
             dataset,
             make,
-            named_method(cell.method, 0.0),
-            rho=[rho for rho, _ in group],
+            [cell.make(rho) for rho, _ in group],
             learning_rate=cell.lr,
             momentum=cell.momentum,
             batch_size=cell.batch_size,
@@ -194,5 +206,42 @@ def _or_none(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def _own_radii(contenders: Sequence[Contender]) -> dict[str, Any]:
+    """The radii that objects bring with them, where there are any."""
+    if all(contender.by_name for contender in contenders):
+        return {}
+    return {"own_rho": tuple(contender.own for contender in contenders)}
+
+
+def _maker(model: Any, data: Dataset, norm: str | None) -> Callable[[Any], Any]:
+    """key ↦ a network, of a name or of what is that already."""
+    if isinstance(model, str):
+        return functools.partial(_make, model, data.shape, data.classes, norm)
+    if not callable(model):
+        raise InvalidInput(
+            f"a model is a name such as 'mlp' or a function of a key, not {model!r}."
+        )
+    if norm is not None:
+        raise InvalidInput("norm belongs to a model by name: a network brings its own.")
+    return model
+
+
 def _make(name: str, shape: tuple, classes: int, norm: str | None, key: Any) -> Any:
     return make_model(name, shape, classes, key, norm)
+
+
+def _check_network(make: Callable[[Any], Any], data: Dataset) -> None:
+    """Refuses what cannot be, before the first run."""
+    key, x = jax.random.key(0), jax.ShapeDtypeStruct(data.shape, data.train_x.dtype)
+    try:
+        logits = eqx.filter_eval_shape(lambda key, x: as_dtype(make(key), x.dtype)(x), key, x)
+        found = getattr(logits, "shape", None)
+    except (InvalidInput, ComputationFailed):
+        raise
+    except Exception as error:  # whatever somebody's code may raise
+        raise ComputationFailed(f"the model failed: {brief(error, make)}.") from error
+    if found != (data.classes,):
+        raise InvalidInput(
+            f"a network maps one input of shape {data.shape} to logits of shape "
+            f"({data.classes},), not to {found}."
+        )

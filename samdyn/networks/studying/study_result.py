@@ -171,7 +171,8 @@ class Study(Result):
         header, cells = stored_cells(folder)
         rows = [Row(**row) for cell in cells for row in cell["rows"]]
         curves, config = [curve for cell in cells for curve in cell["curves"]], header["config"]
-        radii = sum(1 if method == "gd" else len(config["rho"]) for method in config["methods"])
+        own = config.get("own_rho") or [0.0 if m == "gd" else None for m in config["methods"]]
+        radii = sum(len(config["rho"]) if rho is None else 1 for rho in own)
         asked = radii * math.prod(len(config[a]) for a in ("momentum", "batch_size", "seeds"))
         found = cls(rows, curves, config, asked, len(rows) < asked, 0.0, len(rows))
         found.record(Provenance("study", "", {"samdyn": header["samdyn"]}, config, {}, {}))

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ... import catalogue
 from ...errors import InvalidInput
 
 NORMS = (None, "group")
@@ -259,7 +260,7 @@ def _channels(shape: Sequence[int], name: str) -> int:
     return shape[2]
 
 
-MODELS = {"mlp": MLP, "small-resnet": SmallResNet, "resnet18": ResNet18}
+MODELS = {name: entry.load() for name, entry in catalogue.MODELS.items()}
 
 
 def model(
@@ -271,6 +272,4 @@ def model(
     one input to logits of shape (classes,); `jax.vmap` it over a batch. `InvalidInput` for an
     unknown name or norm, and for a residual net on inputs that are no images.
     """
-    if name not in MODELS:
-        raise InvalidInput(f"there is no model {name!r}. Accepted: {', '.join(MODELS)}.")
-    return MODELS[name](tuple(shape), classes, key, norm)
+    return catalogue.find("model", name)[0].load()(tuple(shape), classes, key, norm)

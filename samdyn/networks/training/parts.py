@@ -4,15 +4,14 @@ The options of the runs, and the data, are not among them: they are told by them
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...dynamics.methods.method import AbstractMethod
-from ...results.identity import identity, joined
+from ...results.identity import identity, joined, values
 from ..data.dataset import Dataset
 from .training import evaluate, initial, lanes_of, problem_of, start_of
 
@@ -20,11 +19,13 @@ from .training import evaluate, initial, lanes_of, problem_of, start_of
 def parts_of(
     dataset: Dataset,
     make: Callable[[Any], Any],
-    methods: Mapping[str, AbstractMethod],
+    contenders: Sequence[Any],
     batch_size: int,
     piece: int | None,
 ) -> dict[str, str]:
-    """Identities of the network `make` makes, with its first parameters, and of each method's step.
+    """Identities of the network `make` makes, with its first parameters, and of each step.
+
+    `contenders` have a `name`, and `make` their method of a radius.
 
     A step holds the loss of a minibatch, its gradients, the momentum and the order of the examples.
     """
@@ -47,7 +48,10 @@ def parts_of(
 
     known = identity(start, orders=0), identity(scores, x, *network, orders=0)
     parts = {"network": joined(*known)}
-    for name, method in methods.items():
-        lanes = lanes_of(method, [0.0], 1.0, 0.0, [0])
-        parts[f"step of {name}"] = identity(step, x, *network, lanes, orders=0)
+    for contender in contenders:
+        lanes = lanes_of([contender.make(0.0)], None, 1.0, 0.0, [0])
+        known = identity(step, x, *network, lanes, orders=0)
+        if not contender.by_name:  # its numbers are its own
+            known = joined(known, values(contender.make(0.0)))
+        parts[f"step of {contender.name}"] = known
     return parts

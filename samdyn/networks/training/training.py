@@ -143,7 +143,7 @@ class Training(NamedTuple):
 def train(
     dataset: Dataset,
     make: Callable[[Any], Any],
-    method: AbstractMethod,
+    method: AbstractMethod | Sequence[AbstractMethod],
     *,
     rho: Any = None,
     learning_rate: Any,
@@ -156,7 +156,8 @@ def train(
 ) -> Training:
     """Train `make(key)` on `dataset`, one lane for each of `seeds`.
 
-    `rho` (L,) gives each lane a radius of its own; without it all have that of `method`.
+    `method` is one, or one for each lane that differ in numbers alone. `rho` (L,) gives each lane a
+    radius of its own; without it all have that of `method`.
     `learning_rate` and `momentum` are numbers or (L,). A seed determines the first parameters and
     the order of the examples, whatever else differs, so runs of equal seed can be compared in
     pairs. Parameters take the dtype of the data. A minibatch of more than `piece` examples is
@@ -187,11 +188,26 @@ def lanes_of(method, rho, learning_rate, momentum, seeds) -> Lane:
     if count == 0:
         raise InvalidInput("a training needs one seed or more.")
     each = lambda value: jnp.broadcast_to(jnp.asarray(value, jnp.float32), (count,))  # noqa: E731
-    at = method if rho is None else method.at_radius(jnp.asarray(rho, jnp.float32))
-    at = jax.tree.map(each, at)
     rates, gammas = each(learning_rate), each(momentum)
-    StepMap(len, method, rates, HeavyBall(gammas))  # refuses what cannot be
+    if isinstance(method, AbstractMethod):
+        at = method if rho is None else method.at_radius(jnp.asarray(rho, jnp.float32))
+        at = jax.tree.map(each, at)
+    else:
+        at = _side_by_side(method)
+    StepMap(len, at, rates, HeavyBall(gammas))  # refuses what cannot be
     return Lane(at, rates, gammas, _keys(seeds, 1))
+
+
+def _side_by_side(methods: Sequence[AbstractMethod]) -> AbstractMethod:
+    """One method whose numbers have a leading axis of lanes."""
+    parts = [eqx.partition(method, eqx.is_array_like) for method in methods]
+    stack = lambda *leaves: jnp.stack([jnp.asarray(x, _dtype(x)) for x in leaves])  # noqa: E731
+    return eqx.combine(jax.tree.map(stack, *(numbers for numbers, _ in parts)), parts[0][1])
+
+
+def _dtype(leaf: Any) -> Any:
+    inexact = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+    return jnp.float32 if inexact else jnp.result_type(leaf)
 
 
 def _keys(seeds: Sequence[int], stream: int) -> Key[Array, " lanes"]:
@@ -222,7 +238,7 @@ def problem_of(dataset: Dataset, static: PyTree, batch_size: int, piece: int | N
 def start_of(params: PyTree, problem: Problem, lanes: Lane) -> Progress:
     """Where the runs begin."""
     count = len(jax.tree.leaves(params)[0])
-    memory = jax.vmap(lambda method, w: method.init(w))(lanes.method, params)
+    memory = eqx.filter_vmap(lambda method, w: method.init(w))(lanes.method, params)
     state = State(params, jax.tree.map(jnp.zeros_like, params), memory)
     zeros, dtype = jnp.zeros(count, jnp.int32), problem.x.dtype
     return Progress(state, zeros, jnp.zeros(count, dtype), zeros - 1)
@@ -230,7 +246,8 @@ def start_of(params: PyTree, problem: Problem, lanes: Lane) -> Progress:
 
 @eqx.filter_jit
 def _advance(problem: Problem, lanes: Lane, progress: Progress, span: Int[Array, "3"]) -> Any:
-    every = jax.vmap(problem.advance, in_axes=(0, 0, None, None, None))
+    each = eqx.if_array(0)  # a method may hold what is no array
+    every = eqx.filter_vmap(problem.advance, in_axes=(each, each, None, None, None))
     return every(lanes, progress, *span)
 
 
