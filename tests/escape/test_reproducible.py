@@ -161,7 +161,7 @@ def test_an_interrupted_run_counts_the_paths_on_their_way(reference):
     told = []
 
     def interrupt(standing):
-        if not told and standing.escaped > 300:
+        if not told and standing.detail.escaped > 300:
             told.append(standing)
             signal.raise_signal(signal.SIGINT)
 

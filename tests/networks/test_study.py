@@ -232,7 +232,7 @@ def test_labelled_arrays_tell_a_diverged_run_from_a_missing_one(result):
 
 def test_progress_ends_with_everything_done():
     seen = []
-    small(epochs=1, progress=seen.append)
+    small(epochs=1, progress=lambda now: seen.append(now.detail))
     assert seen[-1].done == seen[-1].total == 4
     assert seen[-1].fraction == pytest.approx(1)
     assert all(a.fraction <= b.fraction + 1e-9 for a, b in itertools.pairwise(seen))
@@ -240,7 +240,7 @@ def test_progress_ends_with_everything_done():
 
 def interrupt_after(cells):
     def progress(standing):
-        if standing.done == cells:
+        if standing.detail.done == cells:
             raise KeyboardInterrupt
 
     return progress
