@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+# Of every folder something: these run with the shapes of all annotations checked, which
+# makes tests two to three times as slow.
+CHECKED := tests/test_shapes.py tests/attractors/test_plane.py tests/dynamics/test_method.py \
+	tests/escape/test_regions.py tests/losses/test_registry.py tests/networks/test_sam_grad_fn.py \
+	tests/spectra/test_hessian.py
 
-.PHONY: demo test lint bench figures clean
+.PHONY: demo test statistical lint bench figures clean
 
 demo: $(READY)
 	$(VENV)/bin/samdyn stability beale --box="-4.5,4.5;-4.5,4.5" --method usam --rho 0.05 --lr 0.001
@@ -12,7 +17,11 @@ demo: $(READY)
 	$(VENV)/bin/samdyn portrait beale --box="-1.5,3.7;-0.5,2.7" --method gd --method sam --rho 0.5 --start 1,2 -o build/demo.svg
 
 test: $(READY) lint
-	$(RUN) -m pytest -n 2
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not statistical" $(CHECKED:%=--ignore=%)
+	$(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype $(CHECKED)
+
+statistical: $(READY)
+	$(RUN) -m pytest -n 2 --dist worksteal -m statistical
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

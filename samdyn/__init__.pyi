@@ -1,11 +1,14 @@
 __version__: str
 
+from . import optax as optax
+from . import testing as testing
 from .attractors.catching.basin_region import basin_region as basin_region
 from .attractors.catching.basins import BasinAttractor as BasinAttractor
 from .attractors.catching.basins import Basins as Basins
 from .attractors.catching.basins import basins as basins
 from .attractors.catching.capture import CaptureThreshold as CaptureThreshold
 from .attractors.catching.capture import threshold as threshold
+from .attractors.curves import Manifold as Manifold
 from .attractors.finding.fixed_points import fixed_points as fixed_points
 from .attractors.finding.point import Completeness as Completeness
 from .attractors.finding.point import FixedPoint as FixedPoint
@@ -24,9 +27,13 @@ from .attractors.judging.thresholds import sam_edge as sam_edge
 from .attractors.judging.thresholds import stable_curvatures as stable_curvatures
 from .attractors.judging.thresholds import trap_threshold as trap_threshold
 from .attractors.judging.verdict import Verdict as Verdict
+from .attractors.manifolds import Manifolds as Manifolds
+from .attractors.manifolds import manifolds as manifolds
 from .attractors.report import PointStability as PointStability
 from .attractors.report import Stability as Stability
 from .attractors.report import stability as stability
+from .attractors.trajectory import Trajectory as Trajectory
+from .attractors.trajectory import trajectory as trajectory
 from .dynamics.coupling import COUPLINGS as COUPLINGS
 from .dynamics.coupling import AbstractCoupling as AbstractCoupling
 from .dynamics.coupling import Fresh as Fresh
@@ -93,6 +100,10 @@ from .dynamics.systems.stochastic_map import StochasticStepMap as StochasticStep
 from .dynamics.systems.system import AbstractSystem as AbstractSystem
 from .errors import ComputationFailed as ComputationFailed
 from .errors import InvalidInput as InvalidInput
+from .escape.engine.schemes import AbstractScheme as AbstractScheme
+from .escape.engine.schemes import BinomialEuler as BinomialEuler
+from .escape.engine.schemes import EulerMaruyama as EulerMaruyama
+from .escape.engine.schemes import Heun as Heun
 from .escape.escape_times import Standing as Standing
 from .escape.escape_times import escape_times as escape_times
 from .escape.exact.exit_time_1d import ExitTime as ExitTime
@@ -149,6 +160,7 @@ from .plot.rho import plot_sweep as plot_sweep
 from .plot.save import save as save
 from .plot.surface import surface as surface
 from .plot.survival import draw_survival as draw_survival
+from .progress import Progress as Progress
 from .results.drawing import drawer as drawer
 from .results.loading import load as load
 from .results.provenance import Provenance as Provenance

@@ -12,6 +12,8 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 
 _OPTIONS: Any = {"compiler_options": {"xla_cpu_use_fusion_emitters": False}}
 
@@ -22,12 +24,21 @@ def jit_for_few_runs(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def run(*arguments: Any) -> Any:
-        if _has_option():
+        if _has_option() and not _within_a_trace():
             with contextlib.suppress(ValueError):  # as in a trace, where options are refused
                 return quick(*arguments)
         return usual(*arguments)
 
     return run
+
+
+def _within_a_trace() -> bool:
+    """Whether what is computed now is written down: there options are refused, after the tracing.
+
+    Without asking first everything within another compiled function would be traced twice, and
+    what is two levels within four times.
+    """
+    return isinstance(jnp.empty(()), Tracer)
 
 
 def _has_option() -> bool:

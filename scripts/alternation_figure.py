@@ -8,8 +8,8 @@ import numpy as np
 from public_code_figures import BEALE, SADDLE, methods, run_of
 
 import samdyn
+from samdyn.attractors.curves import flow_curves
 from samdyn.plot.alternation import basin_alternation
-from samdyn.plot.curves import flow_curves
 from samdyn.plot.fields import draw_contours
 from samdyn.plot.markers import mark_points
 from samdyn.plot.style import BLACK, ORANGE, frame, new_figure, styled
@@ -57,7 +57,7 @@ def _split(figure, ax):
 def _draw_border(ax) -> None:
     """The saddle, and its stable manifold: the border between the two basins of descent."""
     descent = samdyn.Flow(BEALE, samdyn.GD())
-    found = samdyn.stability(BEALE, descent.method, at=SADDLE)
+    found = samdyn.stability(descent, at=SADDLE)
     for manifold in flow_curves(descent, found.points, NEAR)[0]:
         if manifold.stable:
             ax.plot(*manifold.points.T, color=BLACK, lw=1.1, zorder=4)

@@ -82,9 +82,8 @@ def diagnose(net: Any, rho: float) -> samdyn.Diagnosis:
         batches = [(x[part], y[part]) for part in np.split(order, count)]
         double = lambda leaf: leaf.astype(jnp.float64) if eqx.is_inexact_array(leaf) else leaf  # noqa: E731
         net = jax.tree.map(double, net)
-        return samdyn.diagnose(
-            cross_entropy, net, batches, samdyn.SAM(rho), LEARNING_RATE, MOMENTUM
-        )
+        step = samdyn.StepMap(cross_entropy, samdyn.SAM(rho), LEARNING_RATE, MOMENTUM)
+        return samdyn.diagnose(step, net, batches)
 
 
 @styled

@@ -43,13 +43,13 @@ def run(rule: str, budget: str, out: pathlib.Path | None) -> samdyn.Study:
     """One grid; resumed where `out` holds a part of it."""
     folder = None if out is None else out / f"{rule}-{budget.replace(' ', '-')}"
     return samdyn.study(
-        samdyn.digits(seed=0),
         ("gd", "sam"),
-        RHO,
-        MOMENTUM,
-        BATCHES,
-        RULES[rule],
-        rule,
+        samdyn.digits(seed=0),
+        rho=RHO,
+        momentum=MOMENTUM,
+        batch_size=BATCHES,
+        learning_rate=RULES[rule],
+        lr_rule=rule,
         seeds=SEEDS,
         model=MODEL,
         out=folder,

@@ -40,9 +40,8 @@ def theorem1(folder: pathlib.Path) -> dict:
     numbers: dict[str, Any] = {"critical rho": critical}
     rows = {}
     for name, (gamma, colour) in MOMENTA.items():
-        (branch,) = samdyn.sweep(
-            BEALE, samdyn.USAM(0.1), RHO, at=SADDLE, learning_rate=LEARNING_RATE, momentum=gamma
-        ).branches
+        step = samdyn.StepMap(BEALE, samdyn.USAM(0.1), LEARNING_RATE, gamma)
+        (branch,) = samdyn.sweep(step, "rho", RHO, at=SADDLE).branches
         window = samdyn.rho_window((-27.75, 27.75), LEARNING_RATE, gamma)
         radii.plot(RHO, branch.spectral_radius, color=colour, label=name)
         _mark_end(rates, radii, window[1], colour)
@@ -61,9 +60,8 @@ def theorem1(folder: pathlib.Path) -> dict:
 
 
 def _step_verdict(rho: float, gamma: float) -> str:
-    (point,) = samdyn.stability(
-        BEALE, samdyn.USAM(rho), at=SADDLE, learning_rate=LEARNING_RATE, momentum=gamma
-    ).points
+    step = samdyn.StepMap(BEALE, samdyn.USAM(rho), LEARNING_RATE, gamma)
+    (point,) = samdyn.stability(step, at=SADDLE).points
     return point.step.verdict
 
 
@@ -114,7 +112,7 @@ def _draw_bands(ax: Axes, rows: dict) -> None:
 
 
 def basins_of(method: samdyn.AbstractMethod, grid: int) -> samdyn.Basins:
-    return samdyn.basins(WELL, method, box=WELL.box, grid=grid, learning_rate=0.01, steps=20_000)
+    return samdyn.basins(samdyn.StepMap(WELL, method, 0.01), WELL.box, grid=grid, steps=20_000)
 
 
 @styled
@@ -124,7 +122,7 @@ def basins_vs_rho(folder: pathlib.Path) -> dict:
     many = [basins_of(samdyn.GD(), 200), *(basins_of(samdyn.SAM(rho), 200) for rho in radii)]
     figure = plot_basins(many, ["GD", *(f"SAM, ρ = {rho:g}" for rho in radii)])
     figure.set_size_inches(9.8, 3.8)
-    mark_points(figure.axes[0], samdyn.stability(WELL, samdyn.GD(), at=(0.0, 0.0)), WELL)
+    mark_points(figure.axes[0], samdyn.stability(samdyn.Flow(WELL, samdyn.GD()), at=(0.0, 0.0)))
     samdyn.save(figure, folder / "basins_vs_rho.png")
     return share_of_the_saddle(folder)
 

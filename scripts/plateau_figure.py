@@ -96,7 +96,7 @@ def advance(w: Any, keys: jax.Array, rho: jax.Array, data: Any, batch: int):
     def one(w, key, rho):
         chosen = jax.random.randint(key, (batch,), 0, x.shape[0])
         part = lambda w: loss(w, (x[chosen], y[chosen]))  # noqa: E731
-        g = samdyn.SAM(rho).direction(part, w)
+        g = samdyn.SAM(rho).direction(jax.grad(part), w)
         return jax.tree.map(lambda p, d: p - np.float32(LEARNING_RATE) * d, w, g)
 
     def step(w, key):

@@ -52,7 +52,7 @@ def beale_trajectories(folder: pathlib.Path) -> dict:
     figure, axes = new_figure(2, 2, height=panel_height(BOX) + 0.2)
     numbers = {}
     for ax, (name, method) in zip(axes.flat, methods().items(), strict=True):
-        found = samdyn.stability(BEALE, method, box=BOX)
+        found = samdyn.stability(samdyn.Flow(BEALE, method), box=BOX)
         _draw_run(ax, name, method_colour(method))
         mark_points(ax, found)
         if name == CROWDED:

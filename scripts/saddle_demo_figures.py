@@ -2,7 +2,6 @@
 
 import pathlib
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,8 +16,8 @@ class SummedGradient(samdyn.AbstractMethod):
     def perturb(self, gradient, w):
         return self.base.perturb(gradient, w)
 
-    def direction(self, loss, w):
-        return jax.grad(loss)(w) + self.base.direction(loss, w)
+    def descend(self, gradient, w, ahead):
+        return gradient(w) + gradient(ahead)
 
     @property
     def discontinuous(self):

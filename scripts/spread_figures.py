@@ -39,12 +39,9 @@ COLOURS = {"same-batch": BLUE, "independent": GREEN, "fresh": ORANGE, "paper": P
 
 def simulated(coupling: str, rho: float, time: float, gamma=0.0, batch=BATCH, seed=0):
     """200,000 paths from the saddle under USAM."""
-    return samdyn.spread(
-        *(SADDLE, (0.0, 0.0), samdyn.USAM(rho), ETA, samdyn.Fisher(batch)),
-        *(samdyn.COUPLINGS[coupling], float(gamma)),
-        time=float(time),
-        seed=seed,
-    )
+    noise, how = samdyn.Fisher(batch), samdyn.COUPLINGS[coupling]
+    step = samdyn.StochasticStepMap(SADDLE, samdyn.USAM(rho), ETA, noise, how, float(gamma))
+    return samdyn.spread(step, (0.0, 0.0), time=float(time), seed=seed)
 
 
 def exact(coupling: str, rho: float, time: Any, gamma: Any = 0.0, batch: Any = BATCH):

@@ -76,7 +76,7 @@ def train(steps: samdyn.MinibatchStepMap, radii: Any, key: Any):
 
     def run(rho, key):
         start, stream = jax.random.split(key)
-        here = steps.at_radius(rho)
+        here = steps.at(rho=rho)
 
         def advance(state, i):
             words = jax.random.bits(jax.random.fold_in(stream, i), (BATCH,), jnp.uint32)

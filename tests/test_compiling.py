@@ -27,6 +27,19 @@ def test_it_may_be_called_within_a_transformation(around):
     np.testing.assert_allclose(around(bent)(ws), plain(ws), rtol=1e-13)
 
 
+def test_within_compiled_code_nothing_is_traced_twice():
+    traced = []
+
+    @jit_for_few_runs
+    def inner(w):
+        traced.append(w)
+        return jnp.sin(w)
+
+    around = jit_for_few_runs(lambda w: 2 * inner(w))
+    np.testing.assert_allclose(around(W), 2 * np.sin(W), rtol=1e-14)
+    assert len(traced) == 1
+
+
 def test_an_error_of_the_function_is_its_own():
     @jit_for_few_runs
     def failing(w):

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import of_system, require_flat, require_one_value, told
+from ..checks import of_system, require_flat, require_one_value, require_point, told
 from ..compiling import jit_for_few_runs
 from ..dynamics.check import unread_by
 from ..dynamics.methods.gd import GD
 from ..dynamics.methods.method import AbstractMethod
+from ..dynamics.systems.flat import flattened, is_vector
 from ..dynamics.systems.flow import Flow
 from ..dynamics.systems.map import AbstractMap, Displacement, state_jacobian
 from ..dynamics.systems.ode import AbstractODE
@@ -172,18 +173,21 @@ def stability(
 ) -> Stability:
     """The stability of the fixed points of a system.
 
-    Give `box` (d pairs low, high) to find every fixed point in it, or `at` (d,), or a pytree like
-    the parameters, to judge the one that Newton reaches from there. An `ODE` or `Flow` is judged as
-    a flow, a `Map` or an `OptaxStepMap` as a step in its full state, a `StepMap` as both. It
-    computes in float64 whatever JAX's default is.
+    Give `box` (d pairs low, high) to find every fixed point in it, or `at` (d,) to judge the one
+    that Newton reaches from there; `at` may be a pytree like the parameters, whose numbers then
+    make one vector in the result (the box of a pytree has no meaning). An `ODE` or `Flow` is
+    judged as a flow, a `Map` or an `OptaxStepMap` as a step in its full state, a `StepMap` as both.
+    It computes in float64 whatever JAX's default is.
 
     `InvalidInput` for a system that has no fixed points of its own (a noisy one), and for a point
     or a box of another dimension than the system reads.
     """
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
-    flow, step_map = parts_of(system)
     require_one_value(system)
+    if at is not None and not is_vector(require_point(at, "a point")):
+        system, at, _ = flattened(system, at)
+    flow, step_map = parts_of(system)
     if at is not None:
         found = (fixed_point_near(flow, require_flat(at, "a point")),)
         complete = Completeness(False, "not checked: a single point was asked for", None)

@@ -80,11 +80,7 @@ def _velocity(flow: AbstractODE, w: Any) -> Any:
 
 def check_motion(system: Any, start: Any) -> None:
     """`InvalidInput` unless paths of a noisy system can begin at `start` (d,)."""
-    if not isinstance(system, AbstractSDE | AbstractStochasticMap):
-        raise InvalidInput(
-            "paths are those of an SDE, a Diffusion, a StochasticStepMap or a MinibatchStepMap, "
-            f"not of {told(system)}."
-        )
+    check_paths(system)
     require_one_value(system)
     w = jnp.asarray(require_flat(start))
     loss = loss_of(system)
@@ -92,6 +88,15 @@ def check_motion(system: Any, start: Any) -> None:
         check_indices(loss, w)
     elif isinstance(system, AbstractSDE):
         _check_sde(system, w)
+
+
+def check_paths(system: Any) -> None:
+    """`InvalidInput` unless a system is a noisy one."""
+    if not isinstance(system, AbstractSDE | AbstractStochasticMap):
+        raise InvalidInput(
+            "paths are those of an SDE, a Diffusion, a StochasticStepMap or a MinibatchStepMap, "
+            f"not of {told(system)}."
+        )
 
 
 def _check_sde(sde: AbstractSDE, w: Any) -> None:

@@ -46,7 +46,9 @@ class AbstractCoupling(eqx.Module):
 
     A subclass says `step`, which is enough for the noisy step maps; `drift` and `disperse` make
     the diffusion. `minibatches` is how many a step draws, `outer_only` that the ascent sees the
-    gradient of the mean loss, `on_data` whether real minibatches can follow it.
+    gradient of the mean loss, `on_data` whether real minibatches can follow it. Without noise a
+    step is the method's own, unless the coupling is a model that no data follow. All this is
+    compared by `samdyn.testing.check_coupling`.
 
     Additive noise is none of a coupling's business: it belongs to the SDE itself.
     """

@@ -22,7 +22,12 @@ def _fraction(value: Any) -> Any:
 
 
 class AbstractMomentum(eqx.Module):
-    """A linear filter of descent directions."""
+    """A linear filter of descent directions, whose buffer is None or a pytree of one form.
+
+    A subclass says how the filter starts and goes on, and what analyses need: `edge` and `gain`,
+    and `heavy_ball` where it is one, whose buffer is then like w. `samdyn.testing.check_momentum`
+    compares what is declared with what is computed.
+    """
 
     @abc.abstractmethod
     def init(self, w: PyTree) -> PyTree:

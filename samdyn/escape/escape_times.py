@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import of_system, require_whole
-from ..dynamics.check import check_motion
+from ..checks import of_system, require_point, require_whole
+from ..dynamics.check import check_motion, check_paths
 from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
+from ..dynamics.systems.flat import flattened, is_vector, region_of_vectors
 from ..dynamics.systems.system import AbstractSystem
 from ..errors import InvalidInput
+from ..progress import Tell, telling
 from ..results.provenance import recorded
 from ..results.store import Store
 from .engine.attempt import Attempt, Problem
@@ -40,6 +42,13 @@ class Standing(NamedTuple):
     seconds: float
     fraction: float
 
+    def __str__(self) -> str:
+        counts = f"{self.escaped} escaped, {self.at_risk} at risk, {self.censored} censored"
+        if not self.escaped:
+            return counts
+        mean = self.time_at_risk / self.escaped
+        return f"{counts}, mean about {mean:.4g} ± {1.96 * mean / self.escaped**0.5:.2g}"
+
 
 @of_system("Diffusion(loss, method, learning_rate, noise), or SDE(drift, dispersion)")
 @recorded
@@ -62,7 +71,7 @@ def escape_times(
     devices: list[Any] | None = None,
     distributed: bool = False,
     options: dict[str, Any] | None = None,
-    progress: Callable[[Standing], None] | None = None,
+    progress: Any = None,
 ) -> EscapeTimes:
     """First exits from `region` of `paths` paths from `start` (d,).
 
@@ -86,12 +95,21 @@ def escape_times(
     It is refused if it was made of another problem, which is known by what it computes and not by
     its names (`engine/parts.py`); `options` tells people what it holds (default: a description of
     the arguments), and which of them differs.
+    `progress` is None, True for a line on stderr, or a function of a `Progress` with a `Standing`.
     Ctrl-C returns what is known, marked as interrupted; paths then on their way are censored.
+
+    `InvalidInput` for a system without noise, a start outside the region, a region that cannot be
+    left, and a folder of another problem.
     """
     _check(paths, max_time, target_error)
     with jax.enable_x64(True):
+        region = as_region(region)
+        if not is_vector(require_point(start)):
+            check_paths(system)
+            system, start, up = flattened(system, start)
+            region = region_of_vectors(region, up)
         check_motion(system, start)
-        region = with_distance(as_region(region), start)
+        region = with_distance(region, start)
         problem = Problem(system, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
         first = problem.first()
     writes = not distributed or jax.process_index() == 0  # two writers would collide
@@ -101,11 +119,22 @@ def escape_times(
         told = {**(options or _described(first)), **counts, "problem": parts_of(problem, first)}
         store = Store(out, told, resume)
     attempt = first if store is None or not store.attempt else problem.again(store.attempt)
+    how = target_error, seed, block, workers, devices, distributed
+    with telling(progress, "escape") as tell:
+        return _attempts(problem, attempt, store, how, tell)
+
+
+def _attempts(
+    problem: Problem, attempt: Attempt, store: Store | None, how: tuple, tell: Tell | None
+) -> EscapeTimes:
+    """Run, and again with a shorter step as long as paths tell that theirs was too long."""
+    target_error, seed, block, workers, devices, distributed = how
+    max_time, paths = problem.max_time, problem.paths
     while True:
         with jax.enable_x64(True):
             stepper = problem.stepper(attempt)
         engine = Engine(stepper, seed, attempt.most_steps(max_time), block, workers, devices)
-        run = _Run(engine, store, paths, progress, distributed)
+        run = _Run(engine, store, paths, tell, distributed)
         run.patience = Patience(paths, attempt.most) if max_time is None else None
         wanted = target_error
         if target_error is not None and problem.watched(attempt):
@@ -184,9 +213,9 @@ class _Run:
     """
 
     def __init__(
-        self, engine: Engine, store: Store | None, paths: int, progress, distributed: bool
+        self, engine: Engine, store: Store | None, paths: int, tell: Tell | None, distributed: bool
     ):
-        self.engine, self.store, self.paths, self.progress = engine, store, paths, progress
+        self.engine, self.store, self.paths, self.tell = engine, store, paths, tell
         self.processes = jax.process_count() if distributed else 1
         self.rank = jax.process_index() if distributed else 0
         self.time, self.status = np.zeros(0), np.zeros(0, np.int8)
@@ -274,9 +303,10 @@ class _Run:
         self.unsaved.append(finished)
         if time.monotonic() - self.saved_at > SAVE_EVERY:
             self._save()
-        if self.progress is not None:
+        if self.tell is not None:
             survived = sum(float(np.sum(part.time)) for part in running)
-            self.progress(self._standing(survived))
+            standing = self._standing(survived)
+            self.tell(standing.fraction, str(standing), standing)
 
     def _wait_no_longer(self, finished: Finished, running: list[Finished]) -> None:
         patience = self.patience

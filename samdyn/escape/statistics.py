@@ -6,6 +6,7 @@ that failed (nan, diverged) says nothing about exits: it is counted, reported an
 """
 
 import math
+import warnings
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import scipy.stats
 
 from ..errors import InvalidInput
 from ..results.encoding import storable
+from ..shares import wilson_ci95
 
 RUNNING, ESCAPED, CENSORED, FAILED = 0, 1, 2, 3
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -224,17 +226,16 @@ def kaplan_meier(times: Any, status: Any) -> Curve:
 
 
 def _survival(t: np.ndarray, out: np.ndarray) -> Curve:
-    at, first = np.unique(t, return_index=True)
-    exits = np.add.reduceat(out.astype(np.int64), first) if t.size else np.zeros(0, np.int64)
-    at, first, exits = at[exits > 0], first[exits > 0], exits[exits > 0]
-    risk = (t.size - first).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        survival = np.cumprod(1 - exits / risk)
-        greenwood = np.cumsum(exits / (risk * (risk - exits)))
-        log = np.log(survival)
-        factor = np.exp(Z95 * np.sqrt(greenwood) / -log)
-        lower, upper = np.exp(log * factor), np.exp(log / factor)
-    if at.size and survival[-1] == 0:
+    at = np.unique(t[out])
+    if not at.size:
+        return Curve(at, at, at, at)
+    found = scipy.stats.ecdf(scipy.stats.CensoredData.right_censored(t, ~out)).sf
+    with warnings.catch_warnings():  # no band where S is 1, which is left out, or 0
+        warnings.simplefilter("ignore", RuntimeWarning)
+        band = found.confidence_interval(method="log-log")
+    exits = np.searchsorted(found.quantiles, at)
+    survival, lower, upper = (curve.probabilities[exits] for curve in (found, band.low, band.high))
+    if survival[-1] == 0:
         lower[-1], upper[-1] = 0, upper[-2] if at.size > 1 else 1
     return Curve(at, survival, lower, upper)
 
@@ -348,13 +349,6 @@ def exit_shares(names: list[str], where: np.ndarray) -> tuple[Exit, ...]:
         for name, count in zip(names, counts.tolist(), strict=True)
         if count
     )
-
-
-def wilson_ci95(count: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share of which `count` in `n` were seen (Wilson 1927)."""
-    middle = (count + Z95**2 / 2) / (n + Z95**2)
-    half = Z95 / (n + Z95**2) * math.sqrt(count * (n - count) / n + Z95**2 / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def extrapolated(fine: Summary, coarse: Summary, coarsest: Summary) -> Summary:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..attractors.catching.arrivals import zeros_from
+from ..attractors.curves import Manifold, flow_curves, iterates
 from ..attractors.finding.point import Completeness, as_box
 from ..attractors.report import Stability, judge_all, parts_of, stability
 from ..checks import of_system, require_flat, told
@@ -19,7 +20,6 @@ from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
 from ..precision import in_double
-from .curves import Manifold, flow_curves, iterates
 from .fields import draw_contours, draw_nullclines, draw_streamlines
 from .markers import mark_points
 from .paths import draw_ascents, draw_path, is_inside

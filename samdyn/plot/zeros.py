@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..bisection import bisect_traced
+
 BISECTIONS = 60  # an edge of the grid is then as short as two neighbouring numbers, or shorter
 CONTINUOUS = 1e-3  # of the function's size at the ends of an edge: what counts as no jump
 CHUNK = 2048  # edges that are bisected in one call
@@ -78,11 +80,6 @@ def _bisect(field, component, low, high):
     def value(w):
         return jax.vmap(field)(w)[:, component]
 
-    def halve(_, ends):
-        low, high = ends
-        middle = low + (high - low) / 2
-        above = (value(middle) > 0)[:, None]
-        return jnp.where(above, low, middle), jnp.where(above, middle, high)
-
-    low, high = jax.lax.fori_loop(0, BISECTIONS, halve, (low, jnp.asarray(high)))
+    below = lambda w: ~(value(w) > 0)[:, None]  # noqa: E731
+    low, high = bisect_traced(below, low, jnp.asarray(high), BISECTIONS)
     return low, jnp.maximum(jnp.abs(value(low)), jnp.abs(value(high)))

@@ -15,8 +15,9 @@ _Drawer = TypeVar("_Drawer", bound=Callable)
 def drawer(kind: type | str, house: bool = False) -> Callable[[_Drawer], _Drawer]:
     """Decorate `function(result, ax=None, **style) -> ax`: it draws results of the class `kind`.
 
-    The last one registered is taken. Those of this package (`house`) are taken where there is no
-    other.
+    It draws into `ax` alone, or into a new figure, passes `style` on and returns the axes
+    (`samdyn.testing.check_drawer`). The last one registered is taken. Those of this package
+    (`house`) are taken where there is no other.
     """
     name = kind if isinstance(kind, str) else kind.__name__
 

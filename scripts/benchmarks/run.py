@@ -59,7 +59,7 @@ def trajectories() -> float:
     @eqx.filter_jit
     def all_sam(sam, radii):
         run = lambda rho: samdyn.iterate(  # noqa: E731
-            sam.at_radius(rho), start, STEPS, at_steps=CHECKPOINTS
+            sam.at(rho=rho), start, STEPS, at_steps=CHECKPOINTS
         )
         return jax.vmap(run)(radii)
 
@@ -84,7 +84,7 @@ def sweep_of_radii() -> tuple[float, int]:
 
     def work():
         grid = np.linspace(0.0, 0.1, 10_000) + next(offsets)
-        samdyn.sweep(counted, samdyn.USAM(0.1), grid, at=[0.0, 1.0])
+        samdyn.sweep(samdyn.Flow(counted, samdyn.USAM(0.1)), "rho", grid, at=[0.0, 1.0])
 
     work()
     before = traces
@@ -95,9 +95,9 @@ def sweep_of_radii() -> tuple[float, int]:
 def basin_image() -> samdyn.Basins:
     """400 × 400 starts of Beale under SAM, 20,000 steps each (the second run of two)."""
     beale = samdyn.get_loss("beale")
-    settings = {"box": beale.box, "grid": 400, "learning_rate": 1e-4, "steps": 20_000}
-    samdyn.basins(beale, samdyn.SAM(0.5), **(settings | {"grid": 20}))
-    return samdyn.basins(beale, samdyn.SAM(0.5), **settings)
+    step = samdyn.StepMap(beale, samdyn.SAM(0.5), 1e-4)
+    samdyn.basins(step, beale.box, grid=20, steps=20_000)
+    return samdyn.basins(step, beale.box, grid=400, steps=20_000)
 
 
 def peer() -> dict:

@@ -14,11 +14,11 @@ import samdyn
 
 def timed(**options) -> tuple[float, samdyn.Study]:
     """Seconds of a cell, after an untimed run of one step that compiles."""
-    settings = {"methods": "sam", "rho": (0.02, 0.05, 0.1, 0.2), "momentum": 0.9, "seeds": 3}
+    settings = {"rho": (0.02, 0.05, 0.1, 0.2), "momentum": 0.9, "seeds": 3}
     data = samdyn.digits()
-    samdyn.study(data, **{**settings, **options, "steps": 1})
+    samdyn.study("sam", data, **{**settings, **options, "steps": 1})
     began = time.perf_counter()
-    result = samdyn.study(data, **settings, **options)
+    result = samdyn.study("sam", data, **settings, **options)
     return time.perf_counter() - began, result
 
 

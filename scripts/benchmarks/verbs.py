@@ -19,6 +19,58 @@ REPEATS = 4
 Case = tuple[str, Callable[[], object]]
 
 
+def systems_as_arguments() -> bool:
+    """Whether the verbs of this checkout take systems; older ones took loss and method apart."""
+    import samdyn
+
+    return hasattr(samdyn, "ODE")
+
+
+def stability(loss, method, rate, **how):
+    """`samdyn.stability` of a step, as this checkout takes it."""
+    import samdyn as sd
+
+    if systems_as_arguments():
+        return sd.stability(sd.StepMap(loss, method, rate), **how)
+    return sd.stability(loss, method, learning_rate=rate, **how)
+
+
+def sweep(loss, method, radii, **how):
+    """`samdyn.sweep` of a flow."""
+    import samdyn as sd
+
+    if systems_as_arguments():
+        return sd.sweep(sd.Flow(loss, method), "rho", radii, **how)
+    return sd.sweep(loss, method, radii, **how)
+
+
+def basins(loss, method, rate, box, grid):
+    """`samdyn.basins` of a step."""
+    import samdyn as sd
+
+    if systems_as_arguments():
+        return sd.basins(sd.StepMap(loss, method, rate), box, grid=grid)
+    return sd.basins(loss, method, box=box, grid=grid, learning_rate=rate)
+
+
+def spread(loss, at, method, rate, noise, **how):
+    """`samdyn.spread` of a noisy step."""
+    import samdyn as sd
+
+    if systems_as_arguments():
+        return sd.spread(sd.StochasticStepMap(loss, method, rate, noise), at, **how)
+    return sd.spread(loss, at, method, rate, noise, **how)
+
+
+def diagnose(loss, params, batches, method, rate, momentum):
+    """`samdyn.diagnose` of a step."""
+    import samdyn as sd
+
+    if systems_as_arguments():
+        return sd.diagnose(sd.StepMap(loss, method, rate, momentum), params, batches)
+    return sd.diagnose(loss, params, batches, method, rate, momentum)
+
+
 def few_variables() -> list[Case]:
     """Verdicts, escapes and spread on registered losses."""
     import numpy as np
@@ -34,15 +86,15 @@ def few_variables() -> list[Case]:
     noise, radii = sd.Isotropic(1.0), np.linspace(0, 1.5, 16)
     wide = [(-4.5, 4.5)] * 2
     return [
-        ("stability", lambda: sd.stability(beale, sd.SAM(0.1), box=wide, learning_rate=1e-3)),
-        ("sweep", lambda: sd.sweep(well, sd.USAM(0.1), radii, box=box)),
-        ("basins", lambda: sd.basins(well, sd.SAM(0.3), box=box, grid=40, learning_rate=0.1)),
+        ("stability", lambda: stability(beale, sd.SAM(0.1), 1e-3, box=wide)),
+        ("sweep", lambda: sweep(well, sd.USAM(0.1), radii, box=box)),
+        ("basins", lambda: basins(well, sd.SAM(0.3), 0.1, box, 40)),
         ("escape, USAM", lambda: exits(coupled, 20_000)),
         ("escape, SAM", lambda: exits(additive, 20_000)),
         ("escape, map", lambda: exits(steps, 4_000)),
         (
             "spread",
-            lambda: sd.spread(saddle, origin, sd.USAM(0.1), 0.01, noise, time=1.0, paths=100_000),
+            lambda: spread(saddle, origin, sd.USAM(0.1), 0.01, noise, time=1.0, paths=100_000),
         ),
     ]
 
@@ -92,8 +144,8 @@ def networks() -> list[Case]:
 
     state = transform.init(large)
     return [
-        ("diagnose, 1k", lambda: sd.diagnose(small_loss, small, batches, sd.SAM(0.05), 0.1, 0.9)),
-        ("diagnose, 94k", lambda: sd.diagnose(large_loss, large, more, sd.SAM(0.05), 0.1, 0.0)),
+        ("diagnose, 1k", lambda: diagnose(small_loss, small, batches, sd.SAM(0.05), 0.1, 0.9)),
+        ("diagnose, 94k", lambda: diagnose(large_loss, large, more, sd.SAM(0.05), 0.1, 0.0)),
         ("30 SAM steps", lambda: jax.block_until_ready(trained(large, state))),
     ]
 

@@ -8,7 +8,7 @@ from verbs import basins, capture_threshold, iterate
 
 from samdyn import GD, SAM, USAM, ComputationFailed, HeavyBall, InvalidInput, StepMap, get_loss
 from samdyn.attractors.catching import lockstep
-from samdyn.attractors.catching.basins import wilson
+from samdyn.shares import wilson_ci95
 
 SQUARE = [(-2.0, 2.0), (-2.0, 2.0)]
 
@@ -35,20 +35,24 @@ def test_sam_gives_the_saddle_a_basin_of_positive_area():
     assert saddle.ci95[0] < saddle.fraction < saddle.ci95[1]
 
 
-def test_labels_agree_with_single_runs():
-    loss, method = get_loss("himmelblau"), SAM(0.2)
-    box, eta = [(-5.0, 5.0)] * 2, 1e-3
-    result = basins(loss, method, box=box, grid=6, learning_rate=eta)
-    centres = -5 + 10 * (np.arange(6) + 0.5) / 6
+@pytest.mark.parametrize(
+    ("name", "method", "side", "eta", "basins_met", "diverged"),
+    [("himmelblau", SAM(0.2), 5.0, 1e-3, 4, 0), ("double-well-2d", GD(), 3.0, 0.5, 2, 12)],
+)
+def test_labels_agree_with_single_runs(name, method, side, eta, basins_met, diverged):
+    """Beyond |x| = √5 the double well throws a step of 0.5 out, from two of six columns."""
+    loss = get_loss(name)
+    result = basins(loss, method, box=[(-side, side)] * 2, grid=6, learning_rate=eta)
+    centres = side * (2 * np.arange(6) + 1 - 6) / 6
     step_map = StepMap(loss, method, eta)
-    for i, x in enumerate(centres):
-        for j, y in enumerate(centres):
-            end = np.asarray(iterate(step_map, jnp.array([x, y]), 20_000).w)
-            label = int(result.labels[i, j])
-            if label >= 0:
-                assert np.linalg.norm(end - result.attractors[label].w) < 0.1
-            elif label == -2:
-                assert not np.all(np.isfinite(end))
+    starts = np.stack(np.meshgrid(centres, centres, indexing="ij"), axis=-1)
+    ends = np.array([[iterate(step_map, jnp.asarray(w), 20_000).w for w in row] for row in starts])
+    assert np.sum(result.labels == -2) == diverged
+    np.testing.assert_array_equal(np.isfinite(ends).all(axis=-1), result.labels >= 0)
+    assert len(result.attractors) == basins_met
+    for attractor in result.attractors:
+        mine = ends[result.labels == attractor.id]
+        assert np.max(np.linalg.norm(mine - attractor.w, axis=1)) < 0.1
 
 
 def test_codes_for_divergence_the_box_and_the_undecided():
@@ -124,7 +128,7 @@ def test_wilson_covers_at_its_nominal_rate():
     from scipy.stats import binom
 
     hits = np.arange(401)
-    inside = [low <= 0.07 <= high for low, high in (wilson(int(k), 400) for k in hits)]
+    inside = [low <= 0.07 <= high for low, high in (wilson_ci95(int(k), 400) for k in hits)]
     assert 0.93 < float(np.sum(binom.pmf(hits, 400, 0.07)[inside])) < 0.97
 
 

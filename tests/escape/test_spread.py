@@ -183,6 +183,7 @@ def test_float32_says_the_same():
     assert np.all(np.abs(result.variance - result.exact.map) < 3.5 * errors(result))
 
 
+@pytest.mark.statistical
 def test_intervals_cover_also_where_the_law_is_not_normal():
     """The double well after a while: two lumps, whose squares scatter less than a normal law's."""
     well = samdyn.get_loss("double-well")

@@ -130,6 +130,7 @@ def test_the_interaction_is_the_difference_of_differences():
     assert found.used == found.possible == 2
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     ("seeds", "interval", "share"),
     # Resampling K seeds divides by K, not K − 1, and knows no t: at K = 40 that costs 1 to 2 %.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from verbs import portrait
 
+from samdyn.attractors.curves import flow_curves, follow, iterates
 from samdyn.attractors.finding.point import FixedPoint
 from samdyn.attractors.judging.verdict import Verdict
 from samdyn.attractors.report import PointStability
@@ -14,7 +15,6 @@ from samdyn.dynamics.systems.flow import Flow
 from samdyn.dynamics.systems.step_map import StepMap
 from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss
-from samdyn.plot.curves import flow_curves, follow, iterates
 from samdyn.plot.fields import contour_levels, nullclines
 
 SADDLE = get_loss("saddle")

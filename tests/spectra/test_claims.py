@@ -58,6 +58,7 @@ def test_small_spaces_are_exhausted(dim, dtype):
         assert ends.unseen <= exact[0]
 
 
+@pytest.mark.statistical
 def test_what_is_unseen_is_below_the_bound_in_one_search_of_a_hundred_at_most():
     """A hundred searches of eight products in spectra whose lowest end is easily missed."""
     random, outside, said = np.random.default_rng(0), 0, 0
@@ -130,14 +131,33 @@ JACOBIANS = {
 }
 
 
-@pytest.mark.parametrize("name", JACOBIANS)
-def test_the_radius_of_a_matrix_far_from_normal_is_within_its_error_or_not_converged(name):
-    matrix = JACOBIANS[name]
+def radii_found(matrix):
     made = samdyn.numpy_operator(lambda v: matrix @ v, len(matrix), symmetric=False)
-    for seed in SEEDS:
-        found = samdyn.spectral_radius(made, krylov=20, max_products=40, seed=seed)
-        exact = np.abs(np.diag(matrix)).max()
-        assert not found.converged or abs(found.value - exact) <= found.error
+    search = lambda seed: samdyn.spectral_radius(made, krylov=20, max_products=40, seed=seed)  # noqa: E731
+    return [search(seed) for seed in SEEDS]
+
+
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_the_radius_of_a_matrix_too_far_from_normal_is_not_called_converged(name):
+    """Forty products lead far astray: none of the values found is within half of the radius."""
+    matrix = JACOBIANS[name]
+    exact = np.abs(np.diag(matrix)).max()
+    for found in radii_found(matrix):
+        assert abs(found.value - exact) > 0.5 * exact
+        assert not found.converged
+
+
+@pytest.mark.parametrize(("coupling", "condition"), [(0.05, 1.6), (0.2, 9766)])
+def test_the_radius_of_a_matrix_far_from_normal_is_within_its_error_once_converged(
+    coupling, condition
+):
+    """A triangle with one eigenvalue of 1.2, `condition` times as sensitive as a normal one."""
+    diagonal = np.linspace(0, 0.5, 60)
+    diagonal[30] = 1.2
+    for found in radii_found(np.triu(np.full((60, 60), coupling), 1) + np.diag(diagonal)):
+        assert found.converged
+        assert abs(found.value - 1.2) <= found.error
+        assert 0.1 * condition * found.residual < found.error < 0.01 * 0.2
 
 
 def test_complex_multipliers_survive_restarts():

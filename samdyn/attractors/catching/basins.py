@@ -5,7 +5,6 @@ spent only on paths whose end is still open.
 """
 
 import time as clock
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -23,9 +22,11 @@ from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ...precision import in_double
+from ...progress import telling
 from ...results.encoding import storable
 from ...results.provenance import recorded
 from ...results.result import Result, require_xarray
+from ...shares import wilson_ci95
 from ..finding.point import as_box, padded
 from ..report import PointStability, parts_of, stability
 from .arrivals import arrivals, ends_of_paths
@@ -145,7 +146,7 @@ def basins(
     steps: int = 20_000,
     time: float | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Any = None,
     plane: Any = None,
     at: Any = None,
 ) -> Basins:
@@ -159,13 +160,16 @@ def basins(
     A path is decided once it is inside the trap of an attracting fixed point at the ends of two
     blocks running, or at rest at a fixed point. Normalised SAM's period-2 and chaotic orbits
     belong to the critical point that they surround. Ctrl-C ends the run early and labels what
-    is open as undecided. `progress` is called with the fraction of the work that is done.
+    is open as undecided. `progress` is None, True for a line on stderr, or a function of a
+    `Progress`.
     All devices are used; the result does not depend on their number.
 
     With `plane` (i, j), counted from 0, and `at` (d,) the starts are a grid of that plane only:
     the other coordinates start at those of `at`, and then move as they must. `box` has the two
     sides of the plane, or d of which these are taken. Then the fixed points are those where
     paths end, wherever that is.
+
+    `InvalidInput` for an SDE, for a grid of more than 2²⁴ cells, and for `time` of a map.
     """
     through = as_plane(plane, at)
     box = as_box(box if through is None else plane_box(box, through))
@@ -187,10 +191,12 @@ def basins(
         lifted, steps = moved_by_noise(system, lifted, steps, seed), SETTLING
     many = moves.steps or steps
     if through is not None:
-        run, points, interrupted = _on_plane(moves.map, box, through, lifted, many, progress)
+        with telling(progress, "basins") as tell:
+            run, points, interrupted = _on_plane(moves.map, box, through, lifted, many, tell)
     else:
         run = _Run(moves.map, box, traps(moves.map, points, box), lifted)
-        interrupted = run.go(many, progress)
+        with telling(progress, "basins") as tell:
+            interrupted = run.go(many, tell)
     if not interrupted:
         run.label_outside()
     seconds = clock.perf_counter() - began
@@ -339,7 +345,12 @@ def _summary(
         share = int(np.sum(hits))
         attractors.append(
             BasinAttractor(
-                new, point.w, point.kind, point.critical_type, share / count, wilson(share, count)
+                new,
+                point.w,
+                point.kind,
+                point.critical_type,
+                share / count,
+                wilson_ci95(share, count),
             )
         )
     return Basins(
@@ -368,12 +379,3 @@ def _is_defined(map_: AbstractMap, points: np.ndarray) -> np.ndarray:
 @jit_for_few_runs
 def _losses(loss, points):
     return jax.vmap(loss)(points)
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a binomial proportion."""
-    z = 1.959963984540054
-    share, shrink = hits / trials, 1 + z**2 / trials
-    centre = (share + z**2 / (2 * trials)) / shrink
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / shrink
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

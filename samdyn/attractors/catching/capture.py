@@ -53,6 +53,7 @@ class CaptureThreshold(Result, eqx.Module):
 @of_system("StepMap(loss, method, learning_rate)")
 @recorded
 @in_double
+@np.errstate(over="ignore", invalid="ignore")  # of runs that diverge, which are not captured
 def threshold(
     system: AbstractSystem,
     parameter: str,
@@ -70,7 +71,10 @@ def threshold(
     `start` and `target` (d,). A run of `steps` steps of a `StepMap`, `OptaxStepMap` or
     `StochasticStepMap` (with one set of random numbers, from `seed`, for all values) is captured if
     it ends within `within` of `target`. The bracket narrows until it is shorter than `rtol` of its
-    upper end; 33 values run at a time. `ComputationFailed` if the ends do not straddle an onset.
+    upper end; 33 values run at a time.
+
+    `InvalidInput` for a flow, another parameter or a range that is none; `ComputationFailed` if the
+    ends do not straddle an onset.
     """
     low, high = _range(between)
     require_one_value(system)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...bisection import bisect_traced
 from ...compiling import jit_for_few_runs
 from ..finding.preimages import AbstractEquation
 
@@ -171,12 +172,6 @@ def _locate_fold(equation, frame: Frame, before, after):
         return x, next_tangent(residual, x, tangent)[-1]
 
     _, first = at(jnp.zeros_like(span))
-
-    def halve(_, bracket):
-        low, high = bracket
-        middle = (low + high) / 2
-        same = at(middle)[1] * first > 0
-        return jnp.where(same, middle, low), jnp.where(same, high, middle)
-
-    low, high = jax.lax.fori_loop(0, 50, halve, (jnp.zeros_like(span), span))
+    same = lambda length: at(length)[1] * first > 0  # noqa: E731
+    low, high = bisect_traced(same, jnp.zeros_like(span), span, 50)
     return at((low + high) / 2)[0]

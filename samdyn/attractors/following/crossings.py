@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...bisection import bisect_on_host
 from ...compiling import jit_for_few_runs
 from ...dynamics.systems.flow import Flow
 from ..finding.newton import newton_from
 from ..finding.preimages import AtRadius
 from ..judging.spectrum import eigenvalues
 from .branches import Stretch
-
-HALVINGS = 60
 
 
 class Crossing(NamedTuple):
@@ -48,8 +47,7 @@ def crossings_on(
 def _crossings(flow: Flow, point: Callable, grid, real_parts) -> list[Crossing]:
     found: list[Crossing] = []
     for low, high, k in _brackets(grid, real_parts):
-        real_part = lambda rho, k=k: _spectrum(flow, point(rho), rho)[0][k]  # noqa: E731
-        rho = _bisect(real_part, low, high)
+        rho = _sign_change(lambda rho, k=k: _spectrum(flow, point(rho), rho)[0][k], low, high)
         if any(abs(rho - other.rho) <= 1e-12 * rho for other in found):
             continue  # the other one of a pair
         w = point(jnp.asarray(rho))
@@ -69,18 +67,11 @@ def _brackets(grid: np.ndarray, real_parts: np.ndarray) -> list[tuple[float, flo
     return sorted(found)
 
 
-def _bisect(function: Callable, low: float, high: float) -> float:
+def _sign_change(function: Callable, low: float, high: float) -> float:
     """ρ to rounding, where function(ρ) changes sign between low and high."""
-    first = float(function(jnp.asarray(low))) > 0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        if (float(function(jnp.asarray(middle))) > 0) == first:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    above = lambda rho: float(function(jnp.asarray(rho))) > 0  # noqa: E731
+    first = above(low)
+    return sum(bisect_on_host(lambda rho: above(rho) == first, low, high)) / 2
 
 
 @jit_for_few_runs

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ...bisection import bisect_on_host
 from ...checks import of_system, require_flat, require_one_value, told
 from ...dynamics.parameters import path_of
 from ...dynamics.systems.flow import Flow
@@ -321,12 +322,12 @@ class _Follower:
 
     def _sliding_change(self, w, i: int, j: int, names) -> Crossing:
         """Bisection on the verdict itself between two radii of the grid."""
-        low, high = self.grid[i], self.grid[j]
-        for _ in range(40):
-            middle = (low + high) / 2
-            same = sliding_names(self.flow, w, np.array([middle]))[0] == names[i]
-            low, high = (middle, high) if same else (low, middle)
-        return Crossing(float((low + high) / 2), np.asarray(w), "sliding")
+
+        def same(rho):
+            return sliding_names(self.flow, w, np.array([rho]))[0] == names[i]
+
+        low, high = bisect_on_host(same, float(self.grid[i]), float(self.grid[j]), 40)
+        return Crossing((low + high) / 2, np.asarray(w), "sliding")
 
     def _add_curve(self, w: np.ndarray, rho: float, box: np.ndarray) -> None:
         size = float(np.max(box[:, 1] - box[:, 0]))

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...bisection import bisect_traced
 from ...compiling import jit_for_few_runs
 from ...dynamics.systems.flow import Flow
 from .jump import LIMIT
@@ -205,14 +206,7 @@ def _local_analysis(flow: Flow, c, hessian, directions, rho) -> _Local:
         first = jnp.argmax(bad)
         low = jnp.where(first > 0, distances[jnp.maximum(first - 1, 0)], 0)
         high = distances[first]
-
-        def halve(_, bracket):
-            low, high = bracket
-            middle = (low + high) / 2
-            inside = outward(direction, middle) < 0
-            return jnp.where(inside, middle, low), jnp.where(inside, high, middle)
-
-        low, _ = jax.lax.fori_loop(0, 60, halve, (low, high))
+        low, _ = bisect_traced(lambda x: outward(direction, x) < 0, low, high)
         return jnp.where(jnp.any(bad), low, jnp.inf)
 
     field = jax.vmap(lambda e: _limit_field(flow, c, hessian, rho, e))(directions)

@@ -45,7 +45,9 @@ class AbstractNoise(eqx.Module):
     """The noise of one minibatch gradient at w, for w any pytree with d numbers in it.
 
     `isotropic` models have Σ = (trace/d) I wherever w is. `additive` is True for a coefficient
-    of the SDE itself, which no coupling touches.
+    of the SDE itself, which no coupling touches. A draw is linear in z, and `covariance`, `trace`
+    and `response` follow from it; they are said apart because they are asked for often.
+    `samdyn.testing.check_noise` compares them.
     """
 
     additive: ClassVar[bool] = False

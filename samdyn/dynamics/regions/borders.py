@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...bisection import bisect_on_host
+
 NEAR, FAR = 1e-12, 1e12  # from how near to how far a border is looked for
 DEEP = 1e-3  # of the way to the border: where its number is asked
 EVEN = (1.6, 2.4)  # twice as deep it is twice as large
@@ -80,8 +82,5 @@ def _inside(region: Any) -> Callable:
 
 def _bisected(inside: Callable, start, direction, low: float, high: float) -> float:
     """How far along `direction` the border between `low` (inside) and `high` (outside) is."""
-    for _ in range(60 if start.size == 1 else 20):
-        middle = (low + high) / 2
-        within = bool(inside(jnp.asarray(start + middle * direction)[None])[0])
-        low, high = (middle, high) if within else (low, middle)
-    return (low + high) / 2
+    within = lambda way: inside(jnp.asarray(start + way * direction)[None])[0]  # noqa: E731
+    return sum(bisect_on_host(within, low, high, 60 if start.size == 1 else 20)) / 2

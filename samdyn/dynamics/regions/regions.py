@@ -34,6 +34,7 @@ class AbstractRegion(eqx.Module):
 
     `exact` tells that `distance` is the true distance to the boundary for w inside;
     `is_predicate` that it only tells inside from outside, so that nothing can be read off its size.
+    Never both. `samdyn.testing.check_region` compares what is declared with what is computed.
     """
 
     @abc.abstractmethod

@@ -25,7 +25,10 @@ class State(NamedTuple):
 
 
 class AbstractMap(AbstractSystem):
-    """A map `state -> state`; `init(w)` makes the first state from w."""
+    """A map `state -> state`; `init(w)` makes the first state from w.
+
+    Every state has one form, of structure, shapes and dtypes; `samdyn.testing.check_map` looks.
+    """
 
     @property
     def flow(self) -> AbstractODE | None:

@@ -13,7 +13,7 @@ from .system import AbstractSystem
 
 
 class AbstractODE(AbstractSystem):
-    """dw/dt = velocity(w), autonomous."""
+    """dw/dt = velocity(w), autonomous. `samdyn.testing.check_ode` looks at what verbs rely on."""
 
     @abc.abstractmethod
     def velocity(self, w: PyTree) -> PyTree:

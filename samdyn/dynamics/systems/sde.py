@@ -52,6 +52,7 @@ class AbstractSDE(AbstractSystem):
     """An SDE dy = drift(y) dt + σ(y) dW in a state y that holds the parameters w.
 
     y is w itself, or (w, m) with momentum; `disperse(y, z)` is σ(y) z.
+    `samdyn.testing.check_sde` looks at what verbs rely on.
     """
 
     interpretation: ClassVar[str]

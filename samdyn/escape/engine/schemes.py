@@ -26,7 +26,8 @@ class AbstractScheme(AbstractStepper):
     `accurate` and `stable`, the largest dt times the rate of the drift with which means are within
     0.3 % and with which an exit can be believed (the defaults are those of Euler–Maruyama);
     `additive_only`, that it converges for constant noise alone; `barred`, the scheme that does not
-    step over a place without noise, if there is one.
+    step over a place without noise, if there is one. Its weak order is 1 or more for Itô SDEs.
+    `samdyn.testing.check_scheme` compares what is declared with what is computed.
     """
 
     diffusion: AbstractSDE

@@ -39,6 +39,8 @@ def theory(system: AbstractSystem, start: Any, region: AbstractRegion) -> dict[s
     region is a slab about, where out to its border drift and noise are those of a quadratic
     loss; the second has the rate
     λ(1+ρλ)² of Theorem 2 of arXiv 2301.06308, the third is the small-noise logarithm.
+
+    `start` is an array (d,). `InvalidInput` for a system without noise.
     """
     check_motion(system, start)
     if not isinstance(system, AbstractSDE) or system.inertial or system.interpretation != "Itô":

@@ -7,6 +7,7 @@ negative curvature back.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -21,21 +22,25 @@ from ...checks import of_system, require_kind, require_one_value
 from ...dynamics.methods.gd import GD
 from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import AbstractMomentum
+from ...dynamics.systems.optax_map import OptaxStepMap
 from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
+from ...progress import telling
 from ...results.provenance import recorded
 from ...spectra.batches import BatchedLoss
 from ...spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
 from ...spectra.hessian import HessianOperator, hessian
 from ...spectra.krylov import norm
 from ...spectra.radius import SpectralRadius, spectral_radius
-from ...spectra.search import Progress, krylov_size
+from ...spectra.search import krylov_size
 from .diagnosis import Diagnosis
 from .minibatch import Along, along, step_operator
+from .preconditioned import preconditioned
 from .random_growth import Growth, random_growths
 from .rates import escape_rate, hover, reach, window
 from .stationarity import gains, signal
 
+OWN_COORDINATES = "; curvatures are per step, in the coordinates that the optimizer divides by"
 HALLUCINATED = 0.01  # ‖g(w^p)‖ below this share of ‖g(w)‖
 ALONG = 0.1  # of a batch's gradient: a smaller part along a vector says nothing
 NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, False, True)
@@ -44,10 +49,11 @@ NO_RADIUS = SpectralRadius(math.nan, math.inf, math.inf, complex(math.nan), 0, F
 @of_system("StepMap(loss, method, learning_rate)")
 @recorded
 def diagnose(
-    system: StepMap,
+    system: StepMap | OptaxStepMap,
     params: PyTree,
     batches: Iterable[PyTree],
     *,
+    state: PyTree = None,
     weights: Any = None,
     n_batches: int | None = None,
     krylov: int | None = None,
@@ -55,14 +61,18 @@ def diagnose(
     max_products: int = 300,
     seed: int = 0,
     check: bool = True,
-    progress: Progress | None = None,
+    progress: Any = None,
 ) -> Diagnosis:
     """What holds `params`, for a step that is taken on one batch at a time.
 
     `system` is a `StepMap` of a data loss: `loss(params, batch)` is a scalar, the loss of interest
     its mean over `batches`, and a step of training draws one of them; both with `weights`, one
     number > 0 a batch, by default the numbers of examples where these differ. `n_batches` are taken
-    from a generator. Arithmetic is in the dtype of `params`. Its momentum is heavy ball or none.
+    from a generator. Arithmetic is in the dtype of `params`, a pytree. Its
+    momentum is heavy ball or none. Of an
+    `OptaxStepMap` (AdamW, …) `state` is the optimizer's own at `params`, by default that of a run
+    kept there (`preconditioned.py`): curvatures and rates are then per step, in the coordinates in
+    which the optimizer is heavy ball.
     Eigenvalues are found to `rtol`, in (0, 1), with `krylov` vectors in memory and `max_products`
     Hessian products at most, the spectral radius with half as many of its own.
     Ctrl-C ends the search and judges what is known; "unresolved" is then likely.
@@ -70,28 +80,39 @@ def diagnose(
     `InvalidInput` for settings out of range and for a loss that is no function of its parameters
     alone (see `hessian`), `ComputationFailed` where it is not finite.
     """
-    require_kind(system, StepMap, "a StepMap of a loss of (params, batch)")
     require_one_value(system)
+    told = ""
+    if isinstance(system, OptaxStepMap):
+        batches = list(batches if n_batches is None else itertools.islice(batches, n_batches))
+        _without_memory(system.method)
+        system, params, _ = preconditioned(system, params, batches, weights, state)
+        told = OWN_COORDINATES
+    require_kind(system, StepMap, "a StepMap or OptaxStepMap of a loss of (params, batch)")
     loss, method = system.loss, _without_memory(system.method)
     learning_rate, momentum = float(system.learning_rate), _gamma(system.momentum)
-    operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
-    ends = spectrum_ends(
-        operator, krylov_size(operator, krylov), rtol, max_products, seed, progress
-    )
-    radius, products = NO_RADIUS, 0
-    if not ends.interrupted and not _without_jacobian(operator, method):
-        step = step_operator(
-            *(operator.mean, method, operator.w, learning_rate, momentum),
-            *(operator.rounding, check),
+    with telling(progress, "eigenvalues") as tell:
+        looked = None if tell is None else lambda look: tell(look.products / look.limit, "", look)
+        operator = hessian(loss, params, batches, check, weights=weights, n_batches=n_batches)
+        ends = spectrum_ends(
+            operator, krylov_size(operator, krylov), rtol, max_products, seed, looked
         )
-        size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
-        radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, progress)
-        products = step.products
-    return dataclasses.replace(
-        _diagnosis(operator, method, ends, radius, learning_rate, momentum),
-        hvps=operator.products + products,
-        memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
-    )
+        radius, products = NO_RADIUS, 0
+        if not ends.interrupted and not _without_jacobian(operator, method):
+            step = step_operator(
+                *(operator.mean, method, operator.w, learning_rate, momentum),
+                *(operator.rounding, check),
+            )
+            size = krylov_size(step, None if krylov is None else min(krylov, step.dim))
+            radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, looked)
+            products = step.products
+        found = _diagnosis(operator, method, ends, radius, learning_rate, momentum)
+        return dataclasses.replace(
+            found,
+            checked=found.checked + told,
+            rho_now=None if told else found.rho_now,
+            hvps=operator.products + products,
+            memory_bytes=memory_bytes(operator, krylov_size(operator, krylov)),
+        )
 
 
 def _gamma(momentum: AbstractMomentum) -> float:

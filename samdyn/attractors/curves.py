@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..attractors.judging.directions import eigenpairs
-from ..attractors.report import PointStability
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import iterate
 from ..dynamics.plane import Plane
 from ..dynamics.systems.map import AbstractMap
 from ..dynamics.systems.ode import AbstractODE
+from ..results.encoding import storable
+from .judging.directions import eigenpairs
+from .report import PointStability
 
 BETWEEN = 4  # points on a curve for each step of the solver
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn
@@ -28,6 +29,7 @@ MOST_STEPS = 4096
 MOST_ITERATES = 3000  # that are drawn
 
 
+@storable
 class Manifold(NamedTuple):
     """One half of a manifold of the saddle `w` (2,): `stable`, `points` (n, 2) from w outwards."""
 

@@ -1,0 +1,76 @@
+"""Every verb has one shape, and every public name is told of in the documentation."""
+
+import importlib.util
+import inspect
+import pathlib
+import re
+
+import pytest
+
+import samdyn
+
+ROOT = pathlib.Path(__file__).parent.parent
+FIRST = {
+    "stability": ("system",),
+    "sweep": ("system", "parameter", "values"),
+    "basins": ("system", "box"),
+    "threshold": ("system", "parameter", "between"),
+    "manifolds": ("system", "at"),
+    "trajectory": ("system", "start"),
+    "portrait": ("systems", "box"),
+    "escape_times": ("system", "start", "region"),
+    "spread": ("system", "at"),
+    "theory": ("system", "start", "region"),
+    "diagnose": ("system", "params", "batches"),
+    "study": ("methods", "data"),
+}
+LONG = ("basins", "escape_times", "diagnose", "study")
+NO_RESULT = ("portrait", "theory")  # a figure, and numbers by name
+
+
+def reference():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_verb_takes_its_system_first_and_options_by_keyword(name):
+    parameters = inspect.signature(getattr(samdyn, name)).parameters.values()
+    positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert tuple(positional) == FIRST[name]
+    assert all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_verbs_take_progress(name):
+    assert inspect.signature(getattr(samdyn, name)).parameters["progress"].default is None
+
+
+@pytest.mark.parametrize("name", [name for name in FIRST if name not in NO_RESULT])
+def test_a_verb_returns_a_result(name):
+    told = inspect.signature(getattr(samdyn, name)).return_annotation
+    found = getattr(samdyn, told) if isinstance(told, str) else told
+    assert issubclass(found, samdyn.Result)
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_verb_tells_shapes_and_errors(name):
+    text = inspect.getdoc(getattr(samdyn, name)) or ""
+    assert "InvalidInput" in text
+    assert re.search(r"\((?:d|n|2|grid|L|dim|low)\b[^)]*\)|pytree|pairs", text)
+
+
+def test_every_public_name_is_in_the_documentation():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    told = "\n".join(page.read_text() for page in pages)
+    missing = [name for name in samdyn.__all__ if not re.search(rf"\b{name}\b", told)]
+    assert not missing
+
+
+def test_the_reference_is_that_of_the_docstrings():
+    module = reference()
+    assert module.TARGET.read_text() == module.page()
