@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
-from ..checks import require_one_value, require_whole, told
+from ..checks import of_system, require_one_value, require_whole, told
 from ..dynamics.integrate import STATUS as TIME_STATUS
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import STATUS, Tail, describe_tail, iterate
@@ -96,6 +96,7 @@ def _plain(w: PyTree) -> Any:
     return plain if isinstance(plain, dict | list) else jax.tree.leaves(plain)
 
 
+@of_system("StepMap(loss, method, learning_rate)")
 @recorded
 @in_double
 def trajectory(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from ..checks import require_arrays, require_field, require_one_value
 from ..errors import InvalidInput
 from .iterate import check_start
+from .systems.ode import AbstractODE
 from .tree import as_array, flatten, squared_norm
 
 FAR, ATOL = 1e6, 1e-11  # of the longest side of the box
@@ -73,7 +74,8 @@ def integrate(
     """
     require_arrays(start)
     require_one_value(flow)
-    require_field(flow, start)
+    if not isinstance(flow, AbstractODE):
+        require_field(flow, start)
     _, flat, _ = flatten(lambda w: w, start)
     if box is not None:
         box = jnp.asarray(box, flat.dtype)

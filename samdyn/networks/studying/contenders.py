@@ -23,7 +23,7 @@ class Contender(NamedTuple):
     """
 
     name: str
-    make: Callable[[Any], AbstractMethod]
+    make: Callable[[Any], Any]
     own: float | None
     by_name: bool
 
