@@ -11,10 +11,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
-from ..checks import of_system, require_one_value, require_whole, told
+from ..checks import of_system, require_one_value, require_point, require_whole, told
 from ..dynamics.integrate import STATUS as TIME_STATUS
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import STATUS, Tail, describe_tail, iterate
+from ..dynamics.systems.flat import is_vector
 from ..dynamics.systems.map import AbstractMap
 from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.system import AbstractSystem, loss_of
@@ -120,7 +121,7 @@ def trajectory(
     that is not one point of finite numbers.
     """
     flow = _check(system, steps, time)
-    start = jax.tree.map(jnp.asarray, start if _is_pytree(start) else np.asarray(start, float))
+    start, target = _arrays(start), None if target is None else _arrays(target)
     if isinstance(system, AbstractMap):
         count = require_whole(steps, "steps", 0)
         kept = list(at_steps) or _spread(count, points)
@@ -130,8 +131,10 @@ def trajectory(
     return _with_nearest(found, flow, loss_of(flow))
 
 
-def _is_pytree(start: Any) -> bool:
-    return not isinstance(start, list | tuple) or any(np.ndim(leaf) for leaf in start)
+def _arrays(start: PyTree) -> PyTree:
+    """A pytree of arrays; a list of numbers is one array."""
+    numbers = isinstance(require_point(start), list | tuple) and is_vector(start)
+    return jax.tree.map(jnp.asarray, np.asarray(start, float) if numbers else start)
 
 
 def _check(system: Any, steps: Any, time: Any) -> AbstractODE:

@@ -7,8 +7,6 @@ from . import options, parse
 from .output import emit
 from .setup import check_dimension, figure_target, start_jax, system_of
 
-NAMES = {"hallucinated": "hallucinated fixed point"}
-
 
 def add_to(commands) -> None:
     """Add this command's parser."""
@@ -41,7 +39,10 @@ def run(args) -> int:
     """Run the command; the exit status."""
     start_jax(args)
     figure_target(args, len(args.start))
+    import numpy as np
+
     from ..attractors.report import parts_of
+    from ..attractors.trajectory import trajectory
     from ..checks import told
     from ..dynamics.check import check_system
     from ..dynamics.systems.map import AbstractMap
@@ -59,9 +60,8 @@ def run(args) -> int:
         check_dimension("--until-within", len(args.until_within[1]), loss)
     check_system(parts_of(system)[0], list(args.start))
     args.at_steps = list(args.at_steps or _spread(args.steps))
-    from ..attractors.trajectory import trajectory
-
     within, target = args.until_within or (0.0, None)
+    target = None if target is None else np.asarray(target)
     how = {"at_steps": args.at_steps, "target": target, "within": within}
     result = trajectory(system, args.start, steps=args.steps, **how)
     if args.output:
