@@ -21,7 +21,7 @@ def test_the_python_block_of_the_readme_runs(capsys):
     assert "attractor 0.036036036036036036" in printed
     assert "complete:" in printed
     assert "A saddle holds this run" in printed
-    assert "method = USAM(rho=0.6)" in printed
+    assert "USAM(rho=0.6)" in printed
 
 
 def test_every_shell_line_of_the_readme_parses():

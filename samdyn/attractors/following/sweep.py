@@ -167,6 +167,11 @@ def _followed(system: Any, parameter: str) -> tuple[Flow, StepMap | None]:
     """(the flow whose points are followed, the step that is judged beside it or None)."""
     flow = system if isinstance(system, Flow) else getattr(system, "flow", None)
     step_map = system if isinstance(system, StepMap) else None
+    if step_map is not None and flow is None:
+        raise InvalidInput(
+            f"sweep follows the fixed points of a flow, and {type(step_map.method).__name__} has "
+            "none, since it remembers something: judge its step at each value by stability."
+        )
     if not isinstance(flow, Flow) or (step_map is None and flow is not system):
         raise InvalidInput(f"sweep follows a Flow or a StepMap with a flow, not {told(system)}.")
     if not flow.ascends and parameter.split(".")[-1] == "rho":
