@@ -77,7 +77,7 @@ WRONG = {
     "a grid too fine": (replaced(BASINS, "--grid", "100000"), "cells a side"),
     "missing file": (["stability", "nowhere.py:f", *STABILITY[2:]], "no file nowhere.py"),
     "missing module": (["stability", "no_such_module:f", *STABILITY[2:]], "no module"),
-    "missing function": (["stability", f"{__file__}:nothing", *STABILITY[2:]], "no function"),
+    "missing function": (["stability", f"{__file__}:nothing", *STABILITY[2:]], "named 'nothing'"),
     "unknown method": (replaced(STABILITY, "--method", "sgd"), "Accepted: gd, sam"),
     "unknown figure format": ([*SWEEP, "-o", "figure.xyz"], ".svg"),
     "figure without ending": ([*PORTRAIT, "-o", "figure"], ".svg"),

@@ -81,8 +81,7 @@ def test_legend_lists_exactly_the_marks_that_occur():
             item([2, 0], "attractor", critical_type="minimum"),
             item([3, 0], "attractor", kind="hallucinated", critical_type=None),
             item([4, 0], "attractor", step=trapped),
-        ),
-        loss=tilted,
+        )
     )
     assert sorted(drawn_labels(ax)) == [
         "attractor",
@@ -92,8 +91,11 @@ def test_legend_lists_exactly_the_marks_that_occur():
     ]
 
 
-def test_without_the_loss_no_direction_is_claimed():
-    assert drawn_labels(draw_fixed_points(report(item([0, 0], "saddle")))) == ["saddle"]
+def test_without_a_flow_no_direction_is_claimed():
+    """Of a map's saddle it is not known along which direction it attracts."""
+    only = item([0, 0], "saddle")
+    by_step = PointStability(only.point, None, Verdict("saddle", ""), None, None)
+    assert drawn_labels(draw_fixed_points(report(by_step))) == ["saddle"]
 
 
 def test_an_attracting_saddle_is_told_from_a_minimum():
