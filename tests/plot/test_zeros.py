@@ -22,7 +22,7 @@ class Rational(eqx.Module):
     def along(self, w):
         return jnp.vdot(self.direction, w)
 
-    def field(self, w):
+    def velocity(self, w):
         s = self.along(w)
         above = jnp.prod((s - self.zeros) ** self.odd)
         return jnp.stack([self.scale * above / jnp.prod((s - self.poles) ** self.order), w[1]])
@@ -67,7 +67,7 @@ def test_a_hundred_fields_have_lines_at_their_zeros_and_at_no_pole(size, middle)
 class Named(eqx.Module):
     function: int = eqx.field(static=True)
 
-    def field(self, w):
+    def velocity(self, w):
         x, y = w
         return jnp.stack([FUNCTIONS[self.function](x - 0.7), y - x])
 
