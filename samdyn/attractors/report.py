@@ -272,7 +272,8 @@ def judge_step(
             step = Verdict("unknown", point.doubt)
         judged.append(judge(flow, point, own=own)._replace_step(step))
     nowhere = Verdict("unknown", "the flow does not rest here: this is a fixed point of the step")
-    for w in resting.others:
+    # of anyone's own map the points found are its own
+    for w in resting.others if loss_of(step_map) is not None else ():
         point = describe(flow, w)
         if point.kind != "hallucinated":  # beyond `at`, or missed by the search
             judged.append(judge(flow, point, own=own)._replace_step(resting.verdict(w)))

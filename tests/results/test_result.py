@@ -144,14 +144,15 @@ def test_a_loaded_report_points_its_saddles_where_they_attract(results, tmp_path
 def test_provenance_tells_method_rho_rate_seed_and_source(results):
     told = results["stability"].provenance
     assert told.verb == "stability"
-    assert told.arguments["method"] == {"class": "USAM", "rho": 0.2}
-    assert (told.arguments["learning_rate"], told.arguments["seed"]) == (0.1, 3)
+    system = told.arguments["system"]
+    assert system["method"] == {"class": "USAM", "rho": 0.2}
+    assert (system["learning_rate"], told.arguments["seed"]) == (0.1, 3)
     assert told.arguments["box"] == [list(side) for side in BOX]
     assert "def hill(w):" in told.sources["hill"]
     assert told.versions["samdyn"] == samdyn.__version__
     assert told.versions["jax"] == jax.__version__
     told = results["escape_times"].provenance
-    dynamics = told.arguments["dynamics"]
+    dynamics = told.arguments["system"]
     assert (dynamics["method"]["rho"], dynamics["learning_rate"]) == (0.2, 0.01)
     assert (told.arguments["seed"], told.arguments["dtype"]) == (7, "float32")
     line = "lambda w: w[0] ** 2 - w[1] ** 2"
