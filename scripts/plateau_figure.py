@@ -128,8 +128,8 @@ def predictions(made: Setup, batch: int) -> list[samdyn.Diagnosis]:
     x, y = cast((made.x, made.y))
     order = np.random.default_rng(1).permutation(EXAMPLES)
     batches = [(x[k], y[k]) for k in np.split(order, EXAMPLES // batch)]
-    diagnosed = functools.partial(samdyn.diagnose, loss, cast(made.params), batches)
-    return [diagnosed(samdyn.SAM(rho), LEARNING_RATE) for rho in RHO]
+    steps = [samdyn.StepMap(loss, samdyn.SAM(rho), LEARNING_RATE) for rho in RHO]
+    return [samdyn.diagnose(step, cast(made.params), batches) for step in steps]
 
 
 def exponents(steps: np.ndarray, held: np.ndarray) -> np.ndarray:

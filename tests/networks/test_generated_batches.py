@@ -7,8 +7,9 @@ of unequal weight. Curvature, rates of runs and the spectral radius of the mean 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from verbs import diagnose
 
-from samdyn import GD, SAM, USAM, diagnose
+from samdyn import GD, SAM, USAM
 from samdyn.spectra.ends import NEGATIVE, NONE_FOUND
 
 DIM, EXAMPLES, BATCHES = 4, 12, 3
