@@ -71,7 +71,7 @@ for method in (samdyn.SAM(0.1), samdyn.ASAM(0.1)):
     state = transform.init(params)
     updates, _ = transform.update(gradient(params), state, params, grad_fn=gradient)
     assert updates["a"].dtype == jnp.float32
-    found = diagnose(loss, params, [jnp.ones(1), 2 * jnp.ones(1)], method, 0.1, 0.9)
+    found = verbs.diagnose(loss, params, [jnp.ones(1), 2 * jnp.ones(1)], method, 0.1, 0.9)
     assert found.verdict == "saddle"
 """
 

@@ -287,7 +287,7 @@ def test_an_interrupted_search_excludes_nothing():
     curvatures = np.append(np.linspace(1, 100, 500), -0.5)
 
     def interrupt(look):
-        if look.products == 3:
+        if look.detail.products == 3:
             raise KeyboardInterrupt
 
     found = verbs.diagnose(
