@@ -474,7 +474,7 @@ def test_wrong_input_is_told_in_one_sentence():
     base, w = optax.sgd(0.1), jnp.asarray(START)
     with pytest.raises(InvalidInput, match=r"rho must be a finite number ≥ 0, not -0\.1\."):
         sam(base, SAM(0.1), -0.1)
-    with pytest.raises(InvalidInput, match=r"rho must be a finite number ≥ 0, not -1\.0\."):
+    with pytest.raises(InvalidInput, match=r"rho must be a finite number ≥ 0, not -1\."):
         sam(base, SAM(0.1), lambda count: -1.0).update(w, sam(base, SAM(0.1)).init(w), w)
     with pytest.raises(InvalidInput, match=r"one radius, not an array of shape \(2,\)"):
         sam(base, SAM(jnp.array([0.1, 0.2])))

@@ -109,7 +109,7 @@ def sam(
         # −0 is what leaves every number as it is when added, −0 included
         kept = jax.tree.map(lambda w: jnp.full_like(w, -0.0), params) if transparent else None
         nothing = jnp.zeros((), jnp.int32), optimizer.init(params), jnp.asarray(False)
-        return AscentState(*nothing, kept, ascent(0).init(params))
+        return AscentState(*nothing, kept, method.init(params))
 
     def ascent(count):
         now = method if rho is None else method.at_radius(rho(count))
