@@ -70,7 +70,7 @@ def test_sam_jacobian_away_from_critical_points(rho):
 
 
 def test_sam_field_is_zero_exactly_at_a_critical_point_and_not_beside_it():
-    field = Flow(BEALE, SAM(0.5)).field
+    field = Flow(BEALE, SAM(0.5)).velocity
     np.testing.assert_array_equal(field(SADDLE), [0, 0])
     # discontinuous: a distance 1e-9 away the speed is already of the order ρ·27.75
     assert float(jnp.linalg.norm(field(SADDLE + jnp.array([1e-9, 0.0])))) > 1

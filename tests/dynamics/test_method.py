@@ -127,7 +127,7 @@ def test_a_critical_point_is_left_in_place_with_finite_derivatives(method):
 
     @jax.jit
     def both(w):
-        field = Flow(LOSS, method).field
+        field = Flow(LOSS, method).velocity
         return field(w), jax.jacfwd(field)(w), jax.jacrev(field)(w)
 
     velocity, forward, reverse = both(origin)
