@@ -270,13 +270,6 @@ def test_an_optimizer_without_a_jacobian_is_degenerate_and_says_why():
     assert "not differentiable" in step.why
 
 
-def test_an_optimizer_and_a_learning_rate_exclude_each_other():
-    with pytest.raises(InvalidInput, match="one of the two"):
-        at(quadratic((1.0,)), GD(), [0.0], learning_rate=0.1, optimizer=optax.sgd(0.1))
-    with pytest.raises(InvalidInput, match="orbit"):
-        at(quadratic((1.0,)), SAM(0.1), [0.0], optimizer=optax.sgd(0.1))
-
-
 @pytest.mark.parametrize("method", [GD(), USAM(0.3), SAM(0.3)], ids=lambda m: type(m).__name__)
 def test_a_minimum_of_fourth_order_is_one_degenerate_point(method):
     quartic = lambda w: w[0] ** 2 / 2 + w[1] ** 4  # noqa: E731
