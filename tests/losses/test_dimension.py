@@ -62,7 +62,13 @@ def test_every_verb_refuses():
         lambda: verbs.sweep(two, gd, [0.0, 1.0], at=one),
         lambda: verbs.basins(two, gd, box=[(-1, 1)], grid=4, learning_rate=0.1),
         lambda: verbs.capture_threshold(
-            two, gd, start=one, target=[0.0], rho=(0.0, 1.0), learning_rate=0.1, steps=10
+            two,
+            samdyn.USAM(0.1),
+            start=one,
+            target=[0.0],
+            rho=(0.0, 1.0),
+            learning_rate=0.1,
+            steps=10,
         ),
         lambda: verbs.escape_times(
             samdyn.Diffusion(two, gd, 0.1, noise), one, samdyn.Ball(one, 1.0), paths=10
