@@ -160,17 +160,23 @@ def flow_curves(
     return manifolds, curves[len(seeds) :]
 
 
+def sparse_steps(steps: int, most: int) -> list[int]:
+    """All steps from 0 to `steps`, or about `most` of them: ever sparser late ones, in pairs of
+    neighbours, so that an alternation stays visible."""
+    if steps <= most:
+        return list(range(steps + 1))
+    late = np.geomspace(1, steps - 1, most // 2).astype(int)
+    return np.unique(np.concatenate([[0], late, late + 1])).tolist()
+
+
 def iterates(step_map: AbstractMap, start: np.ndarray, steps: int) -> np.ndarray:
     """w (n, d) along the steps of the optimizer: all of them, or ever sparser late ones.
 
     Late ones are kept in pairs of neighbours, so that an alternation stays visible. A run that
     diverges ends in one row of nan.
     """
-    kept = np.arange(steps + 1)
-    if steps > MOST_ITERATES:
-        late = np.geomspace(1, steps - 1, MOST_ITERATES // 2).astype(int)
-        kept = np.unique(np.concatenate([[0], late, late + 1]))
-    run = iterate(step_map, jnp.asarray(start), steps, at_steps=kept.tolist())
+    kept = sparse_steps(steps, MOST_ITERATES)
+    run = iterate(step_map, jnp.asarray(start), steps, at_steps=kept)
     path = np.asarray(run.checkpoints)
     lost = np.flatnonzero(~np.all(np.isfinite(path), axis=1))
     return np.where(np.isfinite(path), path, np.nan)[: lost[0] + 1] if len(lost) else path

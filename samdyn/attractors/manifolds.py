@@ -27,6 +27,15 @@ class Manifolds(Result, eqx.Module):
     curves: tuple[Manifold, ...]
     box: Float[np.ndarray, "2 2"]
 
+    @property
+    def direction(self) -> np.ndarray | None:
+        """The unit vector (2,) along which the saddle attracts; None without a stable curve."""
+        first = next((c.points for c in self.curves if c.stable and len(c.points) > 1), None)
+        if first is None:
+            return None
+        way = first[1] - first[0]
+        return way / np.linalg.norm(way)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON types: the saddle, and of each curve whether it is stable and its points."""
         curves = [{"stable": c.stable, "points": c.points.tolist()} for c in self.curves]

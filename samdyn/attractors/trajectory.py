@@ -23,12 +23,13 @@ from ..errors import InvalidInput
 from ..precision import in_double
 from ..results.provenance import recorded
 from ..results.result import Result
+from .curves import sparse_steps
 from .finding.fixed_points import nearest_fixed_point
 from .finding.point import FixedPoint
 from .report import parts_of
 from .trajectory_text import trajectory_text
 
-MOST_CHECKPOINTS = 200  # of a trajectory whose checkpoints nobody chose
+MOST_CHECKPOINTS = 1000  # of a trajectory whose checkpoints nobody chose
 
 
 class Trajectory(Result, eqx.Module):
@@ -124,7 +125,7 @@ def trajectory(
     start, target = _arrays(start), None if target is None else _arrays(target)
     if isinstance(system, AbstractMap):
         count = require_whole(steps, "steps", 0)
-        kept = list(at_steps) or _spread(count, points)
+        kept = list(at_steps) or sparse_steps(count, points)
         found = _by_steps(system, start, count, kept, target, within)
     else:
         found = _in_time(flow, start, time, points, target, within)
@@ -148,12 +149,6 @@ def _check(system: Any, steps: Any, time: Any) -> AbstractODE:
         kind = "a map" if wanted == "steps" else "a flow"
         raise InvalidInput(f"how long {kind} runs is told by {wanted}=…, and by that alone.")
     return parts_of(system)[0]
-
-
-def _spread(steps: int, points: int) -> list[int]:
-    """The first and the last step, and ever sparser ones between."""
-    between = np.geomspace(1, max(steps, 1), max(points - 1, 1)).astype(int).tolist()
-    return sorted({0, *between, steps} & set(range(steps + 1)))
 
 
 def _by_steps(map_: AbstractMap, start, steps: int, kept, target, within) -> Trajectory:

@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from ..results.drawing import drawer
-from .markers import draw_mark, mark_of
+from .markers import UNDIRECTED, draw_mark, mark_of
 from .style import BLACK, axes_legend, frame, new_axes, styled
 
 
@@ -16,7 +16,8 @@ def draw_manifolds(found: Any, ax: Axes | None = None, **style: Any) -> Axes:
     ax = new_axes() if ax is None else ax
     for curve in found.curves:
         draw_manifold(ax, curve, **style)
-    draw_mark(ax, found.point.point.w, mark_of(found.point), None)
+    mark, direction = mark_of(found.point), found.direction
+    draw_mark(ax, found.point.point.w, UNDIRECTED if direction is None else mark, direction)
     frame(ax, found.box)
     axes_legend(ax)
     return ax

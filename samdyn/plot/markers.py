@@ -90,6 +90,8 @@ _HOLED = ("circle, saddle", "circle, maximum", "quarters")
 def mark_of(item: PointStability) -> Mark:
     """The mark of a fixed point: by the step's verdict where there is one, else by the flow's."""
     judged = item.main if item.step is None else item.step
+    if item.point.kind == FIXED:  # without a loss there is no minimum, and nothing to warn of
+        return _MARKS.get(judged.verdict, _UNKNOWN)
     if judged.orbit == "period-2":
         return attractor_mark(item.point.critical_type, "rings")
     if item.point.kind == "hallucinated" and judged.verdict in _MARKS:

@@ -53,14 +53,18 @@ def cut(path: np.ndarray, box: np.ndarray) -> np.ndarray:
     return np.concatenate(parts[:-1])
 
 
-def draw_path(ax: Axes, path: np.ndarray, box: np.ndarray, colour: str, stepwise: bool) -> None:
-    """A path (n, 2) from its start ■: a line, with a dot a step if it is of steps."""
+def draw_path(
+    ax: Axes, path: np.ndarray, box: np.ndarray, colour: str, stepwise: bool, joined: bool = True
+) -> None:
+    """A path (n, 2) from its start ■: a line, with a dot a step if it is of steps, and then no line
+    unless `joined`, as the steps of a map that follows no flow lead anywhere."""
     shown = cut(path, box)
     if stepwise:
         style: dict[str, Any] = {"lw": 0.8}
         dots = path[is_inside(path, box)]
         ax.plot(*dots.T, ".", ms=3, color=colour, zorder=6)
         ax.plot([], [], ".-", ms=3, lw=0.8, color=GREY, label="steps from ■", zorder=6)
+        style["ls"] = "-" if joined else "none"
     else:
         style = {"lw": 2.0, "path_effects": HALO}
         ax.plot([], [], lw=2.0, color=GREY, label="trajectory from ■", zorder=6)

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ..attractors.catching.arrivals import zeros_from
-from ..attractors.curves import Manifold, flow_curves, iterates
+from ..attractors.curves import flow_curves, iterates
 from ..attractors.finding.point import Completeness, as_box
 from ..attractors.report import Stability, judge_all, parts_of, stability
 from ..checks import of_system, require_flat, told
@@ -21,10 +20,10 @@ from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
 from ..precision import in_double
 from .fields import draw_contours, draw_nullclines, draw_streamlines
+from .manifolds import draw_manifold
 from .markers import mark_points
 from .paths import draw_ascents, draw_path, is_inside
 from .style import (
-    BLACK,
     PLANE_HINT,
     figure_legend,
     frame,
@@ -162,12 +161,15 @@ def _draw_panel(ax: Axes, system: Any, box: np.ndarray, run: _Run, plane: Plane 
     by_flow = run.starts if step_map is None else []
     saddles = found.points if plane is None else ()
     manifolds, paths = flow_curves(flow, saddles, box, by_flow, run.time, plane)
-    _draw_manifolds(ax, manifolds)
+    for manifold in manifolds:
+        draw_manifold(ax, manifold)
     if step_map is not None:
         paths = [iterates(step_map, start, run.steps) for start in run.starts]
     for path in paths:
         shown = path if plane is None else plane.project(path)
-        draw_path(ax, shown, box, colour, step_map is not None)
+        draw_path(
+            ax, shown, box, colour, step_map is not None, loss is not None or step_map is None
+        )
         draw_ascents(ax, flow, path, box, plane)
     mark_points(ax, found, plane)
     frame(ax, box, ("x", "y") if plane is None else plane.names())
@@ -195,11 +197,3 @@ def _fixed_points(
 def _lies_on(plane: Plane, w: np.ndarray, near: float) -> bool:
     foot = plane.lift(plane.project(w)[None])[0]
     return bool(np.max(np.abs(w - foot)) <= near)
-
-
-def _draw_manifolds(ax: Axes, manifolds: Sequence[Manifold]) -> None:
-    for manifold in manifolds:
-        label = "stable manifold" if manifold.stable else "unstable manifold"
-        dashes = "-" if manifold.stable else (0, (7, 2))
-        line = Line2D(*manifold.points.T, color=BLACK, lw=1.1, ls=dashes, zorder=4, label=label)
-        ax.add_line(line)

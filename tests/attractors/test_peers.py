@@ -100,3 +100,21 @@ def test_maier_and_steins_mean_escape_times(beta, mean):
     error = (high - low) / 2 / 1.96
     assert abs(found.summary.mean - mean) < 3.5 * error + 0.01 * mean
     assert found.scheme == "heun"  # the noise is seen to be constant
+
+
+def test_duffings_manifolds_leave_its_saddle_along_the_eigenvectors():
+    found = samdyn.manifolds(DUFFING, [0.1, 0.1], box=BOX)
+    assert [curve.stable for curve in found.curves].count(True) == 2
+    values, vectors = np.linalg.eig([[0, 1], [1, -0.2]])
+    attracting = vectors[:, np.argmin(values)]
+    assert abs(found.direction @ attracting) == pytest.approx(1, abs=1e-4)
+    ends = sorted(curve.points[-1][0] for curve in found.curves if not curve.stable)
+    assert ends == pytest.approx([-1, 1], abs=1e-2)
+
+
+def test_checkpoints_show_every_step_of_a_short_run():
+    found = samdyn.trajectory(LOGISTIC, [0.3], steps=50)
+    assert found.at.tolist() == list(range(51))
+    long = samdyn.trajectory(LOGISTIC, [0.3], steps=10_000)
+    assert len(long.at) <= 1001
+    assert np.min(np.diff(long.at)) == 1  # neighbours, so that an alternation shows

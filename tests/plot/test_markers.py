@@ -125,6 +125,12 @@ def test_direction_does_not_depend_on_the_scale_of_the_loss():
         assert abs(attracting_direction(flow, np.zeros(2))[0]) == pytest.approx(1)
 
 
+def test_without_a_loss_nothing_attracts_in_alarm():
+    """A well of Duffing's is no hallucination: there is no gradient that it could miss."""
+    well = item([1, 0], "attractor", kind="fixed point", critical_type=None)
+    assert mark_of(well) == mark_of(item([1, 0], "attractor", critical_type="minimum"))
+
+
 @pytest.mark.parametrize("orbit", [None, "period-2"])
 def test_what_attracts_tells_by_its_shape_what_it_is(orbit):
     """Not by colour alone: each critical type has a shape and a label of its own."""
