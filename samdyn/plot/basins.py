@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..results.drawing import drawer
-from .markers import Mark, attractor_mark, draw_mark, hallucinated_mark
+from .markers import attracting_mark, draw_mark
 from .paths import is_inside
 from .style import (
     BELOW,
@@ -73,12 +73,6 @@ def _image(basins, colours) -> np.ndarray:
     return image
 
 
-def _mark(attractor) -> Mark:
-    if attractor.kind == "hallucinated":
-        return hallucinated_mark(True)
-    return attractor_mark(attractor.critical_type)
-
-
 def _title(plane) -> str | None:
     if plane is None:
         return None
@@ -88,12 +82,12 @@ def _title(plane) -> str | None:
 
 def _attractor_label(attractor, plane) -> str:
     shown = attractor.w if plane is None else plane.project(attractor.w)
-    kind = attractor.kind if attractor.kind == "hallucinated" else attractor.critical_type
+    kind = attractor.critical_type or attractor.kind
     low, high = (100 * float(x) for x in attractor.ci95)
     # an interval need not be symmetric: the larger side is the honest ±
     margin = max(high - 100 * attractor.fraction, 100 * attractor.fraction - low)
     share = f"{100 * attractor.fraction:.1f} % ± {margin:.1f}"
-    return f"{kind or 'attractor'} {point_text(shown)}: {share}"
+    return f"{kind} {point_text(shown)}: {share}"
 
 
 def _entries(basins, colours) -> list[Patch]:
@@ -121,7 +115,8 @@ def _draw(ax: Axes, basins, colours, **style: Any) -> None:
         w = np.asarray(attractor.w)
         shown = w if plane is None else plane.project(w)
         if plane is None or is_inside(shown, box):  # where paths end need not be in the picture
-            draw_mark(ax, shown, _mark(attractor)).set_label("_")
+            mark = attracting_mark(attractor.kind, attractor.critical_type)
+            draw_mark(ax, shown, mark).set_label("_")
     frame(ax, box, ("x", "y") if plane is None else plane.names())
     entries = _entries(basins, colours)
     if entries:

@@ -101,6 +101,13 @@ def mark_of(item: PointStability) -> Mark:
     return _MARKS.get(judged.verdict, _UNKNOWN)
 
 
+def attracting_mark(kind: str, critical_type: str | None) -> Mark:
+    """The mark of a point of that kind at which paths end."""
+    if kind == FIXED:
+        return _MARKS["attractor"]
+    return hallucinated_mark(True) if kind == "hallucinated" else attractor_mark(critical_type)
+
+
 _MARKS = {
     "attractor": Mark("circle", True, BLACK, "attractor"),
     "repeller": Mark("circle", False, BLACK, "repeller"),

@@ -12,7 +12,7 @@ def basins_table(result: "Basins") -> str:
     """The attractors with their share of the starts."""
     rows = [["id", "w", "type", "share", "95 % interval"]]
     for one in result.attractors:
-        kind = one.critical_type or "hallucinated"
+        kind = one.critical_type or one.kind
         low, high = one.ci95
         share = f"{one.fraction:.4%}"
         rows.append([str(one.id), point_text(one.w), kind, share, f"{low:.4%} – {high:.4%}"])
