@@ -57,10 +57,6 @@ class Flow(AbstractODE):
     def critical(self):
         return Gradient(self.loss)
 
-    def at_radius(self, rho) -> "Flow":
-        """The same flow with another ρ; itself, where its method has none."""
-        return Flow(self.loss, self.method.at_radius(rho))
-
 
 class Gradient(eqx.Module):
     """w ↦ g(w), as an object: two of the same loss are equal, so neither compiles twice."""

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, PyTree
 
 from ...checks import require_function
 from ..parameters import as_args
+from .flow import Flow
 from .ode import AbstractODE
-from .system import AbstractSystem
+from .system import AbstractSystem, loss_of
 
 
 class State(NamedTuple):
@@ -32,8 +33,12 @@ class AbstractMap(AbstractSystem):
 
     @property
     def flow(self) -> AbstractODE | None:
-        """The flow of which it is a discretisation, None where there is none."""
-        return None
+        """The flow of which it is a discretisation, None where there is none: it needs a loss and a
+        method that remembers nothing."""
+        loss, method = loss_of(self), getattr(self, "method", None)
+        if loss is None or method is None or method.remembers:
+            return None
+        return Flow(loss, method)
 
     @abc.abstractmethod
     def init(self, w: PyTree) -> State:
@@ -46,7 +51,8 @@ class AbstractMap(AbstractSystem):
     @property
     def jumps(self) -> bool:
         """Whether its step may be discontinuous at a point about which it stays."""
-        return False
+        method = getattr(self, "method", None)
+        return method is not None and method.discontinuous
 
 
 class Map(AbstractMap):

@@ -11,7 +11,6 @@ import optax
 from ..methods.gd import GD
 from ..methods.method import AbstractMethod, require_method
 from ..parameters import parameters, path_of, with_parameters
-from .flow import Flow
 from .map import AbstractMap, State
 
 
@@ -37,19 +36,6 @@ class OptaxStepMap(AbstractMap):
         d, kept = self.method.update(state.ascent, jax.grad(self.loss), state.w)
         updates, memory = self.optimizer.update(d, state.memory, state.w)
         return State(optax.apply_updates(state.w, updates), memory, kept)
-
-    @property
-    def flow(self):
-        """The flow of its method; None where the method has none."""
-        return None if self.method.remembers else Flow(self.loss, self.method)
-
-    @property
-    def jumps(self):
-        return self.method.discontinuous
-
-    def at_radius(self, rho: Any) -> "OptaxStepMap":
-        """The same map with another ρ; itself, where its method has none."""
-        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
 
     def parameters(self):
         return parameters(self._numbers())

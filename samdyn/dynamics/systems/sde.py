@@ -240,6 +240,7 @@ class SDE(AbstractSDE):
 
 
 def dtype_of(w: PyTree):
+    """The dtype of parameters: that of their first leaf."""
     return jnp.result_type(jax.tree.leaves(w)[0])
 
 

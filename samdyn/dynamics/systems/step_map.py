@@ -10,7 +10,6 @@ from ...errors import InvalidInput
 from .. import tree
 from ..methods.method import AbstractMethod, as_number, require_method
 from ..momentum import AbstractMomentum, as_momentum
-from .flow import Flow
 from .map import AbstractMap, State
 
 
@@ -39,19 +38,6 @@ class StepMap(AbstractMap):
         d, kept = self.method.update(state.ascent, jax.grad(self.loss), state.w)
         memory, step = self.momentum.update(state.memory, d)
         return State(tree.add_scaled(state.w, -self.learning_rate, step), memory, kept)
-
-    @property
-    def flow(self):
-        """The flow that it is a step of; None where the method has none."""
-        return None if self.method.remembers else Flow(self.loss, self.method)
-
-    @property
-    def jumps(self):
-        return self.method.discontinuous
-
-    def at_radius(self, rho: Any) -> "StepMap":
-        """The same map with another ρ; itself, where its method has none."""
-        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
 
     def parameters(self):
         return with_momentum(super().parameters(), self.momentum)

@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -61,10 +60,6 @@ class AbstractStochasticMap(AbstractSystem):
         d, kept = self.direction(state, z)
         memory, step = self.momentum.update(state.memory, d)
         return State(tree.add_scaled(state.w, -self.learning_rate, step), memory, kept)
-
-    def at_radius(self, rho: Any) -> "AbstractStochasticMap":
-        """The same map with another ρ; itself, where its method has none."""
-        return eqx.tree_at(lambda m: m.method, self, self.method.at_radius(rho))
 
     def parameters(self):
         return with_momentum(super().parameters(), self.momentum)
