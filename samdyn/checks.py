@@ -1,10 +1,9 @@
 """Arguments, checked in one place: what was given, in one sentence, where it cannot work."""
 
-import functools
 import inspect
 import operator
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,9 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .errors import ComputationFailed, InvalidInput, brief
-
-_Given = ParamSpec("_Given")
-_Found = TypeVar("_Found")
 
 
 def told(given: Any) -> str:
@@ -29,25 +25,6 @@ def told(given: Any) -> str:
     if callable(given):
         return f"the function {getattr(given, '__name__', type(given).__name__)}"
     return " ".join(f"{given!r:.60}".split())
-
-
-def of_system(wrapping: str) -> Callable[[Callable[_Given, _Found]], Callable[_Given, _Found]]:
-    """Of a verb that takes a system: refuses a loss or a method, and says how to wrap it."""
-
-    def refusing(verb: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
-        @functools.wraps(verb)
-        def run(*arguments: _Given.args, **options: _Given.kwargs) -> _Found:
-            given = next(iter((*arguments, *options.values())), None)
-            bare = callable(given) and not isinstance(given, type)
-            if (bare and not hasattr(given, "parameters")) or hasattr(given, "perturb"):
-                raise InvalidInput(
-                    f"{verb.__name__} takes a system, not {told(given)}: wrap it, {wrapping}."
-                )
-            return verb(*arguments, **options)
-
-        return run
-
-    return refusing
 
 
 def require_field(field: Callable, w: Any) -> None:
@@ -107,6 +84,11 @@ def require_numbers(value: Any, what: str, accepts: Callable[[np.ndarray], Any])
     return value
 
 
+def is_real(value: Any) -> bool:
+    """Whether it is a real number or an array of such, as far as NumPy can tell."""
+    return isinstance(value, jax.core.Tracer) or _real(value) is not None
+
+
 def _real(value: Any) -> np.ndarray | None:
     """The value as an array of real numbers; None for what is none."""
     try:
@@ -145,7 +127,7 @@ def require_flat(given: Any, what: str = "a start") -> np.ndarray:
     """`given` as an array (d,) of finite numbers; `InvalidInput` for anything else."""
     require_point(given, what)
     point = given if isinstance(given, list | tuple | np.ndarray | jax.Array) else None
-    array = None if point is None else np.asarray(point, float)
+    array = None if point is None or not is_real(point) else np.asarray(point, float)
     if array is None or array.ndim != 1:
         shape = "" if array is None else f" of shape {array.shape}"
         raise InvalidInput(f"{what} is one array of shape (d,), not {told(given)}{shape}.")

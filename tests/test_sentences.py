@@ -1,5 +1,7 @@
 """What cannot work is told in one sentence: `InvalidInput`, and never a raw last line."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -205,6 +207,68 @@ def test_it_is_one_sentence(case):
     text = str(caught.value)
     assert "\n" not in text
     assert text.endswith((".", "…)."))
+
+
+# Of each verb a call that works; none of these ever runs. Arguments in FITTING are of many kinds.
+CALLS = {
+    "stability": ((FLOW,), {"at": AT}),
+    "sweep": ((FLOW, *RHO), {"at": AT}),
+    "basins": ((STEP, BOX), {"grid": 2}),
+    "threshold": ((STEP, "rho", (0.1, 0.2)), {"start": AT, "target": AT, "steps": 2}),
+    "portrait": ((FLOW, BOX), {}),
+    "trajectory": ((STEP, AT), {"steps": 2}),
+    "manifolds": ((FLOW, AT), {}),
+    "escape_times": ((OWN, AT, BALL), {"paths": 4}),
+    "theory": ((noisy(), AT, BALL), {}),
+    "spread": ((noisy_step(), AT), {"time": 1.0}),
+    "diagnose": ((STEP, AT, [0.0]), {}),
+    "iterate": ((STEP, AT, 2), {}),
+    "integrate": ((FLOW, AT, 1.0), {}),
+    "fixed_points": ((FLOW, BOX), {}),
+}
+RUBBISH = (object(), SADDLE, 1j, jnp.zeros((2, 2, 2)), [[1.0, 2.0], ["a"]], "0:1:3", {"a": AT})
+FITTING = {"box", "at", "w", "start", "params", "batches", "state", "weights", "region", "systems"}
+FITTING |= {"progress", "plane", "system", "step_map", "flow", "scheme", "solver"}
+
+
+@pytest.mark.parametrize("verb", CALLS)
+def test_every_argument_of_a_verb_refuses_rubbish(verb):
+    arguments, options = CALLS[verb]
+    signature = inspect.signature(getattr(samdyn, verb))
+    right = signature.bind(*arguments, **options).arguments
+    told = []
+    for name in set(signature.parameters) - FITTING:
+        for rubbish in RUBBISH:
+            if name in ("parameter", "out", "options") and isinstance(rubbish, str | dict):
+                continue
+            if name == "target" and not isinstance(rubbish, samdyn.Loss | str):
+                continue  # a pytree, of another shape than the start
+            with pytest.raises(samdyn.InvalidInput) as caught:
+                getattr(samdyn, verb)(**{**right, name: rubbish})
+            told.append(str(caught.value))
+    assert not [text for text in told if "\n" in text or not text.endswith(".")]
+
+
+@pytest.mark.parametrize("verb", CALLS)
+@pytest.mark.parametrize("rubbish", [*RUBBISH, None, 3, SAM(0.1), SAM], ids=repr)
+def test_a_verb_refuses_what_is_no_system(verb, rubbish):
+    (_, *rest), options = CALLS[verb]
+    with pytest.raises(samdyn.InvalidInput):
+        getattr(samdyn, verb)(rubbish, *rest, **options)
+
+
+POINTS = ([1.0, 2.0, 3.0], 1.0, {"a": 1.0, "b": 2.0}, [[1.0, 2.0], [3.0]])
+
+
+@pytest.mark.parametrize("verb", ["trajectory", "iterate", "integrate", "escape_times", "spread"])
+@pytest.mark.parametrize("point", POINTS, ids=repr)
+def test_a_point_that_the_loss_cannot_take_is_told(verb, point):
+    """The loss takes two numbers; raw errors of somebody's code become a sentence."""
+    (system, _, *rest), options = CALLS[verb]
+    system = noisy() if verb == "escape_times" else system
+    with pytest.raises((samdyn.InvalidInput, samdyn.ComputationFailed)) as caught:
+        getattr(samdyn, verb)(system, point, *rest, **options)
+    assert "\n" not in str(caught.value)
 
 
 class Linear(samdyn.AbstractSDE):

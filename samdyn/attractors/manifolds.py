@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from ..arguments import of_system
 from ..checks import require_flat, require_one_value, told
 from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.system import AbstractSystem
@@ -57,6 +58,7 @@ class Manifolds(Result, eqx.Module):
         ]
 
 
+@of_system("Flow(loss, method)")
 @recorded
 @in_double
 def manifolds(system: AbstractSystem, at: Any, *, box: Any = None) -> Manifolds:

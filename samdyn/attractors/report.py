@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import of_system, require_flat, require_one_value, require_point, told
+from ..arguments import of_system
+from ..checks import require_flat, require_one_value, require_point, told
 from ..compiling import jit_for_few_runs
 from ..dynamics.check import unread_by
 from ..dynamics.methods.gd import GD

@@ -11,7 +11,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, PyTree
 
-from ..checks import of_system, require_one_value, require_point, require_whole, told
+from ..arguments import of_system
+from ..checks import require_one_value, require_point, told
 from ..dynamics.integrate import STATUS as TIME_STATUS
 from ..dynamics.integrate import integrate
 from ..dynamics.iterate import STATUS, Tail, describe_tail, iterate
@@ -124,7 +125,7 @@ def trajectory(
     flow = _check(system, steps, time)
     start, target = _arrays(start), None if target is None else _arrays(target)
     if isinstance(system, AbstractMap):
-        count = require_whole(steps, "steps", 0)
+        count = int(steps or 0)
         kept = list(at_steps) or sparse_steps(count, points)
         found = _by_steps(system, start, count, kept, target, within)
     else:
@@ -168,7 +169,7 @@ def _word(run: Any) -> str:
 
 def _in_time(flow: AbstractODE, start, time, points: int, target, within) -> Trajectory:
     arrive = None if target is None else (target, within)
-    path = integrate(flow, start, time, points=require_whole(points, "points"), arrive=arrive)
+    path = integrate(flow, start, time, points=points, arrive=arrive)
     there = np.isfinite(np.asarray(path.ts))
     w = jax.tree.map(lambda leaf: np.asarray(leaf)[there], path.ws)
     status = TIME_STATUS[int(path.status)]

@@ -16,7 +16,8 @@ import optimistix as optx
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
-from ..checks import require_arrays, require_field, require_one_value
+from ..arguments import checked
+from ..checks import is_real, require_arrays, require_field, require_kind, require_one_value, told
 from ..errors import InvalidInput
 from .iterate import check_start
 from .systems.ode import AbstractODE
@@ -47,6 +48,7 @@ class Path(eqx.Module):
         return _moved(self.start, self.interpolation.evaluate(t))
 
 
+@checked
 def integrate(
     flow: Callable,
     start: PyTree,
@@ -76,8 +78,12 @@ def integrate(
     require_one_value(flow)
     if not isinstance(flow, AbstractODE):
         require_field(flow, start)
+    if solver is not None:
+        require_kind(solver, diffrax.AbstractSolver, "a solver of diffrax, such as Tsit5()")
     _, flat, _ = flatten(lambda w: w, start)
     if box is not None:
+        if not is_real(box):
+            raise InvalidInput(f"box must have shape ({flat.size}, 2), not {told(box)}.")
         box = jnp.asarray(box, flat.dtype)
         if box.shape != (flat.size, 2):
             raise InvalidInput(f"box must have shape ({flat.size}, 2), not {box.shape}.")

@@ -15,7 +15,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ..checks import of_system, require_arrays, require_one_value
+from ..arguments import of_system
+from ..checks import require_arrays, require_one_value
 from ..errors import InvalidInput
 from ..losses.dimension import check_indices
 from .resolution import SPACINGS, spacings

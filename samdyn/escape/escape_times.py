@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import of_system, require_point, require_whole
+from ..arguments import of_system
+from ..checks import require_point
 from ..dynamics.check import check_motion, check_paths
 from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
 from ..dynamics.systems.flat import flattened, is_vector, region_of_vectors
 from ..dynamics.systems.system import AbstractSystem
-from ..errors import InvalidInput
 from ..progress import Tell, telling
 from ..results.provenance import recorded
 from ..results.store import Store
@@ -101,7 +101,6 @@ def escape_times(
     `InvalidInput` for a system without noise, a start outside the region, a region that cannot be
     left, and a folder of another problem.
     """
-    _check(paths, max_time, target_error)
     with jax.enable_x64(True):
         region = as_region(region)
         if not is_vector(require_point(start)):
@@ -185,14 +184,6 @@ def _scheme_name(attempt: Attempt) -> str | None:
 def _seed_of(words: list[int], factor: int) -> int:
     """A seed of its own for each run of a set, from the words of the first."""
     return int(np.random.SeedSequence([*words, factor]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _check(paths: int, max_time: float | None, target_error: float | None) -> None:
-    require_whole(paths, "paths", 1, 2**32 - 1)
-    if max_time is not None and not (np.isfinite(max_time) and max_time > 0):
-        raise InvalidInput(f"max_time must be a finite number > 0, not {max_time:g}.")
-    if target_error is not None and not 0 < target_error < 1:
-        raise InvalidInput(f"target_error must lie in (0, 1), not {target_error:g}.")
 
 
 def _described(first: Attempt) -> dict[str, Any]:

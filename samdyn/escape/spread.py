@@ -15,7 +15,8 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array
 
-from ..checks import of_system, require_flat, require_kind, require_one_value
+from ..arguments import of_system
+from ..checks import require_flat, require_kind, require_one_value
 from ..compiling import jit_for_few_runs
 from ..dynamics import resolution
 from ..dynamics.methods.method import AbstractMethod
@@ -76,7 +77,7 @@ def spread(
         check_indices(system.loss, at)
         eigenvalues, vectors = _critical_point(system.loss, at)
         step_map = as_dtype(system, jnp.float64)
-        steps = _steps(time, paths, step_map)
+        steps = _steps(time, step_map)
         _require_resolution(step_map, at, dtype)
         exact, paper = _theory(step_map, at, eigenvalues, vectors, steps)
         simulated = as_dtype(step_map, dtype), at.astype(dtype), vectors
@@ -134,12 +135,8 @@ def _critical_point(loss: Callable, at: Array) -> tuple[np.ndarray, np.ndarray]:
     return values, vectors
 
 
-def _steps(time: float | int, paths: int, step_map: StochasticStepMap) -> int:
+def _steps(time: float | int, step_map: StochasticStepMap) -> int:
     """How many steps are nearest to `time`, at least one."""
-    if not 1 <= paths < 2**32:
-        raise InvalidInput(f"paths must be in 1 … 2^32 − 1, not {paths}.")
-    if not (np.isfinite(time) and time > 0):
-        raise InvalidInput(f"the time must be a finite number > 0, not {time:g}.")
     eta = float(step_map.learning_rate)
     steps = round(time / eta)
     if not 1 <= steps < 2**31:

@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..arguments import of_system
 from ..attractors.catching.arrivals import zeros_from
 from ..attractors.curves import flow_curves, iterates
 from ..attractors.finding.point import Completeness, as_box
 from ..attractors.report import Stability, judge_all, parts_of, stability
-from ..checks import of_system, require_flat, told
+from ..checks import require_flat, told
 from ..dynamics.check import check_system, check_system_in_box
 from ..dynamics.plane import OnPlane, Plane, as_plane, plane_box
 from ..dynamics.systems.map import AbstractMap
@@ -49,7 +50,7 @@ class _Run(NamedTuple):
     seed: int
 
 
-@of_system("Flow(loss, method) or StepMap(loss, method, learning_rate)")
+@of_system("Flow(loss, method) or StepMap(loss, method, learning_rate)", several=True)
 @in_double
 @styled
 def portrait(

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ...checks import require_flat, require_kind
 from ...dynamics.regions.regions import BasinOnGrid
 from ...errors import InvalidInput
 from ...text import point_text
@@ -13,7 +14,8 @@ from .basins import Basins
 
 def basin_region(basins: Basins, w: Any) -> BasinOnGrid:
     """The basin whose attractor is nearest to w (d,), from what `samdyn.basins` returned."""
-    w = np.asarray(w, dtype=float)
+    require_kind(basins, Basins, "what samdyn.basins returned")
+    w = require_flat(w, "a point")
     if not basins.attractors or w.shape != (len(basins.box),):
         raise InvalidInput(f"these basins have no attractor in dimension {w.size}.")
     home = min(basins.attractors, key=lambda item: float(np.linalg.norm(item.w - w)))

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from ...checks import of_system
+from ...arguments import of_system
 from ...compiling import jit_for_few_runs
 from ...dynamics.check import check_system, unread_by
 from ...dynamics.plane import Plane, as_plane, plane_box

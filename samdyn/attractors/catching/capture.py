@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import of_system, require_flat, require_one_value, told
+from ...arguments import of_system
+from ...checks import require_flat, require_one_value, told
 from ...dynamics.iterate import run_steps
 from ...dynamics.parameters import path_of
 from ...dynamics.systems.map import AbstractMap
@@ -102,10 +103,7 @@ def threshold(
 
 
 def _range(between: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(end) for end in between)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"a range is two numbers (low, high), not {between!r}.") from None
+    low, high = map(float, between)
     if not 0 <= low < high < np.inf:
         raise InvalidInput(f"rho must range from low to high, 0 ≤ low < high, not {between}.")
     return low, high

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats.qmc
 
-from ...checks import of_system, require_one_value
+from ...arguments import of_system
+from ...checks import require_one_value
 from ...dynamics.check import check_system, check_system_in_box
 from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ...checks import is_real, told
 from ...compiling import jit_for_few_runs
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
@@ -66,9 +67,9 @@ class FixedPoints(NamedTuple):
 
 def as_box(box: Any) -> Float[np.ndarray, "d 2"]:
     """A box as an array (d, 2) of low < high, or `InvalidInput`."""
-    array = np.asarray(box, dtype=float)
+    array = np.asarray(box, dtype=float) if is_real(box) else np.empty((0, 2))
     if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
-        raise InvalidInput(f"a box is one (low, high) pair a coordinate, not {box!r}.")
+        raise InvalidInput(f"a box is one (low, high) pair a coordinate, not {told(box)}.")
     for axis, (low, high) in enumerate(array):
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise InvalidInput(

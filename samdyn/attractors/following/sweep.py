@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ...arguments import of_system
 from ...bisection import bisect_on_host
-from ...checks import of_system, require_flat, require_one_value, told
+from ...checks import require_flat, require_one_value, told
 from ...dynamics.parameters import path_of
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.step_map import StepMap

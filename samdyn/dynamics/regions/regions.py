@@ -177,6 +177,11 @@ class Predicate(AbstractRegion):
 
     def distance(self, w):
         value = jnp.asarray(self.function(w))
+        if value.ndim:
+            raise InvalidInput(
+                f"the region {self} gives an array of shape {value.shape}, not one number that is "
+                "positive inside, or one truth value."
+            )
         if value.dtype == jnp.bool_:
             return sign_of(value, w)
         return value.astype(w.dtype)

@@ -127,8 +127,6 @@ class Problem:
         scheme = as_scheme(scheme, dynamics.is_additive(attempt.start))
         if dt is None:
             dt = default_dt(scheme, dynamics, attempt.region, attempt.start)
-        if not (np.isfinite(dt) and dt > 0):
-            raise InvalidInput(f"dt must be a finite number > 0, not {dt:g}.")
         return attempt._replace(scheme=scheme, dt=float(dt))
 
     def _step_length(self, attempt: Attempt) -> np.ndarray:

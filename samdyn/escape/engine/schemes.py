@@ -201,7 +201,7 @@ SCHEMES = {name: entry.load() for name, entry in catalogue.SCHEMES.items()}
 def as_scheme(given: Any, additive: bool) -> type[AbstractScheme]:
     """A scheme by name or as a class; None for the best of ours. `InvalidInput` if it is none, or
     needs the constant noise that is not `additive`."""
-    scheme = given or ("heun" if additive else "euler")
+    scheme = ("heun" if additive else "euler") if given is None else given
     if isinstance(scheme, str):
         scheme = catalogue.find("scheme", scheme)[0].load()
     if not (isinstance(scheme, type) and issubclass(scheme, AbstractScheme)):

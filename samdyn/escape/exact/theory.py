@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import of_system
+from ...arguments import of_system
 from ...compiling import jit_for_few_runs
 from ...dynamics.check import check_motion
 from ...dynamics.regions.borders import find_border

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ...checks import of_system, require_kind, require_one_value
+from ...arguments import of_system
+from ...checks import require_kind, require_one_value
 from ...dynamics.methods.gd import GD
 from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.momentum import AbstractMomentum
