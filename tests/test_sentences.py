@@ -250,7 +250,9 @@ def test_every_argument_of_a_verb_refuses_rubbish(verb):
 
 
 @pytest.mark.parametrize("verb", CALLS)
-@pytest.mark.parametrize("rubbish", [*RUBBISH, None, 3, SAM(0.1), SAM], ids=repr)
+@pytest.mark.parametrize(
+    "rubbish", [*RUBBISH, None, 3, SAM(0.1), SAM], ids=lambda x: type(x).__name__
+)
 def test_a_verb_refuses_what_is_no_system(verb, rubbish):
     (_, *rest), options = CALLS[verb]
     with pytest.raises(samdyn.InvalidInput):
