@@ -21,7 +21,7 @@ test: $(READY) lint
 	$(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype $(CHECKED)
 
 statistical: $(READY)
-	$(RUN) -m pytest -n 2 --dist worksteal -m statistical
+	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal -m statistical
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

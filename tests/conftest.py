@@ -4,9 +4,9 @@ import atexit
 import gc
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
+
+import compile_flags
 
 # Compiled code is shared by workers and by commands that tests start; set before jax is imported.
 # Of each session its own: a command that is killed while it writes would spoil it for later ones.
@@ -17,27 +17,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-# Most tests wait for the compiler: without its optimisations it takes a third of the time. Flags
-# come and go with versions of XLA, which dies of one that it doesn't know. `make statistical`
-# keeps the usual code.
-QUICK = (
-    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
-    "--xla_cpu_parallel_codegen_split_count=1"
-)
-
-
-def _starts(flags: str) -> bool:
-    command = [sys.executable, "-c", "import jax; jax.devices()"]
-    return (
-        subprocess.run(
-            command, env={**os.environ, "XLA_FLAGS": flags}, capture_output=True
-        ).returncode
-        == 0
-    )
-
-
+# Most tests wait for the compiler, and without its optimisations it takes a third of the time.
 if "XLA_FLAGS" not in os.environ:
-    os.environ["XLA_FLAGS"] = QUICK if _starts(QUICK) else ""
+    os.environ["XLA_FLAGS"] = compile_flags.quick()
 
 import jax
 import pytest

@@ -58,6 +58,11 @@ class Flow(AbstractODE):
         return Gradient(self.loss)
 
 
+def flow_of(step: Any) -> Flow | None:
+    """The flow of the loss and the method of a step; None where that remembers something."""
+    return None if step.method.remembers else Flow(step.loss, step.method)
+
+
 class Gradient(eqx.Module):
     """w ↦ g(w), as an object: two of the same loss are equal, so neither compiles twice."""
 

@@ -12,9 +12,8 @@ from jaxtyping import Array, Float, PyTree
 
 from ...checks import require_function
 from ..parameters import as_args
-from .flow import Flow
 from .ode import AbstractODE
-from .system import AbstractSystem, loss_of
+from .system import AbstractSystem
 
 
 class State(NamedTuple):
@@ -33,12 +32,8 @@ class AbstractMap(AbstractSystem):
 
     @property
     def flow(self) -> AbstractODE | None:
-        """The flow of which it is a discretisation, None where there is none: it needs a loss and a
-        method that remembers nothing."""
-        loss, method = loss_of(self), getattr(self, "method", None)
-        if loss is None or method is None or method.remembers:
-            return None
-        return Flow(loss, method)
+        """The flow of which it is a discretisation, None where there is none or none is known."""
+        return None
 
     @abc.abstractmethod
     def init(self, w: PyTree) -> State:

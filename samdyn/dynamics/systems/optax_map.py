@@ -11,6 +11,7 @@ import optax
 from ..methods.gd import GD
 from ..methods.method import AbstractMethod, require_method
 from ..parameters import parameters, path_of, with_parameters
+from .flow import flow_of
 from .map import AbstractMap, State
 
 
@@ -36,6 +37,10 @@ class OptaxStepMap(AbstractMap):
         d, kept = self.method.update(state.ascent, jax.grad(self.loss), state.w)
         updates, memory = self.optimizer.update(d, state.memory, state.w)
         return State(optax.apply_updates(state.w, updates), memory, kept)
+
+    @property
+    def flow(self):
+        return flow_of(self)
 
     def parameters(self):
         return parameters(self._numbers())

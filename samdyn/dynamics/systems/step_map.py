@@ -10,6 +10,7 @@ from ...errors import InvalidInput
 from .. import tree
 from ..methods.method import AbstractMethod, as_number, require_method
 from ..momentum import AbstractMomentum, as_momentum
+from .flow import flow_of
 from .map import AbstractMap, State
 
 
@@ -38,6 +39,10 @@ class StepMap(AbstractMap):
         d, kept = self.method.update(state.ascent, jax.grad(self.loss), state.w)
         memory, step = self.momentum.update(state.memory, d)
         return State(tree.add_scaled(state.w, -self.learning_rate, step), memory, kept)
+
+    @property
+    def flow(self):
+        return flow_of(self)
 
     def parameters(self):
         return with_momentum(super().parameters(), self.momentum)

@@ -1,0 +1,22 @@
+"""XLA's flags for tests, which wait for the compiler more than for what it writes.
+
+Flags come and go with its versions, and it dies of one that it doesn't know: they are tried first.
+`make statistical` keeps the usual code.
+"""
+
+import os
+import subprocess
+import sys
+
+QUICK = (
+    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
+    "--xla_cpu_parallel_codegen_split_count=1"
+)
+
+
+def quick() -> str:
+    """Flags with which code is compiled in little time; none where XLA doesn't have them."""
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    with_flags = {**os.environ, "XLA_FLAGS": QUICK}
+    started = subprocess.run(command, env=with_flags, capture_output=True, check=False)
+    return "" if started.returncode else QUICK
