@@ -25,7 +25,8 @@ from samdyn import (
     state_jacobian,
 )
 
-ROWS = [1, 999, 16385, 32769]
+# one, some, and more than 2 × 16,384, above which one version of jaxlib gives wrong numbers
+ROWS = [1, 999, 32769]
 METHODS = [GD(), SAM(0.2), USAM(0.02), ASAM(0.2), PerturbedLossGradient(USAM(0.02))]
 BEALE = get_loss("beale")
 
@@ -39,7 +40,7 @@ def sample(rows):
     return sorted({0, rows // 3, rows // 2, rows - 1})
 
 
-def agree(function, points, close):
+def agree(function, points, close, eager=True):
     """jit = eager = vmap = loop = two devices, for a function of one row."""
     batched = jax.jit(jax.vmap(function))
     whole = jax.tree.map(np.asarray, batched(jnp.asarray(points)))
@@ -47,7 +48,7 @@ def agree(function, points, close):
     single = jax.jit(function)
     for i in rows:
         close(jax.tree.map(lambda leaf, i=i: leaf[i], whole), single(jnp.asarray(points[i])))
-    if len(points) == 1:  # without compilation a row costs seconds, whatever its company
+    if eager and len(points) == 1:  # without compilation a row costs seconds, whatever its company
         with jax.disable_jit():
             close(jax.tree.map(lambda leaf: leaf[0], whole), function(jnp.asarray(points[0])))
     half = -(-len(points) // 2)
@@ -79,7 +80,7 @@ def test_the_field_is_the_same_however_it_is_called(method, rows):
 def test_iteration_is_the_same_however_it_is_called(momentum, rows):
     step_map = StepMap(BEALE, SAM(0.2), 1e-4, momentum)
     run = lambda w: iterate(step_map, w, 5, at_steps=(0, 2, 5)).checkpoints  # noqa: E731
-    agree(run, starts(rows), within(1e-11, 1e-12))
+    agree(run, starts(rows), within(1e-11, 1e-12), eager=isinstance(momentum, Nesterov))
 
 
 @pytest.mark.parametrize("rows", ROWS)

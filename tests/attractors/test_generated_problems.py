@@ -15,6 +15,8 @@ from verbs import basins, capture_threshold, stability, sweep
 
 from samdyn import GD, SAM, USAM, ComputationFailed, InvalidInput
 
+pytestmark = pytest.mark.statistical
+
 SILENT = ("degenerate", "unknown")
 
 

@@ -150,6 +150,7 @@ def descended(h, centre, w, eta, steps):
     return centre + x
 
 
+@pytest.mark.statistical
 def test_a_hundred_wells_have_the_basins_of_plain_descent():
     """Random widths, depths, conditions to 10⁴ and origins to 10⁶; few starts each."""
     rng = np.random.default_rng(0)

@@ -135,6 +135,7 @@ def test_in_one_dimension_what_is_left_is_a_repeller():
     assert (steep.step.verdict, over.step.verdict) == ("repeller", "repeller")
 
 
+@pytest.mark.statistical
 def test_a_hundred_quadratics_have_the_verdicts_of_their_spectrum():
     """Conditions up to 10¹², any scale and origin: GD and USAM, flow and step."""
     rng, known = np.random.default_rng(0), 0

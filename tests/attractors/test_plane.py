@@ -41,6 +41,7 @@ def random_quadratic(rng, dim, lowest):
     return loss, (axes * values) @ axes.T, centre
 
 
+@pytest.mark.statistical
 def test_the_field_on_a_plane_is_the_projected_field_of_a_hundred_quadratics():
     """Under USAM the velocity is −H(I + ρH)(w − c)."""
     rng = np.random.default_rng(0)
@@ -64,6 +65,7 @@ def _at(seen, p):
 
 
 @pytest.mark.parametrize("dim", [3, 6])
+@pytest.mark.statistical
 def test_basins_on_planes_of_random_quadratics_are_those_of_the_full_dynamics(dim):
     """All starts reach c, unless a direction of negative curvature drives all of them away."""
     rng = np.random.default_rng(dim)

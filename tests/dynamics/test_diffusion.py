@@ -128,6 +128,7 @@ def mean_at_one(sde, solver, dt, paths, **options):
     return ends.mean(), ends.std() / np.sqrt(paths)
 
 
+@pytest.mark.statistical
 def test_every_solver_finds_the_mean_of_geometric_brownian_motion_in_its_own_interpretation():
     sde = geometric()
     exact = np.exp(-1)  # dw = −w dt + ½w dW has E w = e^{−t}, variance e^{−2t}(e^{t/4} − 1)
@@ -146,6 +147,7 @@ def test_every_solver_finds_the_mean_of_geometric_brownian_motion_in_its_own_int
 
 
 @pytest.mark.parametrize(("solver", "order"), [(diffrax.Euler(), 0.5), (diffrax.ItoMilstein(), 1)])
+@pytest.mark.statistical
 def test_paths_converge_with_the_strong_order_of_the_solver(solver, order):
     sde = geometric()
     keys = jax.random.split(jax.random.key(3), 400)

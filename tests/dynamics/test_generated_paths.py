@@ -7,11 +7,14 @@ solvers. A path is within what it promises, or says that it stopped short.
 import diffrax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from centred import Quadratic
 from verbs import integrate
 
 from samdyn import USAM, Flow
 from samdyn.dynamics.integrate import STATUS
+
+pytestmark = pytest.mark.statistical
 
 
 def problem(seed):

@@ -81,6 +81,7 @@ def problem(number):
 
 
 @pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.statistical
 def test_generated_wells_are_right_or_come_with_a_word(dim):
     wrong, silent, compared = [], 0, 0
     for number in range(50):
@@ -122,6 +123,7 @@ def unwalled():
     ("curvature", "wall", "foot", "radius", "s"),
     [(1.0, 1e4, 2.0, 2.1, 0.8), (100.0, 1e7, 0.3, 0.33, 1.2), (1.0, 3e3, 3.0, 3.4, 1.3)],
 )
+@pytest.mark.statistical
 def test_nothing_jumps_through_a_stiff_wall(curvature, wall, foot, radius, s):
     loss, start = walled([curvature], [0.0], wall, foot), np.zeros(1)
     assert log_mean(curvature, wall, foot, radius, s) > 40

@@ -8,6 +8,8 @@ import verbs
 
 import samdyn
 
+pytestmark = pytest.mark.statistical
+
 PATHS = 40_000
 BIAS = 0.003
 

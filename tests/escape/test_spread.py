@@ -52,6 +52,7 @@ def matrix_exponential(a, nu, gamma):
 
 
 @pytest.mark.parametrize("loss", [SADDLE, MINIMUM], ids=["saddle", "minimum"])
+@pytest.mark.statistical
 def test_simulation_agrees_with_the_map_and_both_exact_values_with_references(loss):
     for name, gamma in CASES:
         result = spread(
@@ -72,6 +73,7 @@ def test_simulation_agrees_with_the_map_and_both_exact_values_with_references(lo
 
 
 @pytest.mark.parametrize(("name", "gamma"), [("same-batch", 0.0), ("independent", 0.9)])
+@pytest.mark.statistical
 def test_a_simulated_diffusion_agrees_with_the_exact_sde(name, gamma):
     """Heun's scheme with 8 steps a unit η: its bias is far below the sampling error."""
     coupling, paths, per_step = samdyn.COUPLINGS[name], 100_000, 8
@@ -237,6 +239,7 @@ def test_wrong_input_is_told_in_one_sentence(case):
         call()
 
 
+@pytest.mark.statistical
 def test_a_hundred_quadratics_are_right_or_refused():
     """Conditions 1 to 10¹², origins to 10⁶, points that are 10⁻⁹ off: no wrong value in silence."""
     rng, answered, refused_at_rest, told = np.random.default_rng(7), 0, 0, 0

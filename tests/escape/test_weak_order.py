@@ -15,6 +15,8 @@ import pytest
 
 import samdyn
 
+pytestmark = pytest.mark.statistical
+
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "weak_error_figure.py"
 
 

@@ -12,6 +12,8 @@ from verbs import diagnose
 from samdyn import GD, SAM, USAM
 from samdyn.spectra.ends import NEGATIVE, NONE_FOUND
 
+pytestmark = pytest.mark.statistical
+
 DIM, EXAMPLES, BATCHES = 4, 12, 3
 
 
