@@ -71,9 +71,9 @@ COUPLINGS = _table(
 )
 
 SCHEMES = _table(
-    Entry("euler", "Euler–Maruyama", "escape.engine.schemes:EulerMaruyama"),
-    Entry("euler-binomial", "cheaper increments", "escape.engine.schemes:BinomialEuler"),
-    Entry("heun", "second order, additive noise alone", "escape.engine.schemes:Heun"),
+    Entry("euler", "Euler–Maruyama", "escape.engine.stepping.schemes:EulerMaruyama"),
+    Entry("euler-binomial", "cheaper increments", "escape.engine.stepping.schemes:BinomialEuler"),
+    Entry("heun", "second order, additive noise alone", "escape.engine.stepping.schemes:Heun"),
 )
 
 _NETWORK = ("shape", "classes", "key", "norm")
@@ -91,19 +91,22 @@ MODELS = _table(
 
 _POINTS = "fixed points and their verdicts for the flow and the step"
 _BRANCHES = "branches of fixed points over a range of rho, and where they change"
+_FAR = "how far noise carries the optimizer from a critical point"
 _RUNS = "a grid of training runs, method × rho × momentum × batch size × seeds"
 
 COMMANDS = _table(
-    Entry("losses", "list the registered losses", "cli.losses"),
-    Entry("stability", _POINTS, "cli.stability"),
-    Entry("sweep", _BRANCHES, "cli.sweep"),
-    Entry("trajectory", "run one start and say where and how it ends", "cli.trajectory"),
-    Entry("basins", "where a grid of starts ends", "cli.basins"),
-    Entry("portrait", "phase portraits side by side", "cli.portrait"),
-    Entry("escape", "how long until a path leaves a region", "cli.escape"),
-    Entry("spread", "how far noise carries the optimizer from a critical point", "cli.spread"),
-    Entry("diagnose", "is it a saddle that holds this training run?", "cli.diagnose"),
-    Entry("study", _RUNS, "cli.study"),
+    Entry("losses", "list the registered losses", "cli.commands.losses"),
+    Entry("stability", _POINTS, "cli.commands.stability"),
+    Entry("sweep", _BRANCHES, "cli.commands.sweep"),
+    Entry("trajectory", "run one start and say where and how it ends", "cli.commands.trajectory"),
+    Entry("basins", "where a grid of starts ends", "cli.commands.basins"),
+    Entry("portrait", "phase portraits side by side", "cli.commands.portrait"),
+    Entry("escape", "how long until a path leaves a region", "cli.commands.escape"),
+    Entry(
+        "spread", "how far noise carries the optimizer from a critical point", "cli.commands.spread"
+    ),
+    Entry("diagnose", "is it a saddle that holds this training run?", "cli.commands.diagnose"),
+    Entry("study", _RUNS, "cli.commands.study"),
 )
 
 TABLES: Mapping[str, Mapping[str, Entry]] = {

@@ -9,9 +9,9 @@ from public_code_figures import BEALE, SADDLE, methods, run_of
 
 import samdyn
 from samdyn.attractors.curves import flow_curves
-from samdyn.plot.alternation import basin_alternation
-from samdyn.plot.fields import draw_contours
 from samdyn.plot.markers import mark_points
+from samdyn.plot.plane.alternation import basin_alternation
+from samdyn.plot.plane.fields import draw_contours
 from samdyn.plot.style import BLACK, ORANGE, frame, new_figure, styled
 
 TRAPPED, STEPS = "SAM, ρ = 0.5", np.arange(4990, 5011)

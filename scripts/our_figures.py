@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import samdyn
-from samdyn.plot.basins import plot_basins
 from samdyn.plot.markers import mark_points
+from samdyn.plot.results.basins import plot_basins
 from samdyn.plot.style import (
     BLACK,
     BLUE,

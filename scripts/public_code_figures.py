@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import samdyn
-from samdyn.plot.fields import draw_contours
 from samdyn.plot.markers import mark_points
+from samdyn.plot.plane.fields import draw_contours
 from samdyn.plot.style import (
     BLACK,
     figure_legend,

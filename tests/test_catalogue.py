@@ -10,7 +10,7 @@ from samdyn import catalogue
 from samdyn.catalogue import TABLES, Entry, find
 from samdyn.dynamics.coupling import COUPLINGS
 from samdyn.dynamics.methods.names import METHODS
-from samdyn.escape.engine.schemes import SCHEMES
+from samdyn.escape.engine.stepping.schemes import SCHEMES
 from samdyn.networks.training.models import MODELS
 
 ENTRIES = [(kind, entry) for kind, table in TABLES.items() for entry in table.values()]

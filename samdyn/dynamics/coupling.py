@@ -28,7 +28,7 @@ from . import tree
 from .methods.method import AbstractMethod, Gradient
 from .methods.perturbed_loss import PerturbedLossGradient
 from .noise.noise import AbstractNoise
-from .smoothing import mean_unit, mean_unit_isotropic
+from .noise.smoothing import mean_unit, mean_unit_isotropic
 
 
 class Minibatch(NamedTuple):

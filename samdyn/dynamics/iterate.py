@@ -157,8 +157,6 @@ def check_start(loss: Callable | None, start: PyTree, other: PyTree | None, name
 def check_checkpoints(at_steps: Sequence[int], steps: int) -> np.ndarray:
     """`at_steps` as an integer array, or `InvalidInput`."""
     kept = np.asarray(at_steps, dtype=int).reshape(-1)
-    if steps < 0:
-        raise InvalidInput(f"the number of steps must be 0 or more, not {steps}.")
     if kept.size and (np.any(np.diff(kept) < 0) or kept[0] < 0 or kept[-1] > steps):
         raise InvalidInput(f"checkpoints must ascend within 0 … {steps}, not {kept.tolist()}.")
     return kept

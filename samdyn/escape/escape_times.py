@@ -23,7 +23,7 @@ from .engine.attempt import Attempt, Problem
 from .engine.engine import Engine, Finished
 from .engine.parts import parts_of
 from .engine.patience import Patience, end_of_patience
-from .engine.schemes import name_of
+from .engine.stepping.schemes import name_of
 from .result import EscapeTimes
 from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summarize
 

@@ -25,7 +25,7 @@ from ..dynamics.tree import as_dtype
 from ..errors import ComputationFailed, InvalidInput
 from ..losses.dimension import check_indices
 from ..results.provenance import recorded
-from .engine.generator import normal_pair, path_key, random_words, seed_words
+from .engine.stepping.generator import normal_pair, path_key, random_words, seed_words
 from .exact.contradiction import CHANCE
 from .exact.linear import map_variance, sde_variance
 from .exact.moments import affordable, noise_depends_on_w, sde_moments, step_moments

@@ -1,12 +1,12 @@
 """The drawers of this package: each module here registers those that it defines."""
 
-from . import basins as basins
-from . import capture as capture
-from . import diagnosis as diagnosis
-from . import manifolds as manifolds
 from . import markers as markers
-from . import rho as rho
-from . import spread as spread
-from . import study as study
-from . import survival as survival
-from . import trajectory as trajectory
+from .results import basins as basins
+from .results import capture as capture
+from .results import diagnosis as diagnosis
+from .results import manifolds as manifolds
+from .results import rho as rho
+from .results import spread as spread
+from .results import study as study
+from .results import survival as survival
+from .results import trajectory as trajectory

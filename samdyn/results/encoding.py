@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .described import Described, describe
+from .problem.described import Described, describe
 
 TAG = "$"
 _CLASSES: dict[str, type] = {}

@@ -13,8 +13,8 @@ import equinox as eqx
 import jax
 
 from .. import __version__
-from .described import callables_in, describe, name_of, source_of, told
 from .encoding import storable
+from .problem.described import callables_in, describe, name_of, source_of, told
 from .store import KEPT
 
 LONGEST = 240  # characters of an argument that are shown

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from .krylov import Basis, symmetric_pairs
-from .operator import Operator
+from .products.operator import Operator
 from .search import krylov_size
 
 

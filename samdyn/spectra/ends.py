@@ -8,9 +8,9 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..results.encoding import storable
-from .defect import tolerance
 from .krylov import symmetric_pairs
-from .operator import Operator
+from .products.defect import tolerance
+from .products.operator import Operator
 from .search import CONSTANT, MISSED, Found, Pairs, Progress, Target, krylov_size, search
 
 NEGATIVE, NONE_FOUND, UNRESOLVED = "negative", "none found", "unresolved"

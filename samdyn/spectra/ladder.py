@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from jaxtyping import PyTree
 
 from .ends import SpectrumEnds, spectrum_ends
-from .hessian import hessian
+from .products.hessian import hessian
 
 
 class Rung(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 from ..dynamics.systems.map import AbstractMap, State, flat_step
 from ..errors import InvalidInput
 from ..results.encoding import storable
-from .operator import Operator
+from .products.operator import Operator
 from .search import Found, Pairs, Progress, Target, krylov_size, search
 
 

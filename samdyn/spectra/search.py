@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InvalidInput
 from ..interrupts import heed, heeded
 from .krylov import Basis
-from .operator import Operator, require_operator
+from .products.operator import Operator, require_operator
 
 SMALL = 32  # a space that is exhausted, where the basis holds it
 STEADY = 4  # products over which a value must hold still

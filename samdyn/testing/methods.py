@@ -8,8 +8,8 @@ import numpy as np
 
 from ..dynamics import tree
 from ..dynamics.methods.method import AbstractMethod, require_method
+from ..dynamics.noise.smoothing import mean_unit_isotropic
 from ..dynamics.parameters import has_parameter
-from ..dynamics.smoothing import mean_unit_isotropic
 from .asking import (
     SURE,
     as_pytree,

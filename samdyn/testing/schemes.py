@@ -10,7 +10,7 @@ from ..checks import told
 from ..dynamics.regions.regions import Ball
 from ..dynamics.systems.sde import SDE
 from ..errors import InvalidInput
-from ..escape.engine.schemes import AbstractScheme, name_of
+from ..escape.engine.stepping.schemes import AbstractScheme, name_of
 from .asking import attempt, require, require_compiled, require_like
 
 LAWS = ("normal", "binomial")

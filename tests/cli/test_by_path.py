@@ -56,7 +56,7 @@ class Coupling(samdyn.Fresh):
 
 coupling = Coupling()
 
-from samdyn.escape.engine.schemes import EulerMaruyama
+from samdyn.escape.engine.stepping.schemes import EulerMaruyama
 
 
 class Scheme(EulerMaruyama):

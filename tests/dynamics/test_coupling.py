@@ -24,7 +24,7 @@ from samdyn.dynamics.methods.perturbed_loss import PerturbedLossGradient
 from samdyn.dynamics.methods.sam import SAM
 from samdyn.dynamics.methods.usam import USAM
 from samdyn.dynamics.noise.noise import Empirical, Fisher, Isotropic
-from samdyn.dynamics.smoothing import mean_unit, mean_unit_isotropic
+from samdyn.dynamics.noise.smoothing import mean_unit, mean_unit_isotropic
 from samdyn.errors import InvalidInput
 from samdyn.losses.families import quadratic
 from samdyn.losses.registry import get_loss

@@ -7,10 +7,10 @@ from samdyn.dynamics.methods.sam import SAM
 from samdyn.dynamics.systems.flow import Flow
 from samdyn.errors import InvalidInput
 from samdyn.losses.registry import get_loss
-from samdyn.plot.alternation import basin_alternation, sides
-from samdyn.plot.cosine import cosine_strip, envelope
+from samdyn.plot.plane.alternation import basin_alternation, sides
+from samdyn.plot.plane.surface import surface
+from samdyn.plot.results.cosine import cosine_strip, envelope
 from samdyn.plot.style import METHOD_COLOURS
-from samdyn.plot.surface import surface
 
 WELL = get_loss("double-well-2d")
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import samdyn
-from samdyn.results.described import Described, name_of
 from samdyn.results.encoding import decode, encode, storable
+from samdyn.results.problem.described import Described, name_of
 
 
 @storable

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import samdyn
-from samdyn.results.identity import identity, joined, values
+from samdyn.results.problem.identity import identity, joined, values
 
 W = jnp.asarray([0.5, -1.0])
 
@@ -207,7 +207,7 @@ SAME = """
 import jax, jax.numpy as jnp, numpy as np
 {comment}
 jax.config.update("jax_enable_x64", True)
-from samdyn.results.identity import identity
+from samdyn.results.problem.identity import identity
 TABLE = np.arange(600.0).reshape(2, 300)
 @jax.custom_jvp
 def {name}({v}):

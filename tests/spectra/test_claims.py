@@ -8,7 +8,7 @@ import pytest
 import samdyn
 from samdyn.errors import InvalidInput
 from samdyn.spectra.lanczos import ritz_ends
-from samdyn.spectra.operator import Operator
+from samdyn.spectra.products.operator import Operator
 
 SEEDS = range(10)
 

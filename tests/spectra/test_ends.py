@@ -7,7 +7,7 @@ import pytest
 
 import samdyn
 from samdyn.errors import ComputationFailed, InvalidInput
-from samdyn.spectra.operator import Operator
+from samdyn.spectra.products.operator import Operator
 
 DIM = 3000
 DTYPES = (np.float32, np.float64)

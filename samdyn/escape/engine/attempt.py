@@ -20,9 +20,9 @@ from ...dynamics.tree import as_dtype
 from ...errors import InvalidInput
 from ..statistics import ESCAPED, FAILED
 from .patience import MOST
-from .schemes import AbstractScheme, MapStepper, as_scheme
 from .step_size import default_dt
-from .stepper import AbstractStepper
+from .stepping.schemes import AbstractScheme, MapStepper, as_scheme
+from .stepping.stepper import AbstractStepper
 from .watch import UNSTABLE, Finding, Watch, look
 
 FAR = 1e8  # how far away a border is looked for

@@ -20,9 +20,9 @@ from ...interrupts import heed, heeded
 from ..statistics import CENSORED as IS_CENSORED
 from ..statistics import ESCAPED as IS_ESCAPED
 from ..statistics import FAILED as IS_FAILED
-from . import generator
-from .kernel import CENSORED, SLOTS, Queue, idle_lanes, layout_of, run_lanes
-from .stepper import AbstractStepper
+from .stepping import generator
+from .stepping.kernel import CENSORED, SLOTS, Queue, idle_lanes, layout_of, run_lanes
+from .stepping.stepper import AbstractStepper
 
 LANES = 256  # a worker's lanes on a CPU: their state fits the innermost cache
 MANY_LANES = 131_072  # on an accelerator

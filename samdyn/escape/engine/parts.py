@@ -3,9 +3,9 @@
 import jax
 
 from ...dynamics.systems.system import loss_of
-from ...results.identity import identity, joined, values
+from ...results.problem.identity import identity, joined, values
 from .attempt import Attempt, Problem
-from .kernel import shapes
+from .stepping.kernel import shapes
 
 
 def parts_of(problem: Problem, first: Attempt) -> dict[str, str]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from ...compiling import jit_for_few_runs
 from ...dynamics.regions.borders import nearest_border
-from .schemes import AbstractScheme
-from .stepper import AbstractStepper
+from .stepping.schemes import AbstractScheme
+from .stepping.stepper import AbstractStepper
 
 STABLE = 0.5  # dt times the fastest rate seen
 REACH = 0.1  # s√dt as a share of the largest distance from the border

@@ -28,10 +28,10 @@ from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
 from ...progress import telling
 from ...results.provenance import recorded
-from ...spectra.batches import BatchedLoss
 from ...spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
-from ...spectra.hessian import HessianOperator, hessian
 from ...spectra.krylov import norm
+from ...spectra.products.batches import BatchedLoss
+from ...spectra.products.hessian import HessianOperator, hessian
 from ...spectra.radius import SpectralRadius, spectral_radius
 from ...spectra.search import krylov_size
 from .diagnosis import Diagnosis

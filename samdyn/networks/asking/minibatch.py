@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ...dynamics.methods.method import AbstractMethod
-from ...spectra.batches import BatchedLoss
-from ...spectra.hessian import REUSE_BYTES
-from ...spectra.operator import Operator
+from ...spectra.products.batches import BatchedLoss
+from ...spectra.products.hessian import REUSE_BYTES
+from ...spectra.products.operator import Operator
 
 
 class Along(NamedTuple):

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ...results.encoding import storable
-from ...spectra.hessian import HessianOperator
 from ...spectra.krylov import norm, symmetric_pairs
+from ...spectra.products.hessian import HessianOperator
 
 STEPS = 12  # Hessian products
 FAST = 4.0  # times |λ_min|: such directions come to rest, to 2 %, in the same time

@@ -19,7 +19,7 @@ from ...dynamics.tree import as_dtype
 from ...errors import ComputationFailed, InvalidInput, brief
 from ...interrupts import heed, heeded
 from ...progress import telling
-from ...results.identity import values
+from ...results.problem.identity import values
 from ...results.provenance import recorded
 from ..data.dataset import Dataset
 from ..training.models import model as make_model

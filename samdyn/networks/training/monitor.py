@@ -20,9 +20,9 @@ from ...dynamics import tree
 from ...dynamics.methods.gd import GD
 from ...dynamics.methods.method import AbstractMethod
 from ...errors import InvalidInput, brief
-from ...spectra.contract import slow_in_loops
 from ...spectra.krylov import norm
 from ...spectra.lanczos import ritz_ends
+from ...spectra.products.contract import slow_in_loops
 from .sam_transform import AscentState, as_optimizer, branch, require_floats
 
 

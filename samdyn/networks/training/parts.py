@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ...results.identity import identity, joined, values
+from ...results.problem.identity import identity, joined, values
 from ..data.dataset import Dataset
 from .training import evaluate, initial, lanes_of, problem_of, start_of
 

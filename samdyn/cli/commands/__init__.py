@@ -1,0 +1,1 @@
+"""One command a module: its arguments, what it runs, and what it prints."""

@@ -1,0 +1,1 @@
+"""A step of many paths side by side: its scheme, its random numbers, its compiled form."""

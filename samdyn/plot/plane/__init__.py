@@ -1,0 +1,1 @@
+"""Drawings in the plane: portraits, fields, surfaces, paths over their box."""

@@ -1,0 +1,129 @@
+"""Paths in a panel: cut at its box, with a mark where they leave it, and arrows w → wᵖ."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.patheffects import Normal, withStroke
+
+from ...dynamics.plane import Plane
+from ...dynamics.systems.ode import AbstractODE
+from ..style import GREY, VERMILION
+
+ARROWS = 5  # w → wᵖ along a trajectory
+HALO = [withStroke(linewidth=3.2, foreground="white"), Normal()]
+BORDER = 1e-6  # of a side: what counts as lying on it
+
+
+def is_inside(points: np.ndarray, box: np.ndarray) -> Any:
+    """Whether each of the points (…, 2) lies in the box (2, 2), its border included."""
+    return np.all((points >= box[:, 0]) & (points <= box[:, 1]), axis=-1)
+
+
+def cut(path: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The parts of a path (n, 2) inside `box` (2, 2), one row of nan between two of them.
+
+    Every segment is cut where it meets the border (Liang and Barsky 1984): a path is drawn no
+    farther, however far it goes, and rows that are not finite interrupt it.
+    """
+    begin, end = path[:-1], path[1:]
+    with np.errstate(all="ignore"):  # 0/0 along an axis, and numbers as large as they come
+        along = end - begin
+        low, high = ((side - begin) / along for side in box.T)
+        still = along == 0  # inside all along, or never
+        within = (begin >= box[:, 0]) & (begin <= box[:, 1])
+        low = np.where(still, np.where(within, -np.inf, np.inf), low)
+        high = np.where(still, np.inf, high)
+        first = np.max(np.minimum(low, high), axis=1, initial=0.0)
+        last = np.min(np.maximum(low, high), axis=1, initial=1.0)
+    kept = np.flatnonzero((first <= last) & np.all(np.isfinite(along), axis=1))
+    if not len(kept):
+        return path[:1]
+    first, last, begin, along = first[kept], last[kept], begin[kept], along[kept]
+    enters, leaves = begin + first[:, None] * along, begin + last[:, None] * along
+    joined = (last[:-1] == 1) & (first[1:] == 0) & (np.diff(kept) == 1)
+    breaks = np.flatnonzero(~joined) + 1
+    gap = np.full((1, 2), np.nan)
+    parts = []
+    for part in np.split(np.arange(len(kept)), breaks):
+        parts += [enters[part[:1]], leaves[part], gap]
+    return np.concatenate(parts[:-1])
+
+
+def draw_path(
+    ax: Axes, path: np.ndarray, box: np.ndarray, colour: str, stepwise: bool, joined: bool = True
+) -> None:
+    """A path (n, 2) from its start ■: a line, with a dot a step if it is of steps, and then no line
+    unless `joined`, as the steps of a map that follows no flow lead anywhere."""
+    shown = cut(path, box)
+    if stepwise:
+        style: dict[str, Any] = {"lw": 0.8}
+        dots = path[is_inside(path, box)]
+        ax.plot(*dots.T, ".", ms=3, color=colour, zorder=6)
+        ax.plot([], [], ".-", ms=3, lw=0.8, color=GREY, label="steps from ■", zorder=6)
+        style["ls"] = "-" if joined else "none"
+    else:
+        style = {"lw": 2.0, "path_effects": HALO}
+        ax.plot([], [], lw=2.0, color=GREY, label="trajectory from ■", zorder=6)
+    ax.plot(*shown.T, color=colour, zorder=6, **style)
+    ax.plot(*path[0], "s", ms=4.5, mfc=colour, mec="white", mew=0.7, zorder=9, clip_on=False)
+    _mark_end(ax, path, shown, box, colour)
+
+
+def _mark_end(ax: Axes, path, shown, box, colour: str) -> None:
+    """A triangle that points outwards where the path leaves for good, ✖ where w is lost."""
+    if not np.all(np.isfinite(path[-1])) and is_inside(path[-2:-1], box).all():
+        _draw_end(ax, shown[-1], "x", colour, "no longer finite")
+        return
+    width = box[:, 1] - box[:, 0]
+    beyond = (shown[-1][:, None] - box) / width[:, None] * [-1, 1]  # ≥ 0 on the border
+    outside = not is_inside(path[-1:], box).all()
+    if outside or (len(path) > 1 and np.max(beyond) >= -BORDER):
+        side = int(np.argmax(beyond))  # left, right, below, above
+        _draw_end(ax, shown[-1], "<>v^"[side], colour, "leaves the box")
+
+
+def _draw_end(ax: Axes, at: np.ndarray, marker: str, colour: str, label: str) -> None:
+    edge = colour if marker == "x" else "white"
+    style: dict[str, Any] = {"mew": 1.4 if marker == "x" else 0.6, "zorder": 9, "ls": "none"}
+    ax.plot(*at, marker=marker, ms=6.5, color=colour, mec=edge, clip_on=False, **style)
+    shown = "x" if marker == "x" else ">"
+    style["zorder"] = 7
+    ax.plot([], [], marker=shown, ms=5, color=GREY, label=label, **style)
+
+
+def draw_ascents(
+    ax: Axes, flow: AbstractODE, path: np.ndarray, box: np.ndarray, plane: Plane | None = None
+) -> None:
+    """Arrows w → wᵖ at a few points spread evenly over the length of a path (n, d) in the box."""
+    project = np.asarray if plane is None else plane.project
+    path = path[is_inside(project(path), box)]
+    if not flow.ascends or len(path) < 2:
+        return
+    steps = np.linalg.norm(np.diff(project(path), axis=0), axis=1)
+    length = np.concatenate([[0.0], np.cumsum(steps)])
+    # in the middles of equal parts: the very start is marked already, at the end it slides
+    where = np.searchsorted(length, (np.arange(ARROWS) + 0.5) / ARROWS * length[-1])
+    points = path[np.unique(where)]
+    ahead = np.asarray(jax.vmap(flow.perturbed)(jnp.asarray(points)))
+    shortest = 0.01 * float(np.max(box[:, 1] - box[:, 0]))
+    for w, wp in zip(project(points), project(ahead), strict=True):
+        if np.all(np.isfinite(wp)) and shortest < np.max(np.abs(wp - w)):
+            _draw_arrow(ax, w, wp, box)
+
+
+def _draw_arrow(ax: Axes, w: np.ndarray, wp: np.ndarray, box: np.ndarray) -> None:
+    """The arrow, or the part of it inside the box, without a head."""
+    style: dict[str, Any] = {"color": VERMILION, "lw": 0.9, "zorder": 8}
+    if is_inside(wp, box):
+        arrow = FancyArrowPatch(
+            (float(w[0]), float(w[1])), (float(wp[0]), float(wp[1])), arrowstyle="-|>",
+            mutation_scale=6, shrinkA=0, shrinkB=0, **style,
+        )  # fmt: skip
+        ax.add_patch(arrow)
+    else:
+        ax.plot(*cut(np.stack([w, wp]), box).T, **style)
+    ax.plot([], [], color=VERMILION, lw=0.9, marker=">", ms=3, zorder=7, label="w → wᵖ, to scale")

@@ -1,0 +1,1 @@
+"""Drawers of results: each module registers those that it defines."""

@@ -1,0 +1,1 @@
+"""Products of a Hessian, or a step, with a vector, over batches."""

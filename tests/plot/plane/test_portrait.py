@@ -1,0 +1,122 @@
+"""Portraits of x² − y², where every curve is known."""
+
+import numpy as np
+import pytest
+from verbs import portrait
+
+from samdyn.attractors.curves import flow_curves, follow, iterates
+from samdyn.attractors.finding.point import FixedPoint
+from samdyn.attractors.judging.verdict import Verdict
+from samdyn.attractors.report import PointStability
+from samdyn.dynamics.methods.gd import GD
+from samdyn.dynamics.methods.sam import SAM
+from samdyn.dynamics.methods.usam import USAM
+from samdyn.dynamics.systems.flow import Flow
+from samdyn.dynamics.systems.step_map import StepMap
+from samdyn.errors import InvalidInput
+from samdyn.losses.registry import get_loss
+from samdyn.plot.plane.fields import contour_levels, nullclines
+
+SADDLE = get_loss("saddle")
+BOX = np.array([[-2.0, 2.0], [-2.0, 2.0]])
+
+
+@pytest.fixture(scope="module")
+def figure():
+    return portrait(
+        SADDLE, [USAM(0.05), USAM(0.1)], BOX, starts=[(1.5, 0.1)], learning_rate=0.02, steps=60
+    )
+
+
+def legend_labels(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def lines(ax, label):
+    return [np.asarray(line.get_xydata()) for line in ax.lines if line.get_label() == label]
+
+
+def test_panels_are_on_one_scale(figure):
+    first, second = figure.axes
+    assert first.get_xlim() == second.get_xlim() == (-2, 2)
+    assert first.get_ylim() == second.get_ylim() == (-2, 2)
+    assert [ax.get_title() for ax in figure.axes] == ["USAM, ρ = 0.05", "USAM, ρ = 0.1"]
+
+
+@pytest.mark.parametrize(("label", "axis"), [("stable manifold", 0), ("unstable manifold", 1)])
+def test_manifolds_of_the_saddle_are_the_axes(figure, label, axis):
+    for ax in figure.axes:
+        halves = lines(ax, label)
+        ends = sorted(half[-1, axis] for half in halves)
+        np.testing.assert_allclose(ends, [-2, 2], atol=1e-6)
+        assert max(np.max(np.abs(half[:, 1 - axis])) for half in halves) < 1e-9
+
+
+def test_legend_has_each_thing_once(figure):
+    assert sorted(legend_labels(figure)) == sorted(
+        [
+            "ẋ = 0",
+            "ẏ = 0",
+            "stable manifold",
+            "unstable manifold",
+            "steps from ■",
+            "w → wᵖ, to scale",
+            "saddle, filled half attracts",
+        ]
+    )
+
+
+def test_arrows_grow_with_rho(figure):
+    """‖wᵖ − w‖ = ρ‖g‖, and arrows are drawn to scale."""
+    reach = []
+    for ax in figure.axes:
+        arrows = [p for p in ax.patches if p.get_zorder() == 8]
+        assert len(arrows) >= 3
+        tail, tip = np.array(arrows[0]._posA_posB)
+        reach.append(np.linalg.norm(tip - tail) / np.linalg.norm(2 * tail))
+    np.testing.assert_allclose(reach, [0.05, 0.1], rtol=1e-6)
+
+
+def test_nullclines_of_sam_are_the_axes_and_a_circle():
+    """ẏ = 2y(1 − ρ/‖w‖) and ẋ = −2x(1 + ρ/‖w‖) on x² − y²."""
+    first, second = nullclines(Flow(SADDLE, SAM(0.5)), BOX)
+    assert np.max(np.abs(np.concatenate(first)[:, 0])) < 0.02
+    y = np.concatenate(second)
+    off = np.minimum(np.abs(y[:, 1]), np.abs(np.linalg.norm(y, axis=1) - 0.5))
+    assert np.max(off) < 0.02
+    assert np.max(np.abs(y[:, 1])) > 0.45
+
+
+def test_a_trajectory_of_the_flow_is_exact():
+    """Under USAM with ρ = 0.1, x(t) = e^(−2.4t) and y(t) = 0.1 e^(1.6t), until t = 0.7."""
+    starts, times = np.array([[1.0, 0.1]] * 4), np.full(4, 0.7)
+    curve = follow(Flow(SADDLE, USAM(0.1)), starts, times, BOX)[0]
+    np.testing.assert_allclose(curve[:, 0] ** 1.6 * curve[:, 1] ** 2.4, 0.1**2.4, rtol=1e-3)
+    np.testing.assert_allclose(curve[-1], [np.exp(-1.68), 0.1 * np.exp(1.12)], rtol=1e-3)
+
+
+def test_no_manifold_where_no_jacobian_exists():
+    point = FixedPoint(np.zeros(2), 0.0, 0.0, 0.0, "critical", "saddle", np.array([-2.0, 2.0]))
+    item = PointStability(point, Verdict("saddle", "sliding"), None, None, None)
+    assert flow_curves(Flow(SADDLE, SAM(0.5)), [item], BOX) == ([], [])
+
+
+def test_iterates_are_the_steps_and_stay_paired_when_thinned():
+    step_map = StepMap(SADDLE, GD(), 0.1)
+    path = iterates(step_map, np.array([1.0, 0.0]), 5)
+    np.testing.assert_allclose(path[:, 0], 0.8 ** np.arange(6))
+    assert len(iterates(step_map, np.array([1.0, 0.0]), 50_000)) <= 3002
+
+
+def test_levels_ascend_even_where_the_loss_is_flat():
+    assert np.all(np.diff(contour_levels(np.random.default_rng(0).random((9, 9)) ** 8)) > 0)
+    assert len(contour_levels(np.ones((9, 9)))) == 1
+
+
+def test_wrong_input_is_told():
+    with pytest.raises(InvalidInput, match="2 dimensions only, not 3"):
+        portrait(get_loss("styblinski-tang-3d"), [GD()], [(-1, 1)] * 3)
+    with pytest.raises(InvalidInput, match="a start is two finite numbers"):
+        portrait(SADDLE, [GD()], BOX, starts=[(1, 2, 3)])
+    with pytest.raises(InvalidInput, match="a name each"):
+        portrait(SADDLE, [GD()], BOX, names=["a", "b"])

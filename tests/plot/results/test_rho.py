@@ -1,0 +1,106 @@
+"""Sweeps: line styles follow the verdicts, and bifurcations stand where they are."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from samdyn.plot.results.rho import bifurcation_diagram, draw_eigenvalues, plot_sweep
+from samdyn.plot.style import GREY
+
+RHO = np.linspace(0, 1, 6)
+
+
+class Branch(NamedTuple):
+    kind: str
+    critical_type: str | None
+    w: np.ndarray
+    verdict: tuple
+    leading_real_part: np.ndarray
+
+
+class Event(NamedTuple):
+    rho: float
+    w: np.ndarray
+    type: str
+
+
+class Sweep(NamedTuple):
+    rho: np.ndarray
+    branches: tuple
+    bifurcations: tuple
+
+
+@pytest.fixture
+def sweep():
+    origin = Branch(
+        "critical",
+        "saddle",
+        np.zeros((6, 2)),
+        ("saddle",) * 3 + ("attractor",) * 3,
+        0.5 - RHO,
+    )
+    side = np.where(RHO > 0.5, np.sqrt(np.abs(RHO - 0.5)), np.nan)
+    arm = Branch(
+        "hallucinated",
+        None,
+        np.stack([side, 0 * side], axis=1),
+        (None,) * 3 + ("saddle",) * 2 + ("degenerate",),
+        np.where(RHO > 0.5, RHO - 0.5, np.nan),
+    )
+    return Sweep(RHO, (origin, arm), (Event(0.5, np.zeros(2), "pitchfork"),))
+
+
+def labels(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_line_style_changes_with_the_verdict(sweep):
+    ax = bifurcation_diagram(sweep)
+    dashed, solid = ax.lines[:2]
+    np.testing.assert_allclose(dashed.get_xdata(), RHO[:4])
+    np.testing.assert_allclose(solid.get_xdata(), RHO[3:])
+    assert dashed.is_dashed()
+    assert not solid.is_dashed()
+
+
+def test_bifurcation_is_marked_at_its_place(sweep):
+    ax = bifurcation_diagram(sweep)
+    (mark,) = [line for line in ax.lines if line.get_marker() == "^"]
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (0.5, 0.0)
+    assert "ρ = 0.5" in [text.get_text() for text in ax.texts]
+
+
+def test_legend_lists_exactly_what_is_drawn(sweep):
+    assert labels(bifurcation_diagram(sweep)) == [
+        "saddle (0, 0)",
+        "hallucinated (0.316, 0)",
+        "attractor",
+        "saddle",
+        "degenerate",
+        "pitchfork",
+    ]
+
+
+def test_degenerate_is_grey(sweep):
+    ax = draw_eigenvalues(sweep)
+    last = [line for line in ax.lines if len(line.get_xdata()) == 1]
+    assert [line.get_color() for line in last] == [GREY]
+
+
+def test_near_bifurcations_share_a_label(sweep):
+    two = sweep._replace(bifurcations=(*sweep.bifurcations, Event(0.51, np.zeros(2), "fold")))
+    texts = [text.get_text() for text in draw_eigenvalues(two).texts]
+    assert texts == ["ρ = 0.5 … 0.51"]
+
+
+def test_panels_share_rho(sweep):
+    top, bottom = plot_sweep(sweep, "double well", axis=1).axes
+    assert top.get_xlim() == bottom.get_xlim() == (0, 1)
+    assert bottom.get_ylabel() == "y of the fixed points"
+
+
+def test_a_branch_without_eigenvalues_leaves_the_panel_empty(sweep):
+    none = sweep.branches[0]._replace(leading_real_part=np.full(6, np.nan))
+    ax = draw_eigenvalues(sweep._replace(branches=(none,)))
+    assert ax.get_yscale() == "linear"
