@@ -4,16 +4,13 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 # Of every folder something: these run with the shapes of all annotations checked, which
-# makes tests two to three times as slow.
+# makes tests two to three times as slow, and with all that the compiler does for speed, which
+# the others leave out.
 CHECKED := tests/test_shapes.py tests/attractors/test_plane.py tests/dynamics/methods/test_method.py \
 	tests/dynamics/regions/test_regions.py tests/losses/test_registry.py tests/networks/training/test_sam_grad_fn.py \
 	tests/spectra/products/test_hessian.py
-# These ask for the last bit, or the last digits, of what the compiler makes with all its passes:
-# they run without the flags of tests/compile_flags.py.
-EXACT := tests/escape/engine/test_kernel.py tests/escape/engine/test_generator.py tests/dynamics/test_iterate.py
-APART := $(CHECKED) $(EXACT)
 
-.PHONY: demo test statistical lint bench figures clean
+.PHONY: demo test thorough lint bench figures clean
 
 demo: $(READY)
 	$(VENV)/bin/samdyn stability beale --box="-4.5,4.5;-4.5,4.5" --method usam --rho 0.05 --lr 0.001
@@ -21,11 +18,11 @@ demo: $(READY)
 	$(VENV)/bin/samdyn portrait beale --box="-1.5,3.7;-0.5,2.7" --method gd --method sam --rho 0.5 --start 1,2 -o build/demo.svg
 
 test: $(READY) lint
-	$(RUN) -m pytest -n 2 --dist worksteal -m "not statistical" $(APART:%=--ignore=%)
-	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype -m "not statistical" $(APART)
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not thorough" $(CHECKED:%=--ignore=%)
+	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype -m "not thorough" $(CHECKED)
 
-statistical: $(READY)
-	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal -m statistical
+thorough: $(READY)
+	$(RUN) -m pytest -n 2 --dist worksteal -m thorough
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

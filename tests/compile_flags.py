@@ -1,7 +1,7 @@
 """XLA's flags for tests, which wait for the compiler more than for what it writes.
 
 Flags come and go with its versions, and it dies of one that it doesn't know: they are tried first.
-`make statistical` keeps the usual code.
+The tests that check the shapes of annotations keep the usual code (Makefile).
 """
 
 import os
@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 QUICK = (
-    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
+    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 "
     "--xla_cpu_parallel_codegen_split_count=1"
 )
 

@@ -21,6 +21,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = compile_flags.quick()
 
+# Two workers on two cores: threads of BLAS that wait busily for work take a third of it away.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import pytest
 

@@ -41,6 +41,7 @@ MAPS = {
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.thorough
 def test_methods(name):
     conformance.check_method(METHODS[name])
 
@@ -55,10 +56,12 @@ def test_noises(noise):
     conformance.check_noise(noise)
 
 
+@pytest.mark.thorough
 def test_the_folded_hessian_is_a_noise_in_the_plane():
     conformance.check_noise(samdyn.Fisher(4), samdyn.get_loss("beale"), HERE)
 
 
+@pytest.mark.thorough
 def test_the_noise_of_examples():
     random = np.random.default_rng(0)
     loss = lambda w, x: ((w - x) ** 4).sum()  # noqa: E731
@@ -67,16 +70,19 @@ def test_the_noise_of_examples():
 
 
 @pytest.mark.parametrize("name", samdyn.COUPLINGS)
+@pytest.mark.thorough
 def test_couplings(name):
     conformance.check_coupling(samdyn.COUPLINGS[name])
 
 
 @pytest.mark.parametrize("scheme", [samdyn.EulerMaruyama, samdyn.BinomialEuler, samdyn.Heun])
+@pytest.mark.thorough
 def test_schemes(scheme):
     conformance.check_scheme(scheme)
 
 
 @pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.thorough
 def test_regions(name):
     conformance.check_region(REGIONS[name], HERE)
 

@@ -84,6 +84,7 @@ def test_iteration_is_the_same_however_it_is_called(momentum, rows):
 
 
 @pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.thorough
 def test_multipliers_are_the_same_however_they_are_called(rows):
     step_map = StepMap(BEALE, USAM(0.02), 1e-3)
     multipliers = lambda w: eigenvalues(state_jacobian(step_map, w))  # noqa: E731
@@ -91,6 +92,7 @@ def test_multipliers_are_the_same_however_they_are_called(rows):
 
 
 @pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.thorough
 def test_integration_is_the_same_however_it_is_called(rows):
     flow = Flow(get_loss("double-well-2d"), USAM(0.1))
     end = lambda w: integrate(flow, w, 0.5, points=2, max_steps=64).w  # noqa: E731
@@ -101,6 +103,7 @@ def test_integration_is_the_same_however_it_is_called(rows):
 
 
 @pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.thorough
 def test_a_sweep_is_the_same_row_by_row(rows):
     """Each radius of the sweep against one judged alone."""
     radii = np.linspace(0.0, 0.2, rows + 1)
@@ -116,6 +119,7 @@ def test_a_sweep_is_the_same_row_by_row(rows):
 
 
 @pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.thorough
 def test_basins_are_the_same_row_by_row_and_on_one_device(rows, monkeypatch):
     loss, method, eta = get_loss("double-well"), SAM(0.3), 0.02
     settings = {"box": loss.box, "grid": rows, "learning_rate": eta, "steps": 4000}
@@ -155,6 +159,7 @@ def test_sam_is_usam_with_rho_over_the_gradient_norm():
 
 
 @pytest.mark.parametrize("method", [GD(), SAM(0.2), USAM(0.02)], ids=lambda m: type(m).__name__)
+@pytest.mark.thorough
 def test_a_rotation_of_the_loss_rotates_the_field(method):
     c, s = np.cos(0.7), np.sin(0.7)
     rotation = jnp.array([[c, -s], [s, c]])

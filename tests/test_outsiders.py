@@ -65,6 +65,7 @@ def verdicts(found):
     ]
 
 
+@pytest.mark.thorough
 def test_a_copy_of_sam_is_judged_as_sam():
     box = [[-1.0, 1.0], [-1.0, 1.0]]
     for how in ({"box": box}, {"at": [0.0, 0.0]}):
@@ -76,6 +77,7 @@ def test_a_copy_of_sam_is_judged_as_sam():
         assert ("attractor", ("attractor", "period-2")) in verdicts(theirs)
 
 
+@pytest.mark.thorough
 def test_a_copy_of_sam_bifurcates_where_sam_does():
     theirs, ours = (
         samdyn.sweep(samdyn.Flow(WELL, method), "rho", [0.1, 0.3, 0.5], box=[[-1.5, 1.5]])
@@ -85,6 +87,7 @@ def test_a_copy_of_sam_bifurcates_where_sam_does():
     assert len(theirs.branches) >= 3
 
 
+@pytest.mark.thorough
 def test_a_copy_of_sam_has_sams_basins_threshold_and_runs():
     pair = [samdyn.StepMap(WELL, m, 0.05) for m in (TheirSAM(0.2), samdyn.SAM(0.2))]
     theirs, ours = (samdyn.basins(s, [[-1.5, 1.5]], grid=12, steps=2000) for s in pair)
@@ -111,6 +114,7 @@ def test_a_copy_of_sam_in_optax_makes_sams_updates():
         np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_a_copy_of_sam_under_noise_does_what_sam_does():
     region, means = Interval(1.0), []
     for method in (TheirSAM(0.2), samdyn.SAM(0.2)):
@@ -157,6 +161,7 @@ def test_a_method_with_memory_has_the_multipliers_of_its_larger_state():
     np.testing.assert_allclose(found, exact, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_a_method_with_memory_goes_through_the_verbs_of_steps():
     step = samdyn.StepMap(WELL, Trailing(0.05), 0.05, 0.5)
     found = samdyn.basins(step, [[-1.5, 1.5]], grid=10, steps=3000)
@@ -199,6 +204,7 @@ def test_a_method_that_does_not_declare_its_jump_is_judged_as_one_that_jumps():
     assert any("Silent jumps by up to 0.5" in warning for warning in found.warnings)
 
 
+@pytest.mark.thorough
 def test_any_optimizer_and_any_minibatch_take_their_method_and_coupling():
     sgd = optax.sgd(0.1)
     theirs, ours = (
@@ -248,6 +254,7 @@ def test_a_copy_of_the_heavy_ball_is_taken_wherever_it_is():
         )
 
 
+@pytest.mark.thorough
 def test_their_noise_makes_paths_leave_as_quadrature_says():
     """On curvature a with gradient descent: dw = −aw dt + √η s dW, in one dimension."""
     eta, s, a = 0.05, 3.0, 1.0
@@ -270,6 +277,7 @@ def test_their_noise_spreads_as_its_covariance_says():
     assert np.all(np.abs(found.variance - exact) < SURE * np.sqrt(2 / 4000) * exact)
 
 
+@pytest.mark.thorough
 def test_a_copy_of_the_fresh_coupling_does_what_fresh_does():
     noise, means = samdyn.Isotropic(2.0), []
     for coupling in (OuterOnly(), OuterOnlySDE(), samdyn.Fresh()):
@@ -316,6 +324,7 @@ def test_their_scheme_is_refused_where_it_does_not_converge():
 # ---------------------------------------------------------------- flows and maps
 
 
+@pytest.mark.thorough
 def test_their_flow_is_judged_and_caught():
     for rate, verdict in ((-0.5, "attractor"), (0.5, "repeller")):
         found = samdyn.stability(Spiral(rate), box=[[-1.0, 1.0], [-1.0, 1.0]]).points

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import json, sys
 import jax
@@ -40,6 +42,7 @@ def answers(x64: str, folder: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.thorough
 def test_single_precision_by_default_changes_no_digit(request):
     folder = str(request.config.rootpath / "tests")
     assert answers("0", folder) == answers("1", folder)
@@ -76,6 +79,7 @@ for method in (samdyn.SAM(0.1), samdyn.ASAM(0.1)):
 """
 
 
+@pytest.mark.thorough
 def test_single_precision_by_default_warns_of_nothing(request):
     """Numbers such as a radius are kept in double precision, which JAX would warn of."""
     folder = str(request.config.rootpath / "tests")

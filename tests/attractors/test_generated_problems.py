@@ -15,7 +15,7 @@ from verbs import basins, capture_threshold, stability, sweep
 
 from samdyn import GD, SAM, USAM, ComputationFailed, InvalidInput
 
-pytestmark = pytest.mark.statistical
+pytestmark = pytest.mark.thorough
 
 SILENT = ("degenerate", "unknown")
 

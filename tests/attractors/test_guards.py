@@ -59,6 +59,7 @@ def likelihood(w):
         (lambda w: jnp.where(w[0] > 0, (w[0] - 1) ** 2, jnp.inf) + w[1] ** 2, (1.0, 0.0)),
     ],
 )
+@pytest.mark.thorough
 def test_nothing_rests_where_there_is_no_loss(loss, minimum):
     result = stability(loss, GD(), box=((-3, 3), (-3, 3)), learning_rate=0.01)
     assert all(np.isfinite(p.point.loss) for p in result.points)
@@ -81,6 +82,7 @@ def test_no_basin_where_there_is_no_loss():
         lambda w: jnp.maximum(0.0, 1 - w[0]) + 0.2 * w[0] ** 2 + w[1] ** 2,
     ],
 )
+@pytest.mark.thorough
 def test_an_empty_list_is_not_called_complete_where_gradients_jump(loss):
     result = stability(loss, GD(), box=((-2.1, 4), (-2, 2.2)))
     text = str(result)
@@ -107,6 +109,7 @@ def test_twins_are_one_point_also_where_the_field_overflows_beside_it():
     assert not np.any(facts.singular)
 
 
+@pytest.mark.thorough
 def test_the_demo_lists_every_point_once():
     beale = get_loss("beale")
     result = stability(beale, SAM(0.5), box=((-1.5, 3.7), (-0.5, 2.7)))
@@ -131,6 +134,7 @@ class Wells(eqx.Module):
 
 
 @pytest.mark.parametrize("centre", [0.0, 1e4, -1e6])
+@pytest.mark.thorough
 def test_moving_the_origin_changes_no_verdict(centre):
     box = ((centre - 2, centre + 2),) * 2
     loss = Wells([1.0, 1.0, 1.0], [centre, centre])
@@ -150,7 +154,7 @@ def descended(h, centre, w, eta, steps):
     return centre + x
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_a_hundred_wells_have_the_basins_of_plain_descent():
     """Random widths, depths, conditions to 10⁴ and origins to 10⁶; few starts each."""
     rng = np.random.default_rng(0)
@@ -192,6 +196,7 @@ def test_capture_between_known_radii_or_a_sentence():
 
 
 @pytest.mark.parametrize("rho", [0.2, 0.45])
+@pytest.mark.thorough
 def test_a_hallucinated_zero_of_even_order_has_no_verdict(rho):
     """x³ + y² under USAM: g(wᵖ) = (3(x + 3ρx²)², …) touches 0 at x = −1/3ρ from one side."""
     loss = Fold([3.0, 0.0, 0.0])
@@ -202,6 +207,7 @@ def test_a_hallucinated_zero_of_even_order_has_no_verdict(rho):
     assert not result.certain
 
 
+@pytest.mark.thorough
 def test_a_sweep_names_the_curve_that_it_does_not_follow():
     result = sweep(Fold([3.0, 0.0, 0.0]), USAM(0.1), [0.0, 0.2, 0.4], box=SQUARE)
     assert {name for b in result.branches for name in b.verdict} == {"degenerate"}

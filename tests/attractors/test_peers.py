@@ -55,6 +55,7 @@ def test_the_logistic_map_loses_its_fixed_point_at_3(r, verdict):
     assert found.step.verdict == verdict
 
 
+@pytest.mark.thorough
 def test_duffing_has_two_wells_between_which_damping_chooses():
     found = samdyn.stability(DUFFING, box=BOX)
     assert [p.flow.verdict for p in found.points] == ["attractor", "saddle", "attractor"]
@@ -77,6 +78,7 @@ def test_duffing_has_two_wells_between_which_damping_chooses():
         assert image.attractors[image.labels[i, j]].w[0] == pytest.approx(end.y[0, -1], abs=1e-3)
 
 
+@pytest.mark.thorough
 def test_van_der_pols_portrait_shows_its_repeller():
     system = ODE(lambda t, w, mu: jnp.stack([w[1], mu * (1 - w[0] ** 2) * w[1] - w[0]]), 1.0)
     (point,) = samdyn.stability(system, box=[(-3, 3), (-3, 3)]).points
@@ -87,6 +89,7 @@ def test_van_der_pols_portrait_shows_its_repeller():
 
 
 @pytest.mark.parametrize(("beta", "mean"), [(1.0, 270.61), (5.0, 72.89)])
+@pytest.mark.thorough
 def test_maier_and_steins_mean_escape_times(beta, mean):
     """dX = b dt + √ε dW with ε = 0.1 from (−1, 0) to u = 0."""
     system = samdyn.SDE(
@@ -102,6 +105,7 @@ def test_maier_and_steins_mean_escape_times(beta, mean):
     assert found.scheme == "heun"  # the noise is seen to be constant
 
 
+@pytest.mark.thorough
 def test_duffings_manifolds_leave_its_saddle_along_the_eigenvectors():
     found = samdyn.manifolds(DUFFING, [0.1, 0.1], box=BOX)
     assert [curve.stable for curve in found.curves].count(True) == 2

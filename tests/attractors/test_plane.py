@@ -41,7 +41,7 @@ def random_quadratic(rng, dim, lowest):
     return loss, (axes * values) @ axes.T, centre
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_the_field_on_a_plane_is_the_projected_field_of_a_hundred_quadratics():
     """Under USAM the velocity is −H(I + ρH)(w − c)."""
     rng = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def _at(seen, p):
 
 
 @pytest.mark.parametrize("dim", [3, 6])
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_basins_on_planes_of_random_quadratics_are_those_of_the_full_dynamics(dim):
     """All starts reach c, unless a direction of negative curvature drives all of them away."""
     rng = np.random.default_rng(dim)
@@ -86,6 +86,7 @@ def test_basins_on_planes_of_random_quadratics_are_those_of_the_full_dynamics(di
             np.testing.assert_allclose(only.w, centre, atol=1e-8)
 
 
+@pytest.mark.thorough
 def test_basins_of_coupled_wells_agree_with_plain_numpy():
     rng = np.random.default_rng(1)
     coupling = 0.15 * rng.standard_normal((5, 5))
@@ -107,6 +108,7 @@ def test_basins_of_coupled_wells_agree_with_plain_numpy():
     assert "w[3]" in legend.get_title().get_text()
 
 
+@pytest.mark.thorough
 def test_a_portrait_on_a_plane_marks_what_lies_on_it_and_says_that_it_projects():
     loss = get_loss("rosenbrock-4d")
     starts = [(0.5, 1.5), (0.5, 1.0, 1.0, 1.5)]

@@ -96,6 +96,7 @@ def test_sliding_changes_where_a_neighbour_comes_within_rho():
 
 @pytest.mark.parametrize("method", [GD(), USAM(0.5), SAM(0.5)])
 @pytest.mark.parametrize("name", ["monkey-saddle"])
+@pytest.mark.thorough
 def test_a_singular_hessian_is_degenerate_for_flow_and_step(method, name):
     point = at(get_loss(name), method, ORIGIN, learning_rate=0.01)
     assert point.point.critical_type == "degenerate"
@@ -186,6 +187,7 @@ def test_the_period_two_orbit_is_stable_exactly_within_its_range(end):
         assert (radius < 1) == inside
 
 
+@pytest.mark.thorough
 def test_sam_can_hold_a_saddle_beyond_eta_mu_one():
     """Not so in one dimension; here the alternation along the top direction holds it."""
     loss = quadratic((0.9, -1.1), seed=None)
@@ -193,6 +195,7 @@ def test_sam_can_hold_a_saddle_beyond_eta_mu_one():
     assert point.step.orbit == "period-2"
 
 
+@pytest.mark.thorough
 def test_momentum_moves_the_amplitude_as_stated():
     loss = quadratic((1.0, 4.0), seed=None)
     point = at(loss, SAM(0.1), ORIGIN, learning_rate=0.1, momentum=0.5)
@@ -235,6 +238,7 @@ def test_newton_that_reaches_nothing_says_so():
         stability(lambda w: w[0] + w[1], GD(), at=ORIGIN)
 
 
+@pytest.mark.thorough
 def test_the_table_fits_a_screen_and_the_dictionary_is_plain():
     import json
 
@@ -247,6 +251,7 @@ def test_the_table_fits_a_screen_and_the_dictionary_is_plain():
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.thorough
 def test_an_optax_optimizer_has_the_multipliers_of_its_momentum(nesterov):
     loss, momentum = quadratic((-2.0, 0.5)), Nesterov(0.9) if nesterov else HeavyBall(0.9)
     settings = {"at": ORIGIN, "learning_rate": 0.1, "momentum": momentum}
@@ -271,6 +276,7 @@ def test_an_optimizer_without_a_jacobian_is_degenerate_and_says_why():
 
 
 @pytest.mark.parametrize("method", [GD(), USAM(0.3), SAM(0.3)], ids=lambda m: type(m).__name__)
+@pytest.mark.thorough
 def test_a_minimum_of_fourth_order_is_one_degenerate_point(method):
     quartic = lambda w: w[0] ** 2 / 2 + w[1] ** 4  # noqa: E731
     points = stability(quartic, method, box=[(-2.0, 2.0)] * 2).points
@@ -280,6 +286,7 @@ def test_a_minimum_of_fourth_order_is_one_degenerate_point(method):
     np.testing.assert_allclose(critical[0].point.w, [0, 0], atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_a_pole_is_no_fixed_point():
     pole = lambda w: 1 / jnp.sum(w**2) + jnp.sum(w**2)  # noqa: E731
     points = stability(pole, SAM(0.3), box=[(-2.0, 2.0)] * 2).points
@@ -287,6 +294,7 @@ def test_a_pole_is_no_fixed_point():
     assert all(np.linalg.norm(p.point.w) > 0.1 for p in points)
 
 
+@pytest.mark.thorough
 def test_hallucinated_points_over_a_degenerate_one_get_no_linear_verdict():
     points = stability(get_loss("monkey-saddle"), SAM(0.3), box=[(-2.0, 2.0)] * 2).points
     hallucinated = [p for p in points if p.point.kind == "hallucinated"]

@@ -186,6 +186,7 @@ def test_a_method_that_is_none(refused, arguments, status, says):
     assert says in refused(*STABILITY, *arguments, status=status)
 
 
+@pytest.mark.thorough
 def test_every_other_command_takes_a_method_by_path(run, tmp_path):
     mine = ("--method", "mine:Mine")
     result, _ = run("sweep", "saddle", "--at", "0,0", *mine, "--rho", "0:1:3")
@@ -200,6 +201,7 @@ def test_every_other_command_takes_a_method_by_path(run, tmp_path):
 
 
 @pytest.mark.parametrize("noise", ["batches", "noise", "still"])
+@pytest.mark.thorough
 def test_a_noise(run, noise):
     batch = ("--batch-size", "4") if noise == "batches" else ()
     result, _ = run(*ESCAPE, "--noise", f"mine:{noise}", *batch)
@@ -236,6 +238,7 @@ def test_a_coupling(run, coupling):
     assert result["simulated"] == same["simulated"]
 
 
+@pytest.mark.thorough
 def test_a_scheme(run):
     noise = ("--noise", "additive:0.5", "--dt", "0.01")
     result, config = run(*ESCAPE, *noise, "--scheme", "mine:Scheme")
@@ -280,6 +283,7 @@ def test_fixed_points_of_a_system(run, system):
     assert config["method"] is None
 
 
+@pytest.mark.thorough
 def test_basins_portraits_and_runs_of_a_system(run, tmp_path):
     figures = [str(tmp_path / f"{name}.png") for name in "abc"]
     box = ("--box=-1,1;-1,1",)
@@ -305,6 +309,7 @@ def test_a_run_of_a_system_as_text(file, capsys):
     assert "attractor" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 def test_escapes_and_spread_of_a_system(run):
     for system, dynamics in (("sde", "sde"), ("noisy", "map")):
         result, config = run("escape", f"mine:{system}", *OF_SYSTEM)

@@ -101,6 +101,7 @@ def test_without_a_step_size_there_is_no_map(run):
     assert "rho_window" not in point
 
 
+@pytest.mark.thorough
 def test_a_degenerate_point_is_never_called_attractor(run):
     _, answer = run("stability", "monkey-saddle", "--method", "usam", "--rho", "0.5", "--lr", "0.1")
     (point,) = [p for p in answer["result"]["fixed_points"] if p["kind"] == "critical"]
@@ -186,6 +187,7 @@ def test_basins(run):
         assert low <= attractor["fraction"] <= high
 
 
+@pytest.mark.thorough
 def test_portrait_writes_its_figure(run, tmp_path):
     target = tmp_path / "portrait.png"
     status, answer = run(
@@ -205,6 +207,7 @@ def test_text_is_for_people(capsys):
     assert not out.startswith("{")
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_bytes(capsys):
     command = ["stability", "himmelblau", "--method", "usam", "--rho", "0.01", "--json"]
     outputs = []

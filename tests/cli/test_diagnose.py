@@ -69,6 +69,7 @@ FIELDS = (
 )
 
 
+@pytest.mark.thorough
 def test_the_result_keeps_its_contract(file, capsys):
     assert main(["diagnose", f"{file}:problem", *STEP, "--momentum", "0.9", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)

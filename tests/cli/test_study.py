@@ -13,6 +13,7 @@ STUDY = [
 ]
 
 
+@pytest.mark.thorough
 def test_the_result_keeps_its_contract(capsys):
     assert main([*STUDY, "--json"]) == 0
     captured = capsys.readouterr()

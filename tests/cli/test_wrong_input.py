@@ -277,6 +277,7 @@ def test_resume_needs_a_folder(capsys):
     assert "--out" in fails(capsys, [*ESCAPE, "--resume"], 2)
 
 
+@pytest.mark.thorough
 def test_a_results_folder_of_other_options_is_refused(capsys, tmp_path):
     out = ["--out", str(tmp_path / "runs")]
     assert main([*ESCAPE, *out]) == 0

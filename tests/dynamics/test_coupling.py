@@ -52,6 +52,7 @@ def squared_factor(coupling, loss, method, noise, w):
         ("independent", lambda x: x * (1 + RHO * x), lambda x: 1 + (RHO * x) ** 2),
     ],
 )
+@pytest.mark.thorough
 def test_rate_and_noise_on_a_quadratic_are_those_of_each_model(name, rate, variance, curvature):
     loss, w = quadratic((curvature,), None), jnp.array([0.8])
     coupling = COUPLINGS.get(name, SameBatch())
@@ -91,6 +92,7 @@ def test_all_couplings_of_gradient_descent_are_one(name):
 
 
 @pytest.mark.parametrize("method", [SAM(RHO), USAM(0.02), MultiStep(SAM(RHO), 2), ASAM(RHO)])
+@pytest.mark.thorough
 def test_each_step_is_its_definition(method):
     noise, z = Isotropic(0.7), jnp.array([0.5, -1.2, 0.3, 0.9])
     gradient = jax.grad(BEALE)
@@ -136,6 +138,7 @@ def batch_steps(method, w, batch):
 
 
 @pytest.mark.parametrize("make", [USAM, lambda rho: MultiStep(USAM(rho), 2)])
+@pytest.mark.thorough
 def test_same_batch_mean_is_that_of_real_minibatches_to_first_order_in_rho(make):
     w, noise = jnp.array([0.4, -0.3]), Empirical(example_loss, examples(), 3)
     error, correction = [], []
@@ -175,6 +178,7 @@ def test_same_batch_drift_of_usam_is_that_of_the_published_regularised_loss():
         (Independent(), USAM, Fisher(4)),
     ],
 )
+@pytest.mark.thorough
 def test_mean_and_covariance_of_the_modelled_step_to_first_order_in_rho(coupling, make, noise):
     loss = lambda w: jnp.sum(w**4) / 4 - w[0] ** 2 + w[0] * w[1] ** 2  # noqa: E731
     loss = noise.loss if isinstance(noise, Empirical) else loss
@@ -215,6 +219,7 @@ def test_smoothed_sam_in_one_dimension_is_the_error_function():
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 7])
+@pytest.mark.thorough
 def test_smoothed_sam_near_a_critical_point_is_usam_with_a_radius_that_the_noise_sets(d):
     s = 0.7
     loss = quadratic(tuple(np.linspace(-2.0, 3.0, d) if d > 1 else (-2.0,)), 1)
@@ -227,6 +232,7 @@ def test_smoothed_sam_near_a_critical_point_is_usam_with_a_radius_that_the_noise
 
 @pytest.mark.parametrize("ratio", [1e-8, 1e-3, 0.01, 0.02, 0.3, 10.0, 1e4])
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 10])
+@pytest.mark.thorough
 def test_the_mean_direction_of_an_isotropic_gaussian_is_a_kummer_function(d, ratio):
     m = np.linspace(-1.0, 2.0, d) if d > 1 else np.array([0.8])
     variance = ratio * m @ m
@@ -278,6 +284,7 @@ def test_the_mean_direction_of_any_gaussian_is_that_of_samples(d):
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.thorough
 def test_without_noise_smoothed_sam_is_sam_and_zero_at_a_critical_point(d):
     loss = quadratic(tuple(np.linspace(-2.0, 3.0, d) if d > 1 else (-2.0,)), 1)
     w = jnp.linspace(0.2, 0.9, d)
@@ -299,6 +306,7 @@ def three(coupling, method, noise, w, z):
     )
 
 
+@pytest.mark.thorough
 def test_float32_stays_float32():
     w, z = jnp.array([0.7, 0.4], jnp.float32), jnp.ones(4)
     for name, coupling in COUPLINGS.items():

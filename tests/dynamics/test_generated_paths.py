@@ -14,7 +14,7 @@ from verbs import integrate
 from samdyn import USAM, Flow
 from samdyn.dynamics.integrate import STATUS
 
-pytestmark = pytest.mark.statistical
+pytestmark = pytest.mark.thorough
 
 
 def problem(seed):

@@ -39,6 +39,7 @@ def status(path):
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.2])
+@pytest.mark.thorough
 def test_linear_flow_is_the_matrix_exponential_forwards_and_backwards(rho):
     flow = Flow(FORM, USAM(rho))
     rates = H @ (np.eye(3) + rho * H)

@@ -40,6 +40,7 @@ def plain_loop(step_map, start, steps):
 
 
 @pytest.mark.parametrize("step_map", MAPS)
+@pytest.mark.thorough
 def test_every_point_is_bitwise_that_of_a_plain_loop(step_map):
     steps = 300
     points = plain_loop(step_map, START, steps)

@@ -98,6 +98,7 @@ OPTAX = [
 
 @pytest.mark.parametrize(("momentum", "optimizer"), OPTAX)
 @pytest.mark.parametrize("method", [GD(), SAM(0.1)])
+@pytest.mark.thorough
 def test_each_momentum_is_the_optax_one(momentum, optimizer, method):
     beale, start = get_loss("beale"), jnp.array([1.0, 2.0])
     kept = [1, 2, 10, 60]

@@ -32,6 +32,7 @@ RANGES = {jnp.float32: (1e35, 1e19, 1.0, 1e-19, 1e-30, 1e-37), jnp.float64: (1e1
 
 @pytest.mark.parametrize("dtype", RANGES)
 @pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.thorough
 def test_unit_has_no_scale_of_its_own(dtype, batched):
     unit = lambda v: jax.vmap(tree.unit)(v[None])[0] if batched else tree.unit(v)  # noqa: E731
     for scale in RANGES[dtype]:

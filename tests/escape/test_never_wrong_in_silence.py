@@ -81,7 +81,7 @@ def problem(number):
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_generated_wells_are_right_or_come_with_a_word(dim):
     wrong, silent, compared = [], 0, 0
     for number in range(50):
@@ -123,7 +123,7 @@ def unwalled():
     ("curvature", "wall", "foot", "radius", "s"),
     [(1.0, 1e4, 2.0, 2.1, 0.8), (100.0, 1e7, 0.3, 0.33, 1.2), (1.0, 3e3, 3.0, 3.4, 1.3)],
 )
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_nothing_jumps_through_a_stiff_wall(curvature, wall, foot, radius, s):
     loss, start = walled([curvature], [0.0], wall, foot), np.zeros(1)
     assert log_mean(curvature, wall, foot, radius, s) > 40
@@ -172,6 +172,7 @@ def test_the_numbers_of_a_finer_attempt_depend_on_seed_and_options_alone(tmp_pat
 
 
 @pytest.mark.parametrize("centre", [0.0, 1e4, -3e5, 1e7])
+@pytest.mark.thorough
 def test_a_bowl_far_away_is_the_bowl_at_0(centre):
     loss, start = walled([1.0], [centre]), np.array([centre])
     found = run(loss, 0.02, start, samdyn.Ball(start, 0.03), paths=512, max_time=None)
@@ -185,6 +186,7 @@ def test_a_step_that_no_dtype_resolves_is_refused():
         run(walled([1.0], start), 0.02, start, samdyn.Ball(start, 0.05))
 
 
+@pytest.mark.thorough
 def test_a_map_far_away_is_run_in_numbers_that_resolve_its_steps():
     means = []
     for centre in (0.0, 1e5):

@@ -8,7 +8,7 @@ import verbs
 
 import samdyn
 
-pytestmark = pytest.mark.statistical
+pytestmark = pytest.mark.thorough
 
 PATHS = 40_000
 BIAS = 0.003

@@ -52,7 +52,7 @@ def matrix_exponential(a, nu, gamma):
 
 
 @pytest.mark.parametrize("loss", [SADDLE, MINIMUM], ids=["saddle", "minimum"])
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_simulation_agrees_with_the_map_and_both_exact_values_with_references(loss):
     for name, gamma in CASES:
         result = spread(
@@ -73,7 +73,7 @@ def test_simulation_agrees_with_the_map_and_both_exact_values_with_references(lo
 
 
 @pytest.mark.parametrize(("name", "gamma"), [("same-batch", 0.0), ("independent", 0.9)])
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_a_simulated_diffusion_agrees_with_the_exact_sde(name, gamma):
     """Heun's scheme with 8 steps a unit η: its bias is far below the sampling error."""
     coupling, paths, per_step = samdyn.COUPLINGS[name], 100_000, 8
@@ -145,6 +145,7 @@ def test_additive_noise_is_the_coefficient_of_the_sde():
     assert np.all(np.abs(result.variance - result.exact.map) < 3.5 * errors(result))
 
 
+@pytest.mark.thorough
 def test_every_method_that_is_smooth_has_an_exact_value():
     multi = samdyn.MultiStep(samdyn.USAM(RHO), 3)
     for method, coupling, factor in (
@@ -185,7 +186,7 @@ def test_float32_says_the_same():
     assert np.all(np.abs(result.variance - result.exact.map) < 3.5 * errors(result))
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_intervals_cover_also_where_the_law_is_not_normal():
     """The double well after a while: two lumps, whose squares scatter less than a normal law's."""
     well = samdyn.get_loss("double-well")
@@ -239,7 +240,7 @@ def test_wrong_input_is_told_in_one_sentence(case):
         call()
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_a_hundred_quadratics_are_right_or_refused():
     """Conditions 1 to 10¹², origins to 10⁶, points that are 10⁻⁹ off: no wrong value in silence."""
     rng, answered, refused_at_rest, told = np.random.default_rng(7), 0, 0, 0
@@ -276,6 +277,7 @@ def test_a_hundred_quadratics_are_right_or_refused():
     assert refused_at_rest == 0
 
 
+@pytest.mark.thorough
 def test_a_spread_that_is_not_the_linearised_one_is_told_and_heavy_tails_too():
     well = samdyn.get_loss("double-well-2d")
     options = {"time": 20.0, "paths": 20_000}

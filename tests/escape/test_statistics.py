@@ -39,7 +39,7 @@ def assert_covers(hits, low=0.95, high=0.95):
     assert low - error <= np.mean(hits) <= high + error
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("n", "draw", "mean", "lowest"),
     [
@@ -58,7 +58,7 @@ def test_the_interval_of_the_mean_covers_without_censoring(n, draw, mean, lowest
     assert_covers(hits, lowest)
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 @pytest.mark.parametrize("n", [20, 50, 2000])
 def test_at_60_percent_censoring_the_mean_is_unbiased_and_its_interval_covers(n):
     rng = np.random.default_rng(n)
@@ -70,6 +70,7 @@ def test_at_60_percent_censoring_the_mean_is_unbiased_and_its_interval_covers(n)
     assert abs(np.mean(rates) - 1) < bias + 3 * np.std(rates) / math.sqrt(REPETITIONS)
 
 
+@pytest.mark.thorough
 def test_the_mean_of_exits_only_would_have_been_far_off():
     times, status = censored_exponential(np.random.default_rng(0), 100_000, 0.6)
     result = summarize(times, status)
@@ -78,7 +79,7 @@ def test_the_mean_of_exits_only_would_have_been_far_off():
     assert result.mean == pytest.approx(np.sum(times) / np.sum(status == ESCAPED), rel=1e-12)
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 @pytest.mark.parametrize(("n", "share"), [(40, 0.0), (40, 0.3), (200, 0.0), (200, 0.3)])
 def test_the_interval_of_the_median_covers(n, share):
     rng = np.random.default_rng(n)
@@ -151,7 +152,7 @@ def test_the_order_of_the_paths_does_not_matter():
     assert summarize(full, out) == summarize(full[order], out)
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 @pytest.mark.parametrize("share", [0.0, 0.2])
 @pytest.mark.parametrize("lattice", [None, 0.02])
 def test_the_tail_of_an_exponential_is_recognised(share, lattice):

@@ -60,6 +60,7 @@ def test_cosines_of_another_length_are_refused():
         cosine_strip({"GD": [0, 0, 0]}, np.arange(4))
 
 
+@pytest.mark.thorough
 def test_sides_of_the_double_well():
     """wᵖ lies ρ uphill: across x = 0 from 0.05, but not from 0.9."""
     flow, path = Flow(WELL, SAM(0.2)), np.array([[0.05, 0.0], [0.9, 0.0]])

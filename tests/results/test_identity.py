@@ -224,6 +224,7 @@ print(identity({name}_loss, jnp.ones(2)))
 """
 
 
+@pytest.mark.thorough
 def test_another_process_another_file_and_other_names_are_the_same_problem(tmp_path):
     told = set()
     for seed, name, v, comment in (("0", "f", "w", ""), ("7", "square", "point", "# words\n\n")):

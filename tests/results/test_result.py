@@ -85,6 +85,7 @@ def numbers(result):
     return json.dumps(result.to_dict())  # nan is nan
 
 
+@pytest.mark.thorough
 def test_a_saved_result_is_the_same_and_can_be_drawn(result, tmp_path):
     loaded = samdyn.load(result.save(tmp_path / "kept.any"))
     assert type(loaded) is type(result)
@@ -262,6 +263,7 @@ def test_damaged_and_foreign_files_are_told_in_one_sentence(results, tmp_path):
 
 
 @pytest.mark.parametrize("make", [escapes, training])
+@pytest.mark.thorough
 def test_the_folder_of_a_long_run_gives_its_result(make, tmp_path):
     folder = tmp_path / "run"
     found = make(out=folder)

@@ -440,6 +440,7 @@ def escape(file, folder, *more, seed="0"):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
 
+@pytest.mark.thorough
 def test_an_edited_file_is_another_problem_and_a_moved_one_is_not(tmp_path):
     file, moved, folder = tmp_path / "loss.py", tmp_path / "moved.py", tmp_path / "runs"
     file.write_text(LOSS.format(depth=0.25, name="loss"))

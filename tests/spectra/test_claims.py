@@ -26,6 +26,7 @@ HIDDEN = {
 
 
 @pytest.mark.parametrize("name", HIDDEN)
+@pytest.mark.thorough
 def test_an_outlier_that_the_start_hardly_has_is_found(name):
     made = diagonal(HIDDEN[name])
     for seed in SEEDS:
@@ -44,6 +45,7 @@ def test_a_growing_direction_that_the_start_hardly_has_is_found():
 
 @pytest.mark.parametrize("dim", [2, 3, 4, 6, 10, 20])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.thorough
 def test_small_spaces_are_exhausted(dim, dtype):
     random = np.random.default_rng(dim)
     for seed in SEEDS:
@@ -58,7 +60,7 @@ def test_small_spaces_are_exhausted(dim, dtype):
         assert ends.unseen <= exact[0]
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_what_is_unseen_is_below_the_bound_in_one_search_of_a_hundred_at_most():
     """A hundred searches of eight products in spectra whose lowest end is easily missed."""
     random, outside, said = np.random.default_rng(0), 0, 0
@@ -85,6 +87,7 @@ def test_a_search_that_did_not_converge_excludes_nothing():
     assert ends.curvature == "unresolved"
 
 
+@pytest.mark.thorough
 def test_converged_means_the_tolerance_asked_for():
     spectra = [
         np.geomspace(1e-3, 1, 1000),
@@ -138,6 +141,7 @@ def radii_found(matrix):
 
 
 @pytest.mark.parametrize("name", JACOBIANS)
+@pytest.mark.thorough
 def test_the_radius_of_a_matrix_too_far_from_normal_is_not_called_converged(name):
     """Forty products lead far astray: none of the values found is within half of the radius."""
     matrix = JACOBIANS[name]
@@ -274,6 +278,7 @@ def test_batches_whose_first_axis_is_not_one_of_examples_are_accepted():
     assert samdyn.hessian(loss, jnp.ones(3), [batch]).dim == 3
 
 
+@pytest.mark.thorough
 def test_ritz_values_of_a_short_run_know_their_rounding():
     values = jnp.concatenate([jnp.linspace(0, 1, 99), jnp.asarray([1e6])]).astype(jnp.float32)
     ends = ritz_ends(lambda v: values * v, jnp.ones(100, jnp.float32), 60)
@@ -333,6 +338,7 @@ def test_half_precision_works():
     assert samdyn.spectrum_ends(made, rtol=0.1).low.value == pytest.approx(-1, abs=0.1)
 
 
+@pytest.mark.thorough
 def test_a_product_of_a_convolution_is_that_of_its_batches():
     """On a CPU it is taken batch by batch, outside of compiled loops."""
     rng = np.random.default_rng(0)

@@ -50,6 +50,7 @@ def test_both_ends_of_a_rotated_quadratic_are_within_their_residuals(operator, d
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.thorough
 def test_a_spectrum_without_gaps_needs_restarts_and_gets_there(operator, dtype):
     values = np.linspace(-0.5, 1.0, DIM)
     ends = samdyn.spectrum_ends(operator(values, dtype), krylov=16, rtol=1e-3, max_products=2000)
@@ -60,6 +61,7 @@ def test_a_spectrum_without_gaps_needs_restarts_and_gets_there(operator, dtype):
 
 
 @pytest.mark.parametrize(("dtype", "found"), [(np.float32, "unresolved"), (np.float64, "negative")])
+@pytest.mark.thorough
 def test_a_hundred_millionth_of_the_top_is_a_sign_in_double_precision_only(operator, dtype, found):
     values = np.concatenate([[-1e-8], np.linspace(0.01, 1, DIM - 1)])
     ends = samdyn.spectrum_ends(operator(values, dtype), krylov=40, rtol=1e-3, max_products=2000)
@@ -68,6 +70,7 @@ def test_a_hundred_millionth_of_the_top_is_a_sign_in_double_precision_only(opera
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.thorough
 def test_identity_zero_and_rank_one_break_nothing(operator, dtype):
     one = np.zeros(DIM)
     one[7] = 3.0
@@ -79,6 +82,7 @@ def test_identity_zero_and_rank_one_break_nothing(operator, dtype):
     assert ends.curvature == "negative"
 
 
+@pytest.mark.thorough
 def test_a_hidden_direction_is_within_what_is_called_unseen(operator):
     """One negative eigenvalue, just outside a wide bulk, is easily missed: 20 seeds."""
     values = np.concatenate([[-0.02], np.linspace(0.0, 1.0, DIM - 1)])

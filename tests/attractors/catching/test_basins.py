@@ -39,6 +39,7 @@ def test_sam_gives_the_saddle_a_basin_of_positive_area():
     ("name", "method", "side", "eta", "basins_met", "diverged"),
     [("himmelblau", SAM(0.2), 5.0, 1e-3, 4, 0), ("double-well-2d", GD(), 3.0, 0.5, 2, 12)],
 )
+@pytest.mark.thorough
 def test_labels_agree_with_single_runs(name, method, side, eta, basins_met, diverged):
     """Beyond |x| = √5 the double well throws a step of 0.5 out, from two of six columns."""
     loss = get_loss(name)
@@ -55,6 +56,7 @@ def test_labels_agree_with_single_runs(name, method, side, eta, basins_met, dive
         assert np.max(np.linalg.norm(mine - attractor.w, axis=1)) < 0.1
 
 
+@pytest.mark.thorough
 def test_codes_for_divergence_the_box_and_the_undecided():
     parabola = basins(
         get_loss("styblinski-tang-1d"), GD(), box=[(-5.0, 5.0)], grid=64, learning_rate=1.5
@@ -72,6 +74,7 @@ def test_codes_for_divergence_the_box_and_the_undecided():
     assert away.left_box == 1
 
 
+@pytest.mark.thorough
 def test_hallucinated_attractors_have_basins():
     result = basins(
         get_loss("double-well"), SAM(1.5), box=[(-2.0, 2.0)], grid=64, learning_rate=0.01
@@ -106,6 +109,7 @@ def test_progress_is_reported_up_to_the_end():
 
 
 @pytest.mark.parametrize("rows", [1, 999, 16385, 32769])
+@pytest.mark.thorough
 def test_lockstep_equals_a_vmapped_loop_on_one_and_two_devices(rows, monkeypatch):
     step_map = StepMap(get_loss("beale"), SAM(0.3), 1e-4, HeavyBall(0.5))
     starts = np.random.default_rng(rows).uniform(-2, 2, (rows, 2))
@@ -148,6 +152,7 @@ def test_beale_start_is_captured_from_0_3027():
     assert result.monotone
 
 
+@pytest.mark.thorough
 def test_capture_in_one_dimension_sets_in_at_the_distance():
     """λ < 0 in 1-D: captured within ρ of the point, whatever λ."""
     result = capture_threshold(
@@ -186,6 +191,7 @@ def beale_gradient(x, y):
     return along_x, 2 * x * (a + 2 * b * y + 3 * c * y**2)
 
 
+@pytest.mark.thorough
 def test_paths_on_an_orbit_off_its_point_belong_to_the_point():
     """Beale's minimum, η = 1e-3: the share of starts by a NumPy loop that knows no samdyn."""
     loss = get_loss("beale")

@@ -38,6 +38,7 @@ def test_every_critical_point_is_found_exactly_once(name):
 
 
 @pytest.mark.parametrize("name", PLANAR)
+@pytest.mark.thorough
 def test_the_degree_check_is_consistent_on_every_planar_loss(name):
     loss = get_loss(name)
     complete = fixed_points(Flow(loss, GD()), loss.box).complete
@@ -46,6 +47,7 @@ def test_the_degree_check_is_consistent_on_every_planar_loss(name):
 
 
 @pytest.mark.parametrize("name", ["beale", "himmelblau", "six-hump-camel", "double-well"])
+@pytest.mark.thorough
 def test_the_degree_check_notices_each_removed_point(name):
     loss = get_loss(name)
     flow = Flow(loss, GD())
@@ -123,6 +125,7 @@ def test_the_nearest_fixed_point_of_a_valley_is_its_minimum():
     np.testing.assert_allclose(point.w, [3, 0.5], atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_the_result_depends_on_the_seed_only_in_rounding():
     flow, box = Flow(get_loss("himmelblau"), USAM(0.01)), get_loss("himmelblau").box
     one, two = (fixed_points(flow, box, seed=seed).points for seed in (0, 5))

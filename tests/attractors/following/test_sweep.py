@@ -50,6 +50,7 @@ def test_double_well_has_its_pitchfork_and_its_folds():
     assert len(arms) == 6
 
 
+@pytest.mark.thorough
 def test_sam_trades_the_maximum_for_two_hallucinated_attractors_at_rho_one():
     loss = get_loss("double-well")
     result = sweep(loss, SAM(1.0), np.linspace(0, 2.5, 51), box=loss.box)
@@ -65,6 +66,7 @@ def test_sam_trades_the_maximum_for_two_hallucinated_attractors_at_rho_one():
     assert there == {-0.5: "attractor", 0.5: "attractor"}
 
 
+@pytest.mark.thorough
 def test_branches_agree_with_an_independent_search_at_a_radius_between_the_anchors():
     loss, radii = get_loss("beale"), np.linspace(0, 0.5, 36)
     result = sweep(loss, USAM(0.1), radii, box=loss.box)
@@ -76,6 +78,7 @@ def test_branches_agree_with_an_independent_search_at_a_radius_between_the_ancho
         assert min(np.linalg.norm(w - other) for other in followed) < 1e-6
 
 
+@pytest.mark.thorough
 def test_a_fold_is_where_the_jacobian_is_singular():
     import jax
     import jax.numpy as jnp
@@ -110,6 +113,7 @@ def test_gradient_descent_has_constant_branches():
     assert all(len(set(b.verdict)) == 1 for b in result.branches)
 
 
+@pytest.mark.thorough
 def test_ten_thousand_radii_trace_once():
     traces = 0
     beale = get_loss("beale")
@@ -132,6 +136,7 @@ def test_bad_radii_are_refused(radii):
         sweep(get_loss("beale"), USAM(0.1), radii, at=[0.0, 1.0])
 
 
+@pytest.mark.thorough
 def test_absent_points_are_null_in_the_dictionary():
     import json
 

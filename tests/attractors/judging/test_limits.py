@@ -51,6 +51,7 @@ class Signed(AbstractMethod):
 
 
 @pytest.mark.parametrize("part", [0.25, 0.5, 1.0])
+@pytest.mark.thorough
 def test_the_maximum_attracts_where_the_jump_reaches_the_slope_beyond(part):
     """The double well's maximum at 0 is pulled back from ρ·part < 1, and the event is there."""
     for rho, verdict in ((0.95 / part, "attractor"), (1.05 / part, "repeller")):
@@ -63,6 +64,7 @@ def test_the_maximum_attracts_where_the_jump_reaches_the_slope_beyond(part):
 
 
 @pytest.mark.parametrize("eps", [0.02, 0.04, 0.06, 0.2, 1.0])
+@pytest.mark.thorough
 def test_sam_with_eps_restores_negative_curvature_as_usam_with_rho_over_eps(eps):
     """−1 is restored iff ρ/eps > 1; the step's multipliers are 1 − ηλ(1 + ρλ/eps)."""
     (point,) = stability(SADDLE, SAM(0.05, eps), at=ORIGIN, learning_rate=0.1).points
@@ -118,6 +120,7 @@ def test_a_method_that_bends_has_no_linear_verdict():
     ],
 )
 @pytest.mark.parametrize("offset", [0.0, 1e4, -1e6])
+@pytest.mark.thorough
 def test_the_jump_of_every_method_at_any_origin(method, jump, offset):
     loss = lambda w: SADDLE(w - offset)  # noqa: E731
     found = limit_at(Flow(loss, method), np.full(2, offset))
@@ -128,6 +131,7 @@ def test_the_jump_of_every_method_at_any_origin(method, jump, offset):
     assert not found.bent or found.jump > 0
 
 
+@pytest.mark.thorough
 def test_in_one_dimension_what_is_left_is_a_repeller():
     """No direction could stay: SAM's orbit that escapes, a step that overshoots."""
     steep = stability(quadratic((-30.0,)), SAM(0.1), at=[0.0], learning_rate=0.1).points[0]
@@ -135,7 +139,7 @@ def test_in_one_dimension_what_is_left_is_a_repeller():
     assert (steep.step.verdict, over.step.verdict) == ("repeller", "repeller")
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_a_hundred_quadratics_have_the_verdicts_of_their_spectrum():
     """Conditions up to 10¹², any scale and origin: GD and USAM, flow and step."""
     rng, known = np.random.default_rng(0), 0
@@ -197,6 +201,7 @@ class Careless(AbstractMethod):
 
 @pytest.mark.parametrize("seed", [None, 3, 4])
 @pytest.mark.parametrize("method", [OneOnly(0.3), OneOnly(1.2), Careless(0.05)])
+@pytest.mark.thorough
 def test_what_a_jump_in_some_directions_or_no_derivative_leaves_open_is_unknown(method, seed):
     loss = quadratic((2.0, -1.0), seed=seed)
     (point,) = stability(loss, method, at=ORIGIN).points
@@ -227,6 +232,7 @@ def test_on_one_parameter_what_grows_is_a_repeller_with_momentum_too(method):
 
 
 @pytest.mark.parametrize("spectrum", [(1.0, 2.0), (1.0, 5.0), (-1.0, 3.0)])
+@pytest.mark.thorough
 def test_a_step_of_sam_that_every_direction_leaves_is_a_repeller(spectrum):
     point = stability(
         quadratic(spectrum, seed=None), SAM(0.1), at=ORIGIN, learning_rate=2.5
@@ -256,6 +262,7 @@ class Clipped(AbstractMethod):
 
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("scale", [1e-2, 1e-6, 1e-12])
+@pytest.mark.thorough
 def test_a_method_that_is_smooth_on_a_tiny_scale_does_not_bend(scale, unit):
     """Slopes −h(1 + hρ/s): all contract on the saddle (2, −1) for ρ/s > 1."""
     method = Tanh(0.1 * unit, scale * unit)

@@ -30,6 +30,7 @@ def rests(found):
 
 
 @pytest.mark.parametrize("decay", [0.1, 0.5, 0.9])
+@pytest.mark.thorough
 def test_weight_decay_moves_the_points_where_the_step_rests(decay):
     """w³ − w + decay·w = 0 at ±√(1 − decay)."""
     found = judged(optax.chain(optax.add_decayed_weights(decay), optax.sgd(0.1)))
@@ -53,6 +54,7 @@ def test_weight_decay_moves_the_points_where_the_step_rests(decay):
         optax.adam(0.1),
     ],
 )
+@pytest.mark.thorough
 def test_minima_attract_and_the_maximum_does_not(optimizer):
     """As 5,000 steps from beside each point end."""
     found = judged(optimizer)
@@ -94,6 +96,7 @@ def test_an_optimizer_that_needs_more_is_one_sentence(optimizer):
         stability(double_well, GD(), at=[1.0], optimizer=optimizer)
 
 
+@pytest.mark.thorough
 def test_in_several_dimensions_and_under_usam():
     """Curvatures (2, −1) with decay ½: the origin is a saddle of the step, and USAM mends it."""
     loss = quadratic((2.0, -1.0), seed=None)
@@ -108,6 +111,7 @@ def test_in_several_dimensions_and_under_usam():
 
 @pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-7])
 @pytest.mark.parametrize("kind", [optax.sign_sgd, optax.lion, optax.adam])
+@pytest.mark.thorough
 def test_a_step_that_jumps_is_judged_alike_at_every_learning_rate(kind, rate):
     """A maximum is left by any jump, however small; a minimum holds the run within some jumps."""
     for at, verdict in ((0.0, "repeller"), (1.0, "attractor")):
@@ -119,6 +123,7 @@ def test_a_step_that_jumps_is_judged_alike_at_every_learning_rate(kind, rate):
 
 
 @pytest.mark.parametrize(("gamma", "decay"), [(0.9, 0.5), (0.5, 0.5), (0.8, 0.1)])
+@pytest.mark.thorough
 def test_memory_that_is_not_zero_where_the_step_rests(gamma, decay):
     """Decay behind momentum: g/(1 − γ) + decay·w = 0, so w² = 1 − decay(1 − γ)."""
     optimizer = optax.chain(optax.trace(gamma), optax.add_decayed_weights(decay), optax.scale(-0.1))
@@ -154,6 +159,7 @@ def half(updates, params):
     ("after", "place"), [(optax.keep_params_nonnegative(), 0), (optax.stateless(half), 1)]
 )
 @pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+@pytest.mark.thorough
 def test_a_step_that_bends_at_a_point_has_no_verdict_by_one_side(after, place, unit):
     """Held at 0 from below and leaving upwards; or twice as slow on one side of a minimum."""
     loss = lambda w: jnp.sum(((w / unit) ** 2 - 1) ** 2) / 4 * unit**2  # noqa: E731

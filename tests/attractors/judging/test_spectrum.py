@@ -16,6 +16,7 @@ def lapack(matrix):
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 4])
 @pytest.mark.parametrize("rows", [1, 999, 16385, 32769])
+@pytest.mark.thorough
 def test_a_batch_agrees_with_lapack(dim, rows):
     matrices = np.random.default_rng(dim).standard_normal((rows, dim, dim))
     found = np.asarray(jax.jit(jax.vmap(eigenvalues))(jnp.asarray(matrices)))

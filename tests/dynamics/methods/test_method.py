@@ -121,6 +121,7 @@ def test_asam_moves_by_exactly_rho_in_units_of_its_widths():
 
 
 @pytest.mark.parametrize("method", EVERY)
+@pytest.mark.thorough
 def test_a_critical_point_is_left_in_place_with_finite_derivatives(method):
     origin = jnp.zeros(3)
     np.testing.assert_array_equal(method.perturb(jax.grad(LOSS), origin), origin)
@@ -197,6 +198,7 @@ def tree_loss(w):
 
 
 @pytest.mark.parametrize("method", EVERY)
+@pytest.mark.thorough
 def test_a_pytree_gives_what_the_flat_vector_gives(method):
     flat, unravel = jax.flatten_util.ravel_pytree(TREE)
 

@@ -40,6 +40,7 @@ def models(d):
 
 @pytest.mark.parametrize("d", [1, 2, 3, 5])
 @pytest.mark.parametrize("which", range(5))
+@pytest.mark.thorough
 def test_the_factor_of_a_draw_squares_to_the_covariance_and_its_trace(d, which):
     noise, w = models(d)[which], jnp.linspace(-0.6, 0.7, d)
     z = jnp.zeros(noise.draws(w))
@@ -75,6 +76,7 @@ def test_the_fisher_covariance_folds_negative_eigenvalues(spectrum, scale):
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 @pytest.mark.parametrize("offset", [0.0, 1.0])
+@pytest.mark.thorough
 def test_fisher_derivatives_are_finite_where_the_hessian_is_zero_or_isotropic(d, offset):
     loss = lambda w: jnp.sum(w**4) + jnp.sum(w) ** 4 + offset * jnp.sum(w**2)  # noqa: E731
     w, z = jnp.zeros(d), jnp.ones(d)
@@ -85,6 +87,7 @@ def test_fisher_derivatives_are_finite_where_the_hessian_is_zero_or_isotropic(d,
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 4])
+@pytest.mark.thorough
 def test_fisher_derivatives_are_those_of_finite_differences(d):
     w, z = jnp.linspace(-0.6, 0.7, d), jnp.linspace(1.0, -2.0, d)
     for f in (lambda w: Fisher().draw(curved, w, z), lambda w: Fisher().covariance(curved, w)):

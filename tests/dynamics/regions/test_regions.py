@@ -57,6 +57,7 @@ def region(request):
     return REGIONS[request.param]()
 
 
+@pytest.mark.thorough
 def test_every_region_gives_a_scalar_of_the_dtype_of_w(region):
     for dtype in (jnp.float32, jnp.float64):
         distance = region.distance(jnp.asarray([0.4, 0.1], dtype))
@@ -66,6 +67,7 @@ def test_every_region_gives_a_scalar_of_the_dtype_of_w(region):
     assert not region.contains(jnp.array([jnp.nan, 0.0]))
 
 
+@pytest.mark.thorough
 def test_one_by_one_compiled_and_vmapped_agree(region):
     points = jnp.asarray(np.random.default_rng(0).uniform(-1.9, 1.9, (33, 2)))
     one = np.array([region.distance(w) for w in points])
@@ -256,6 +258,7 @@ def test_a_number_without_a_derivative_is_yes_or_no(function, known):
     assert Predicate(function).is_predicate(jnp.ones(1)) != known
 
 
+@pytest.mark.thorough
 def test_in_one_dimension_a_region_is_the_interval_about_the_start():
     """Whatever its number does at the border, in any unit, and up to the nearest hole."""
     for unit in (1e-8, 1.0, 1e8):
@@ -271,6 +274,7 @@ def test_in_one_dimension_a_region_is_the_interval_about_the_start():
             np.testing.assert_allclose(told, [0.5, 0.1, -0.1, -0.1], rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_number_that_does_not_grow_with_the_distance_is_asked_for_its_sign_alone():
     disc = lambda w: 1 - w[0] ** 2 - w[1] ** 2  # noqa: E731
     for function in (lambda w: disc(w) ** 3, lambda w: jnp.cbrt(disc(w))):
@@ -282,6 +286,7 @@ def test_a_number_that_does_not_grow_with_the_distance_is_asked_for_its_sign_alo
         assert with_distance(region, [0.0, 0.2]) is region
 
 
+@pytest.mark.thorough
 def test_an_interval_names_the_basins_beyond_its_ends():
     """(x² − 1)²(x² − 4)² has minima at ±1 and ±2; the basin of 1 ends at 0 and at a maximum."""
     loss = lambda w: (w[0] ** 2 - 1) ** 2 * (w[0] ** 2 - 4) ** 2 / 50  # noqa: E731

@@ -54,6 +54,7 @@ def geometric(s=5.0):
 
 @pytest.mark.parametrize("name", COUPLINGS)
 @pytest.mark.parametrize("method", [SAM(0.1), USAM(0.01)])
+@pytest.mark.thorough
 def test_drift_and_noise_are_those_of_the_coupling_in_units_of_time(name, method):
     coupling, noise = COUPLINGS[name], Fisher(4)
     sde = Diffusion(BEALE, method, ETA, noise, coupling)
@@ -105,6 +106,7 @@ def test_momentum_roots_are_those_of_the_damped_oscillator(curvature):
 
 
 @pytest.mark.parametrize("momentum", [None, 0.8])
+@pytest.mark.thorough
 def test_stratonovich_drift_differs_by_half_the_noise_along_itself(momentum):
     sde = Diffusion(BEALE, USAM(0.01), ETA, Fisher(4), momentum=momentum)
     other = sde.stratonovich()
@@ -128,7 +130,7 @@ def mean_at_one(sde, solver, dt, paths, **options):
     return ends.mean(), ends.std() / np.sqrt(paths)
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_every_solver_finds_the_mean_of_geometric_brownian_motion_in_its_own_interpretation():
     sde = geometric()
     exact = np.exp(-1)  # dw = −w dt + ½w dW has E w = e^{−t}, variance e^{−2t}(e^{t/4} − 1)
@@ -147,7 +149,7 @@ def test_every_solver_finds_the_mean_of_geometric_brownian_motion_in_its_own_int
 
 
 @pytest.mark.parametrize(("solver", "order"), [(diffrax.Euler(), 0.5), (diffrax.ItoMilstein(), 1)])
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_paths_converge_with_the_strong_order_of_the_solver(solver, order):
     sde = geometric()
     keys = jax.random.split(jax.random.key(3), 400)
@@ -170,6 +172,7 @@ def test_paths_converge_with_the_strong_order_of_the_solver(solver, order):
     assert np.log2(errors[0] / errors[1]) / 3 == pytest.approx(order, abs=0.15)
 
 
+@pytest.mark.thorough
 def test_diffrax_takes_the_terms_of_every_form_and_of_pytrees():
     path = diffrax.UnsafeBrownianPath(
         jax.ShapeDtypeStruct((2,), W.dtype), jax.random.key(0), diffrax.BrownianIncrement
@@ -201,6 +204,7 @@ def test_diffrax_takes_the_terms_of_every_form_and_of_pytrees():
     np.testing.assert_allclose(ended["x"], expected[:, 0], rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_stationary_variance_with_momentum_is_that_of_the_underdamped_oscillator():
     eta, gamma, a, s = 0.01, 0.9, 1.0, 2.0
     sde = Diffusion(quadratic((a,), None), GD(), eta, Isotropic(s), momentum=gamma)
@@ -225,6 +229,7 @@ def test_stationary_variance_with_momentum_is_that_of_the_underdamped_oscillator
         (Fisher(4), Independent(), lambda w: jnp.sum(w**4), (False, False, False)),
     ],
 )
+@pytest.mark.thorough
 def test_the_structure_of_the_noise_at_points(noise, coupling, loss, expected):
     sde = Diffusion(loss, USAM(0.02), ETA, noise, coupling)
     points = jnp.array([[0.7, 0.4], [-0.3, 1.2], [0.1, -0.6]])
@@ -237,6 +242,7 @@ def test_noise_that_kicks_the_momentum_only_is_commutative():
     assert sde.noise_structure(W[None]) == (False, False, True)
 
 
+@pytest.mark.thorough
 def test_a_solver_of_the_wrong_interpretation_is_refused_unless_both_agree():
     solve = lambda sde, solver: sde.solve(W, 0.01, 0.005, jax.random.key(0), solver=solver)  # noqa: E731
     sde = Diffusion(quartic, USAM(0.01), ETA, Fisher(4))
@@ -265,6 +271,7 @@ def test_momentum_without_a_diffusion_is_refused(momentum):
     assert Diffusion(BEALE, GD(), ETA, Fisher(4), momentum=HeavyBall(0.9)).inertial
 
 
+@pytest.mark.thorough
 def test_empirical_noise_has_one_draw_an_example():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)))
     noise = Empirical(lambda w, x: jnp.sum((w - x) ** 2) ** 2 / 8, x, 2)
@@ -276,6 +283,7 @@ def test_empirical_noise_has_one_draw_an_example():
     np.testing.assert_allclose(plain @ plain.T, ETA * noise.covariance(noise.loss, W), rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_float32_stays_float32():
     w = W.astype(jnp.float32)
     for momentum in (None, 0.9):

@@ -116,6 +116,7 @@ def reference():
         (diffrax.Tsit5(), 5, (16, 32, 64), 0.75),
     ],
 )
+@pytest.mark.thorough
 def test_fixed_steps_converge_with_the_order_of_the_solver(solver, order, steps, band):
     flow = Flow(BEALE, USAM(0.02))
     errors = [float(jnp.linalg.norm(solve(flow, W, 0.2, solver, n) - reference())) for n in steps]

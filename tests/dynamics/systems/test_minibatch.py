@@ -131,6 +131,7 @@ def test_random_batches_have_that_mean_and_covariance_within_standard_errors():
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.thorough
 def test_small_batches_move_the_rate_of_usam_by_the_variance_of_the_curvature(batch):
     h, rho = np.array([3.0, -1.0, 0.5, 1.5]), 0.3
     quadratic = lambda w, h: h * w[0] ** 2 / 2  # noqa: E731

@@ -29,6 +29,7 @@ MOMENTA = [NoMomentum(), HeavyBall(GAMMA), EMA(GAMMA), Nesterov(GAMMA)]
 
 @pytest.mark.parametrize("momentum", MOMENTA)
 @pytest.mark.parametrize("name", COUPLINGS)
+@pytest.mark.thorough
 def test_first_two_steps_are_the_momentum_of_the_random_direction(momentum, name):
     coupling, method, noise = COUPLINGS[name], SAM(0.1), Fisher(4)
     step_map = StochasticStepMap(BEALE, method, ETA, noise, coupling, momentum)
@@ -81,6 +82,7 @@ def test_gradient_descent_is_eulers_method_on_its_diffusion(noise):
 
 
 @pytest.mark.parametrize("coupling", [SameBatch(), Independent()])
+@pytest.mark.thorough
 def test_stationary_variance_with_momentum_is_exact(coupling):
     eta, rho, curvature, batch = 0.1, 0.2, 1.5, 4
     step_map = StochasticStepMap(

@@ -10,7 +10,7 @@ WELL = samdyn.get_loss("double-well")
 
 
 @pytest.mark.parametrize(("lr", "dt", "seed"), [(0.2, None, 0), (0.2, 0.02, 0), (0.3, 0.02, 1)])
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_fisher_noise_does_not_carry_paths_over_the_inflection(lr, dt, seed):
     """|H| is 0 at −1/√3, where the drift points to −1: nothing comes from there to 0."""
     dynamics = samdyn.Diffusion(WELL, samdyn.GD(), lr, samdyn.Fisher())
@@ -26,7 +26,7 @@ def test_fisher_noise_does_not_carry_paths_over_the_inflection(lr, dt, seed):
         assert "vanishes" in found.warnings[0]
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_in_two_dimensions_neither():
     loss = samdyn.get_loss("double-well-2d")
     dynamics = samdyn.Diffusion(loss, samdyn.GD(), 0.3, samdyn.Fisher())

@@ -71,6 +71,7 @@ def assert_uncorrelated(one, other, sigmas=4.5):
 
 
 @pytest.mark.parametrize("draws", ["long_paths", "many_paths"])
+@pytest.mark.thorough
 def test_the_moments_of_both_normals_and_of_their_products(draws, request):
     """E xᵃyᵇ for a + b ≤ 6."""
     size, total = 0, np.zeros((7, 7))
@@ -93,6 +94,7 @@ def test_the_tails_of_the_normals(draws, request):
     assert sizes.max() < 6.7
 
 
+@pytest.mark.thorough
 def test_a_path_is_white(long_paths):
     """x₀, y₀, x₁, y₁, … at lags up to 16: values and squares."""
     series = np.moveaxis(long_paths[:, :4], 0, -1).reshape(4, -1)

@@ -166,6 +166,7 @@ def test_some_paths_fail_and_others_escape():
 
 
 @pytest.mark.parametrize("draws", [1, 2, 3, 5])
+@pytest.mark.thorough
 def test_draws_use_every_normal_of_the_path_once(draws):
     stepper = _WithDraws(draws)
     key = generator.path_key(jnp.asarray(generator.seed_words(1)), jnp.asarray([5], jnp.uint32))

@@ -106,6 +106,7 @@ def test_euler_agrees_with_diffrax(euler):
     assert_same_law(euler, diffrax_steps(4000, 2))
 
 
+@pytest.mark.thorough
 def test_euler_agrees_with_diffrax_on_a_brownian_tree(euler):
     assert_same_law(euler, diffrax_steps(200, 3, tree=True))
 

@@ -39,6 +39,7 @@ def tilted(w):
 
 
 @pytest.mark.parametrize(("s", "level", "seed"), [(1.0, 1.0, 0), (0.5, 0.2, 1), (3.0, 7.0, 2)])
+@pytest.mark.thorough
 def test_of_paths_that_drift_away_the_right_share_leaves(s, level, seed):
     """P(exit) = exp(−2v·level/s²) for drift −v = −1: the rest never comes back."""
     dynamics = samdyn.Diffusion(tilted, samdyn.GD(), 0.01, samdyn.Additive(s))
@@ -51,6 +52,7 @@ def test_of_paths_that_drift_away_the_right_share_leaves(s, level, seed):
     assert f"{found.summary.escaped / 500:.4g}" in found.warnings[0]
 
 
+@pytest.mark.thorough
 def test_the_end_of_patience_is_the_same_whoever_runs_the_paths():
     dynamics = samdyn.Diffusion(tilted, samdyn.GD(), 0.01, samdyn.Additive(1.0))
     how = {"paths": 300, "dt": 0.05, "seed": 3}
@@ -62,6 +64,7 @@ def test_the_end_of_patience_is_the_same_whoever_runs_the_paths():
     np.testing.assert_array_equal(one.points, other.points)
 
 
+@pytest.mark.thorough
 def test_a_limit_of_paths_takes_memory_for_those_that_run():
     dynamics = samdyn.Diffusion(
         lambda w: jnp.sum(w**2) / 2, samdyn.GD(), 0.01, samdyn.Additive(1.0)

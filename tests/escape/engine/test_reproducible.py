@@ -48,6 +48,7 @@ def reference():
     ],
     ids=str,
 )
+@pytest.mark.thorough
 def test_neither_lanes_nor_workers_nor_devices_change_a_bit(reference, options):
     assert_same(run(**options), reference)
 
@@ -57,6 +58,7 @@ def test_a_longer_run_begins_with_the_shorter_one(reference):
     np.testing.assert_array_equal(longer.times[:999], reference.times)
 
 
+@pytest.mark.thorough
 def test_double_precision_is_as_reproducible():
     one = run(paths=100, dtype="float64", block=16)
     assert_same(one, run(paths=100, dtype="float64", block=64, workers=1))
@@ -67,6 +69,7 @@ def test_different_seeds_share_no_path(reference):
     assert not np.any(np.isin(other.points[:, 1], reference.points[:, 1]))
 
 
+@pytest.mark.thorough
 def test_a_target_error_stops_at_the_same_path_whatever_the_lanes(tmp_path):
     options = {"paths": 20_000, "target_error": 0.03}
     one = run(block=32, workers=1, **options)
@@ -114,6 +117,7 @@ def result_of(process):
 SAME = ("mean", "median", "quantiles", "variance", "n", "path_steps", "tail")
 
 
+@pytest.mark.thorough
 def test_killed_and_resumed_it_ends_with_the_numbers_of_an_uninterrupted_run(tmp_path):
     folder = tmp_path / "runs"
     paths = ("--paths", "3000")

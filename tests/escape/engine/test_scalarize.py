@@ -144,6 +144,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.thorough
 def test_every_kind_of_operation(name):
     assert_same(FUNCTIONS[name], lanes_of(3))
 

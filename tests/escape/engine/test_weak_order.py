@@ -15,7 +15,7 @@ import pytest
 
 import samdyn
 
-pytestmark = pytest.mark.statistical
+pytestmark = pytest.mark.thorough
 
 SCRIPT = pathlib.Path(__file__).parents[3] / "scripts" / "weak_error_figure.py"
 

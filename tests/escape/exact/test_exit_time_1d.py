@@ -141,6 +141,7 @@ def test_the_saddle_time_of_a_tiny_noise():
         ((double_well, lambda x: np.float32(1 + x**2), 0, -1, 1), "diffusion returns float32"),
     ],
 )
+@pytest.mark.thorough
 def test_what_cannot_be_answered_is_told(arguments, words):
     with pytest.raises(InvalidInput, match=words):
         exit_time(*arguments)

@@ -42,6 +42,7 @@ def van_loan(a, nu, eta, t, gamma):
 
 
 @pytest.mark.parametrize(("eta", "gamma"), [(0.1, 0.9), (0.01, 0.5), (0.05, 0.99), (0.1, 0.1)])
+@pytest.mark.thorough
 def test_the_underdamped_variance_is_the_matrix_exponential_also_where_roots_meet(eta, gamma):
     """ac is the critical rate (1−γ)²/4η."""
     ac = (1 - gamma) ** 2 / (4 * eta)

@@ -71,7 +71,7 @@ def test_least_squares_of_a_hundred_samples_is_what_enumeration_says():
 
 
 @pytest.mark.parametrize("coupling", ["same-batch", "fresh", "independent"])
-@pytest.mark.statistical
+@pytest.mark.thorough
 def test_simulation_agrees_where_the_noise_changes_with_w(coupling):
     noise, at, _, _ = least_squares(np.random.default_rng(2), 6, 2)
     result = spread(

@@ -54,6 +54,7 @@ def dense(params):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.thorough
 def test_a_dead_start_is_a_saddle(dtype):
     """With small weights in two layers nothing has a gradient, and there is a way down."""
     cast = lambda part: jax.tree.map(lambda x: x.astype(dtype), part)  # noqa: E731
@@ -205,6 +206,7 @@ def simulated_rate(curvatures, noise, method, lr, steps):
 @pytest.mark.parametrize("noise", NOISE)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("factor", [0.3, 0.8, 1.3])
+@pytest.mark.thorough
 def test_held_and_the_window_are_what_the_mean_step_does(noise, method, factor):
     """Radii below and above the window's lower end: growth has the sign and the rate told."""
     curvatures = (-10.0, 1.0)

@@ -12,7 +12,7 @@ from verbs import diagnose
 from samdyn import GD, SAM, USAM
 from samdyn.spectra.ends import NEGATIVE, NONE_FOUND
 
-pytestmark = pytest.mark.statistical
+pytestmark = pytest.mark.thorough
 
 DIM, EXAMPLES, BATCHES = 4, 12, 3
 

@@ -59,6 +59,7 @@ def _as_optax_counts():
         yield
 
 
+@pytest.mark.thorough
 def test_adamw_grows_along_negative_curvature_as_its_runs_do():
     optimizer = optax.adamw(2e-5, weight_decay=1e-2)
     found = samdyn.diagnose(OptaxStepMap(loss, optimizer), AT, BATCHES)

@@ -31,6 +31,7 @@ def plateau():
     return load("plateau_figure", **settings, RHO=np.array([0.05, 0.3]), BATCHES=(256,))
 
 
+@pytest.mark.thorough
 def test_the_plateau_is_a_saddle_whose_minibatch_gradients_do_not_vanish(plateau):
     made = plateau.setup()
     found = plateau.predictions(made, 256)[0]
@@ -39,6 +40,7 @@ def test_the_plateau_is_a_saddle_whose_minibatch_gradients_do_not_vanish(plateau
     assert made.left < made.plateau
 
 
+@pytest.mark.thorough
 def test_a_larger_radius_stays_on_the_plateau_for_longer(plateau):
     made = plateau.setup()
     left = plateau.steps_to_leave(made, np.array([0.0, 0.3]), 256)
@@ -56,6 +58,7 @@ def test_the_exponents_of_an_exact_law_are_found(plateau):
     assert found["batch"]["exponent"] == pytest.approx(0.5)
 
 
+@pytest.mark.thorough
 def test_training_by_sam_hovers_at_its_edge(tmp_path):
     module = load("edge_figure", EXAMPLES=200, WIDTH=8, STEPS=1500, RHO=(0.0, 0.05), TAIL=10)
     with jax.enable_x64(False):
@@ -65,6 +68,7 @@ def test_training_by_sam_hovers_at_its_edge(tmp_path):
     assert (tmp_path / "sam_edge.svg").stat().st_size > 1000
 
 
+@pytest.mark.thorough
 def test_a_stuck_run_is_called_a_saddle_and_its_advice_releases_it(tmp_path):
     module = load("is_it_a_saddle", STUCK=800, AFTER=800)
     with jax.enable_x64(False):
@@ -77,6 +81,7 @@ def test_a_stuck_run_is_called_a_saddle_and_its_advice_releases_it(tmp_path):
     assert jnp.isfinite(numbers["rho"]["advised"])
 
 
+@pytest.mark.thorough
 def test_the_study_of_momentum_makes_its_contrasts_under_every_rule(tmp_path):
     module = load(
         "momentum_study",

@@ -44,6 +44,7 @@ def result():
     return small()
 
 
+@pytest.mark.thorough
 def test_a_radius_is_a_row_of_sam_and_gd_has_one(result):
     keys = [(row.method, row.rho, row.momentum, row.seed) for row in result.rows]
     expected = [("gd", 0.0, g, seed) for g in (0.0, 0.9) for seed in (0, 1)]
@@ -130,7 +131,7 @@ def test_the_interaction_is_the_difference_of_differences():
     assert found.used == found.possible == 2
 
 
-@pytest.mark.statistical
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("seeds", "interval", "share"),
     # Resampling K seeds divides by K, not K − 1, and knows no t: at K = 40 that costs 1 to 2 %.
@@ -412,6 +413,7 @@ COMMAND = [
 ]
 
 
+@pytest.mark.thorough
 def test_a_killed_and_resumed_study_has_identical_rows(tmp_path):
     started = subprocess.Popen([*COMMAND, "--out", tmp_path / "a"], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

@@ -46,6 +46,7 @@ def numbers(result):
     return [row._replace(method="") for row in result.rows]
 
 
+@pytest.mark.thorough
 def test_a_class_and_an_object_train_as_the_name_does():
     by_name, by_class = study("sam"), study(samdyn.SAM)
     assert by_class.rows == by_name.rows
@@ -59,6 +60,7 @@ def test_a_class_and_an_object_train_as_the_name_does():
     assert numbers(one) == numbers(alone)
 
 
+@pytest.mark.thorough
 def test_a_method_of_ones_own_runs_beside_those_by_name():
     twice = lambda rho: samdyn.USAM(2 * rho)  # noqa: E731
     twice.__name__ = "twice"

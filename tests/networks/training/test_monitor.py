@@ -174,6 +174,7 @@ def test_without_a_perturbation_the_cosine_is_one():
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
+@pytest.mark.thorough
 def test_training_keeps_every_bit_and_records_are_made_at_w_itself(name, dtype):
     optimizer, calls = OPTIMIZERS[name]
     # the monitor's loss and batch are those of training: the compiler may well join them
@@ -195,6 +196,7 @@ def test_training_keeps_every_bit_and_records_are_made_at_w_itself(name, dtype):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.thorough
 def test_training_keeps_every_bit_inside_a_scan_over_batches(name):
     optimizer, calls = OPTIMIZERS[name]
     x, y = examples(seed=2, number=20 * 5)
@@ -256,6 +258,7 @@ def test_batches_may_depend_on_the_step():
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize("name", ["sam", "sam transparent", "optax sam transparent"])
+@pytest.mark.thorough
 def test_the_state_keeps_its_structure_through_scan_and_a_checkpoint(name, dtype):
     optimizer, calls = OPTIMIZERS[name]
     watched = monitor(

@@ -125,6 +125,7 @@ def test_first_two_steps_are_those_of_the_rule(method, transparent):
 @both_modes
 @pytest.mark.parametrize("momentum", [0, 0.9])
 @pytest.mark.parametrize("method", [GD(), SAM(0.1), USAM(0.01), ASAM(0.1)])
+@pytest.mark.thorough
 def test_a_hundred_steps_are_those_of_the_step_map(method, momentum, transparent):
     optimizer = sam(optax.sgd(1e-3, momentum or None), method, transparent=transparent)
     path, _ = run(BEALE, optimizer, NEAR_BEALE, 100, transparent)
@@ -170,6 +171,7 @@ ZERO = [(SAM(0.0), None), (SAM(0.1), 0), (SAM(0.1), lambda count: 0.0 * count.as
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize(("method", "rho"), ZERO)
+@pytest.mark.thorough
 def test_radius_zero_is_the_optimizer_to_the_last_bit(method, rho, dtype, base, transparent):
     w = weights(dtype) | {"c": jnp.asarray(-0.0, dtype)}
     gradient = jax.jit(jax.grad(net))
@@ -404,6 +406,7 @@ def test_the_state_keeps_its_structure_through_scan_and_a_checkpoint(dtype, tran
 
 @both_modes
 @pytest.mark.parametrize("rho", [None, lambda count: 0.1 / (1 + count.astype(float))])
+@pytest.mark.thorough
 def test_vmap_is_the_loop(rho, transparent):
     optimizer = sam(optax.sgd(0.01, 0.9), SAM(0.1), rho, transparent=transparent)
     starts = [weights(seed=seed) for seed in range(3)]

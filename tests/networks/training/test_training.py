@@ -86,6 +86,7 @@ def test_epochs_differ_in_their_order():
 
 
 @pytest.mark.parametrize("piece", [1, 7, 10, 19])
+@pytest.mark.thorough
 def test_a_minibatch_in_pieces_gives_the_step_of_the_whole(piece):
     """Also where the last piece is smaller; float64, because training amplifies rounding."""
     data = in_double_precision(DATA)

@@ -72,6 +72,7 @@ def test_where_a_path_left_is_marked(end, marker, label):
     assert marker is None or marker in markers
 
 
+@pytest.mark.thorough
 def test_a_diverging_start_is_drawn_at_once_and_inside_its_panel():
     """Steps of the saddle grow by 1 + 2η each: 2000 of them end at 1e200 and more."""
     figure = portrait(SADDLE, [GD()], SADDLE.box, starts=[(0.5, 0.5)], learning_rate=0.2)

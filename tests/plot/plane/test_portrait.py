@@ -36,6 +36,7 @@ def lines(ax, label):
     return [np.asarray(line.get_xydata()) for line in ax.lines if line.get_label() == label]
 
 
+@pytest.mark.thorough
 def test_panels_are_on_one_scale(figure):
     first, second = figure.axes
     assert first.get_xlim() == second.get_xlim() == (-2, 2)

@@ -48,6 +48,7 @@ def a_field(seed: int, size: float, middle: float):
 
 
 @pytest.mark.parametrize(("size", "middle"), [(4, 0), (1e-5, 0), (3e6, 0), (1, 1e4)])
+@pytest.mark.thorough
 def test_a_hundred_fields_have_lines_at_their_zeros_and_at_no_pole(size, middle):
     for seed in range(25):
         field, box, zeros = a_field(seed, size, middle)
@@ -90,6 +91,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("function", range(len(FUNCTIONS)))
+@pytest.mark.thorough
 def test_lines_are_drawn_where_the_field_is_continuous(function):
     first, second = nullclines(Named(function), np.array([[-0.5, 1.5], [-1.0, 1.0]]))
     at = np.concatenate([*first, np.zeros((0, 2))])[:, 0]

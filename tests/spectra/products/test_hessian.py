@@ -50,6 +50,7 @@ def test_products_are_those_of_the_dense_hessian(reuse, batches, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.thorough
 def test_the_ends_of_an_mlp_are_within_their_residuals(dtype):
     some, net = data(dtype), mlp(dtype)
     ends = samdyn.spectrum_ends(samdyn.hessian(loss, net, some), rtol=1e-3)
@@ -64,6 +65,7 @@ def test_the_ends_of_an_mlp_are_within_their_residuals(dtype):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("method", [samdyn.GD(), samdyn.SAM(0.3), samdyn.USAM(0.3)])
+@pytest.mark.thorough
 def test_the_radius_of_a_training_step_is_that_of_its_dense_jacobian(method, momentum):
     operator = samdyn.hessian(loss, mlp(), data())
     step_map = samdyn.StepMap(operator.mean, method, 0.5, momentum or None)
@@ -87,6 +89,7 @@ def test_the_density_has_the_moments_of_the_spectrum():
     assert np.trapezoid(found.on(grid, 0.05), grid) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_ladder_ends_with_all_batches():
     found = samdyn.ladder(loss, mlp(), data(batches=5), rtol=1e-4)
     assert [rung.batches for rung in found.rungs] == [1, 2, 4, 5]

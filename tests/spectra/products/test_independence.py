@@ -66,6 +66,7 @@ def checked(loss, batch, **more):
 
 
 @pytest.mark.parametrize("n", [3, 512])
+@pytest.mark.thorough
 def test_independent_examples_pass_and_those_that_see_each_other_do_not(n):
     batch = arrays(n)
     for loss in (mean, penalised, lambda w, b: jnp.sum(residuals(w, b))):
@@ -86,6 +87,7 @@ def test_independent_examples_pass_and_those_that_see_each_other_do_not(n):
         {"table": np.ones((7, 7, 2))},
     ],
 )
+@pytest.mark.thorough
 def test_what_else_a_batch_holds_switches_nothing_off(extra):
     batch = arrays(48) | extra
     assert "do not see each other" in checked(mean, batch)
