@@ -22,7 +22,7 @@ test: $(READY) lint
 	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype -m "not thorough" $(CHECKED)
 
 thorough: $(READY)
-	$(RUN) -m pytest -n 2 --dist worksteal -m thorough
+	SAMDYN_COMPILE_LEVEL=1 $(RUN) -m pytest -n 2 --dist worksteal -m thorough
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

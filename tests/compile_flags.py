@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 
+# Level 0 compiles fastest; from level 1 on last bits are those of all higher ones.
 QUICK = (
-    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 "
-    "--xla_cpu_parallel_codegen_split_count=1"
+    f"--xla_backend_optimization_level={os.environ.get('SAMDYN_COMPILE_LEVEL', '0')} "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 
 

@@ -47,11 +47,13 @@ def test_methods(name):
 
 
 @pytest.mark.parametrize("momentum", MOMENTA, ids=lambda m: type(m).__name__)
+@pytest.mark.thorough
 def test_momenta(momentum):
     conformance.check_momentum(momentum)
 
 
 @pytest.mark.parametrize("noise", [samdyn.Isotropic(0.5, 4), samdyn.Additive(0.5)])
+@pytest.mark.thorough
 def test_noises(noise):
     conformance.check_noise(noise)
 
@@ -88,6 +90,7 @@ def test_regions(name):
 
 
 @pytest.mark.parametrize("name", MAPS)
+@pytest.mark.thorough
 def test_maps(name):
     conformance.check_map(MAPS[name], HERE)
 
@@ -97,6 +100,7 @@ def test_flows_and_diffusions():
     conformance.check_sde(samdyn.Diffusion(BOWL, USAM, 0.1, samdyn.Isotropic(0.5)), HERE)
 
 
+@pytest.mark.thorough
 def test_networks():
     make = lambda key: samdyn.MLP((8, 8, 1), 10, key, width=8)  # noqa: E731
     conformance.check_model(make, (8, 8, 1), 10)

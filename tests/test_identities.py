@@ -70,6 +70,7 @@ def within(rtol, atol=0.0):
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
+@pytest.mark.thorough
 def test_the_field_is_the_same_however_it_is_called(method, rows):
     flow = Flow(BEALE, method)
     agree(lambda w: flow.velocity(w), starts(rows), within(1e-9, 1e-9))
@@ -77,6 +78,7 @@ def test_the_field_is_the_same_however_it_is_called(method, rows):
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("momentum", [0.0, EMA(0.9), Nesterov(0.5)], ids=str)
+@pytest.mark.thorough
 def test_iteration_is_the_same_however_it_is_called(momentum, rows):
     step_map = StepMap(BEALE, SAM(0.2), 1e-4, momentum)
     run = lambda w: iterate(step_map, w, 5, at_steps=(0, 2, 5)).checkpoints  # noqa: E731
@@ -135,6 +137,7 @@ def test_basins_are_the_same_row_by_row_and_on_one_device(rows, monkeypatch):
 
 
 @pytest.mark.parametrize("method", [SAM, USAM, ASAM, lambda r: PerturbedLossGradient(USAM(r))])
+@pytest.mark.thorough
 def test_at_radius_zero_every_method_is_gradient_descent(method):
     points = jnp.asarray(starts(50))
     plain = jax.vmap(Flow(BEALE, GD()).velocity)(points)
@@ -150,6 +153,7 @@ def test_one_ascent_is_the_base_method():
         np.testing.assert_allclose(one, jax.vmap(Flow(BEALE, base).velocity)(points), rtol=1e-13)
 
 
+@pytest.mark.thorough
 def test_sam_is_usam_with_rho_over_the_gradient_norm():
     for w in starts(20):
         w = jnp.asarray(w)
@@ -179,6 +183,7 @@ def test_the_step_is_the_flow_to_first_order():
         np.testing.assert_allclose(moved, Flow(BEALE, method).velocity(w), rtol=1e-8)
 
 
+@pytest.mark.thorough
 def test_multipliers_are_one_plus_eta_times_the_flow_s_eigenvalues():
     loss, eta = quadratic((-2.0, 0.5, 4.0)), 0.03
     point = stability(loss, USAM(0.1), at=[0.0] * 3, learning_rate=eta).points[0]
@@ -189,6 +194,7 @@ def test_multipliers_are_one_plus_eta_times_the_flow_s_eigenvalues():
     )
 
 
+@pytest.mark.thorough
 def test_momentum_does_not_move_the_lower_threshold_of_rho():
     loss, low = quadratic((-2.0, 1.0)), 0.5
     for momentum in (0.0, HeavyBall(0.9), EMA(0.9), Nesterov(0.9)):
@@ -201,6 +207,7 @@ def test_momentum_does_not_move_the_lower_threshold_of_rho():
         assert verdicts == ["saddle", "attractor"]
 
 
+@pytest.mark.thorough
 def test_the_perturbed_loss_gradient_is_the_gradient_of_the_perturbed_loss():
     for w in starts(10):
         w = jnp.asarray(w)
@@ -210,6 +217,7 @@ def test_the_perturbed_loss_gradient_is_the_gradient_of_the_perturbed_loss():
         np.testing.assert_allclose(field, -jax.grad(perturbed)(w), rtol=1e-11)
 
 
+@pytest.mark.thorough
 def test_a_singular_quadratic_is_degenerate_under_every_method():
     loss = quadratic((0.0, 1.0), seed=None)
     for method in (GD(), USAM(0.3), SAM(0.3)):

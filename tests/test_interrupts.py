@@ -120,6 +120,7 @@ def test_another_thread_neither_hears_nor_disturbs():
             heed()
 
 
+@pytest.mark.thorough
 def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_raised_after_it():
     after = []
 
@@ -162,6 +163,7 @@ def basins(progress=None):
 
 
 @pytest.mark.parametrize("computation", [study, basins])
+@pytest.mark.thorough
 def test_a_loop_ends_at_a_swallowed_interrupt_and_the_next_call_does_not(computation):
     assert computation(swallowed_interrupt).interrupted
     assert not computation().interrupted

@@ -128,6 +128,7 @@ def test_a_copy_of_sam_under_noise_does_what_sam_does():
     np.testing.assert_allclose(means[0][1], means[1][1], atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_a_copy_of_sam_is_diagnosed_as_sam():
     loss = lambda w, batch: jnp.mean(batch[:, 0] * w[0] ** 2 - batch[:, 1] * w[1] ** 2)  # noqa: E731
     batches = [jnp.asarray([[1.0, 0.5], [1.2, 0.4]]), jnp.asarray([[0.8, 0.6], [1.1, 0.5]])]
@@ -139,6 +140,7 @@ def test_a_copy_of_sam_is_diagnosed_as_sam():
     assert theirs.spectral_radius.value == pytest.approx(ours.spectral_radius.value, rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_copy_of_sam_has_a_portrait():
     box = ((-0.2, 0.2), (-0.2, 0.2))
     figure = samdyn.portrait(samdyn.Flow(SADDLE, TheirSAM(0.3)), box, time=2.0)
@@ -146,6 +148,7 @@ def test_a_copy_of_sam_has_a_portrait():
     plt.close(figure)
 
 
+@pytest.mark.thorough
 def test_a_method_with_memory_has_the_multipliers_of_its_larger_state():
     """On curvature a: (w, m) ↦ (w − ηa(w + ρm⁺), m⁺), m⁺ = λm + (1 − λ)aw."""
     eta, rho, decay, a = 0.1, 0.4, 0.5, 3.0
@@ -198,6 +201,7 @@ def test_a_method_with_memory_has_no_flow_and_no_sweep():
         )
 
 
+@pytest.mark.thorough
 def test_a_method_that_does_not_declare_its_jump_is_judged_as_one_that_jumps():
     found = samdyn.stability(samdyn.StepMap(SADDLE, Silent(0.5), 0.1), at=[0.0, 0.0])
     assert verdicts(found) == [("attractor", ("attractor", "period-2"))]
@@ -235,6 +239,7 @@ def test_the_edge_of_their_momentum_decides_the_verdict():
         assert (found.verdict == "attractor") == (verdict == "attractor")
 
 
+@pytest.mark.thorough
 def test_a_copy_of_the_heavy_ball_is_taken_wherever_it_is():
     """Diffusions, variances and diagnoses know heavy-ball momentum by what it declares."""
     found = []
@@ -339,6 +344,7 @@ def test_their_flow_is_judged_and_caught():
     plt.close(samdyn.portrait(Spiral(-0.5), ((-1, 1), (-1, 1)), starts=[(0.5, 0.5)], time=5.0))
 
 
+@pytest.mark.thorough
 def test_their_map_is_judged_caught_and_iterated():
     for k, verdict in ((2.5, "attractor"), (3.2, "repeller")):
         points = samdyn.stability(Logistic(k), box=[[-0.5, 1.0]]).points

@@ -67,6 +67,7 @@ def test_nothing_rests_where_there_is_no_loss(loss, minimum):
     np.testing.assert_allclose(result.points[0].point.w, minimum, atol=1e-8)
 
 
+@pytest.mark.thorough
 def test_no_basin_where_there_is_no_loss():
     found = basins(likelihood, GD(), box=((0, 3), (-3, 3)), grid=8, learning_rate=0.01)
     (one,) = found.attractors
@@ -240,6 +241,7 @@ def test_a_start_without_a_loss_is_in_no_basin():
 
 
 @pytest.mark.parametrize("centre", [1e7, -1e8])
+@pytest.mark.thorough
 def test_far_from_0_nothing_has_diverged(centre):
     box = ((centre - 2, centre + 2),) * 2
     found = basins(Wells([1.0] * 3, [centre] * 2), GD(), box=box, grid=6, learning_rate=0.1)

@@ -75,6 +75,7 @@ def test_the_capture_radius_bounds_a_ball_that_the_step_map_confirms():
 
 
 @pytest.mark.parametrize("rho", [0.1, 0.3, 1.0])
+@pytest.mark.thorough
 def test_a_stiff_minimum_still_attracts_when_the_distance_alone_does_not_decide(rho):
     """Beale's minimum, condition 160: SAM's orbit ends ever closer as the step shrinks."""
     loss = get_loss("beale")
@@ -87,6 +88,7 @@ def test_a_stiff_minimum_still_attracts_when_the_distance_alone_does_not_decide(
     assert ends[1] < 0.2 * ends[0]
 
 
+@pytest.mark.thorough
 def test_sliding_changes_where_a_neighbour_comes_within_rho():
     """Double well: the maximum repels once its ±ρ lie beyond the minima, at ρ = 1."""
     loss = get_loss("double-well")
@@ -112,6 +114,7 @@ def test_the_boundary_of_theorem_1_is_degenerate():
     assert point.step.verdict == "degenerate"
 
 
+@pytest.mark.thorough
 def test_double_well_hallucinated_attractors():
     loss = get_loss("double-well")
     sam = {round(float(p.point.w[0]), 9): p for p in stability(loss, SAM(1.5), box=loss.box).points}
@@ -127,6 +130,7 @@ def test_double_well_hallucinated_attractors():
     assert values[-0.333333].verdict == "repeller"
 
 
+@pytest.mark.thorough
 def test_no_saddle_attracts_under_the_true_gradient_of_the_perturbed_loss():
     """Rates λ(1 + ρλ)²: the sign of λ survives."""
     loss = get_loss("saddle")
@@ -164,6 +168,7 @@ def test_sam_escapes_below_the_trap_threshold_and_alternates_above(factor, orbit
         np.testing.assert_allclose(end, [amplitude, 0], atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_the_orbit_is_chaotic_where_no_period_two_orbit_is_stable():
     """A maximum: every direction has negative curvature, and |w| stays within ηρμ."""
     loss = quadratic((-4.0,), seed=None)
@@ -263,6 +268,7 @@ def test_an_optax_optimizer_has_the_multipliers_of_its_momentum(nesterov):
     assert theirs.verdict == ours.verdict == "attractor"
 
 
+@pytest.mark.thorough
 def test_an_optimizer_without_a_jacobian_is_degenerate_and_says_why():
     signed = optax.chain(optax.scale_by_sign(), optax.scale(-0.1))
     rms = optax.chain(optax.stateless(lambda g, _: g / jnp.sqrt(g**2)), optax.scale(-0.1))
@@ -302,6 +308,7 @@ def test_hallucinated_points_over_a_degenerate_one_get_no_linear_verdict():
     assert {p.flow.verdict for p in hallucinated} == {"degenerate"}
 
 
+@pytest.mark.thorough
 def test_an_orbit_that_lies_off_its_point_says_where():
     """Beale's minimum at η = 1e-3: two steps from the centre named lead back to it."""
     loss = get_loss("beale")

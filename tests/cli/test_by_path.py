@@ -160,6 +160,7 @@ def eigenvalues(result):
         ("made", None, 0.3),
     ],
 )
+@pytest.mark.thorough
 def test_a_method(run, method, rho, radius):
     given = () if rho is None else ("--rho", rho)
     result, config = run(*STABILITY, "--method", f"mine:{method}", *given)
@@ -247,6 +248,7 @@ def test_a_scheme(run):
     assert config["scheme"].endswith("mine.py:Scheme")
 
 
+@pytest.mark.thorough
 def test_a_model_and_methods_of_a_study(run):
     result, config = run(*STUDY, "--model", "mine:Linear", "--method", "gd,mine:Mine,mine:made")
     assert config["model"].endswith("mine.py:Linear")
@@ -271,6 +273,7 @@ def test_models_that_are_none(refused, arguments, says):
 
 
 @pytest.mark.parametrize("system", ["ode", "flow", "step", "shrink"])
+@pytest.mark.thorough
 def test_fixed_points_of_a_system(run, system):
     result, config = run("stability", f"mine:{system}", "--box=-1,1;-1,1")
     (point,) = result["fixed_points"]

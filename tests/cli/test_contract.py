@@ -50,6 +50,7 @@ FIXED_POINT = {
 }
 
 
+@pytest.mark.thorough
 def test_stability_of_a_box(run):
     status, answer = run("stability", "beale", "--method", "usam", "--rho", "0.05", "--lr", "1e-3")
     result = answer["result"]
@@ -247,6 +248,7 @@ def test_help_does_not_import_jax():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.thorough
 def test_escape_has_the_fields_of_the_contract(run):
     _, answer = run(
         *("escape", "saddle", "--from", "0,0", "--inside", "slab:1:1", "--method", "usam"),
@@ -260,6 +262,7 @@ def test_escape_has_the_fields_of_the_contract(run):
     assert low - (high - low) < result["theory"]["exact_linear"] < high + (high - low)
 
 
+@pytest.mark.thorough
 def test_escape_says_time_at_risk_where_paths_were_censored(run):
     _, answer = run(
         *("escape", "saddle", "--from", "0,0", "--inside", "ball:1", "--method", "gd"),

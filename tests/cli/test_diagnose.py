@@ -87,6 +87,7 @@ def test_the_result_keeps_its_contract(file, capsys):
     assert result["held"] == (answer["config"]["rho"] > result["rho_window"][0])
 
 
+@pytest.mark.thorough
 def test_for_people_the_sentence_comes_first(file, capsys):
     assert main(["diagnose", f"{file}:problem", *STEP, "--rho", "0.5"]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith("A saddle holds this run")

@@ -30,6 +30,7 @@ def test_the_result_keeps_its_contract(capsys):
     assert low <= answer["result"]["interaction"]["estimate"] <= high
 
 
+@pytest.mark.thorough
 def test_text_figure_and_results_folder(capsys, tmp_path):
     target = tmp_path / "study.svg"
     assert main([*STUDY, "-o", str(target), "--out", str(tmp_path / "out")]) == 0

@@ -250,6 +250,7 @@ def test_the_mean_direction_of_an_isotropic_gaussian_is_a_kummer_function(d, rat
 
 @pytest.mark.parametrize("small", [0.3, 1e-3, 0.0])
 @pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.thorough
 def test_the_mean_direction_of_any_gaussian_is_its_integral(d, small):
     m = np.array([0.3, -0.5, 0.2])[:d]
     deviations = np.array([1.0, small, 0.2])[:d]

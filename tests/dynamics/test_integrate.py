@@ -63,6 +63,7 @@ def test_linear_flow_is_the_matrix_exponential_forwards_and_backwards(rho):
             )
 
 
+@pytest.mark.thorough
 def test_there_and_back_again():
     flow = Flow(FORM, USAM(0.0))
     there = integrate(flow, START, 1.5, t0=0.25, points=11)
@@ -72,6 +73,7 @@ def test_there_and_back_again():
     np.testing.assert_allclose(back.w, START, rtol=0, atol=43 * 1e-8)
 
 
+@pytest.mark.thorough
 def test_tolerances_and_solver_are_those_asked_for():
     flow = Flow(FORM, USAM(0.2))
     exact = exponential(H @ (np.eye(3) + 0.2 * H), 1.5, START)
@@ -86,6 +88,7 @@ def test_tolerances_and_solver_are_those_asked_for():
     ("curvature", "rho", "start"),
     [(-2.0, 0.5, 0.3), (-2.0, 0.5, -0.45), (3.0, 0.5, 0.3), (0.7, 0.2, -2.0)],
 )
+@pytest.mark.thorough
 def test_sam_reaches_a_one_dimensional_critical_point_at_the_exact_time(curvature, rho, start):
     radius = 0.01  # the flow is stopped that far from the point, where its field still is smooth
     flow = line(curvature, SAM(rho))
@@ -112,6 +115,7 @@ def test_sam_beyond_rho_of_a_maximum_is_not_captured():
     assert float(path.w[0]) == pytest.approx(0.5 + 0.01 * np.exp(6), rel=1e-7)
 
 
+@pytest.mark.thorough
 def test_an_early_stop_keeps_what_was_saved_before_it():
     flow = line(1.0, GD())
     path = integrate(flow, jnp.ones(1), 10.0, arrive=(jnp.zeros(1), np.exp(-3.3)), points=11)
@@ -131,6 +135,7 @@ def test_arrival_from_inside_and_backwards_in_time():
     np.testing.assert_allclose(path.t, -3.3, atol=1e-8)
 
 
+@pytest.mark.thorough
 def test_leaving_a_box_through_each_side_at_the_exact_time():
     # x grows and y shrinks: x leaves at ln(L/x₀)/2
     flow = Flow(QuadraticForm(jnp.diag(jnp.array([-2.0, 1.0]))), GD())
@@ -183,6 +188,7 @@ def test_a_start_outside_the_box_has_left_it_before_the_first_step():
     np.testing.assert_array_equal(path.w, [3.0, 0.0])
 
 
+@pytest.mark.thorough
 def test_too_few_steps_are_reported():
     path = integrate(Flow(FORM, USAM(0.0)), START, 1.5, max_steps=3, points=11)
     assert status(path) == "stopped short"
@@ -203,6 +209,7 @@ def test_vmap_over_start_and_radius_is_a_loop():
         assert float(batch_t[i]) == pytest.approx(float(t), abs=1e-9)
 
 
+@pytest.mark.thorough
 def test_a_pytree_start_gives_the_flat_path():
     tree = {"a": START[:2], "b": START[2]}
     loss = lambda w: FORM(jnp.append(w["a"], w["b"]))  # noqa: E731
@@ -212,6 +219,7 @@ def test_a_pytree_start_gives_the_flat_path():
     np.testing.assert_allclose(path.at(0.2)["b"], flat.at(0.2)[2], rtol=0, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_nothing_recompiles_for_another_start_radius_or_time():
     traces = []
 

@@ -180,6 +180,7 @@ def run_from_one(curvatures, method, momentum):
 
 @pytest.mark.parametrize("momentum", MOMENTA)
 @pytest.mark.parametrize("rho", [0.0, 0.1])
+@pytest.mark.thorough
 def test_runs_decay_just_inside_and_grow_just_outside_every_end(momentum, rho):
     method = GD() if rho == 0 else USAM(rho)
     for low, high in stable_curvatures(rho, RATE, momentum):

@@ -80,6 +80,7 @@ def test_every_verb_refuses():
             ask()
 
 
+@pytest.mark.thorough
 def test_coordinates_that_are_not_read_are_said():
     assert unread(two, jnp.ones(4)) == (2, 3)
     result = verbs.stability(two, samdyn.GD(), at=np.zeros(3))
@@ -156,6 +157,7 @@ def test_runs_refuse_a_start_or_a_target_of_another_dimension():
         verbs.capture_threshold(two, samdyn.SAM(0.1), start=start, target=[0.0], **run)
 
 
+@pytest.mark.thorough
 def test_a_flat_stretch_is_no_missing_coordinate():
     """The hinge moves nothing about the middle of the box, and it does elsewhere in it."""
 

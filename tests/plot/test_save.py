@@ -16,6 +16,7 @@ def figure():
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+@pytest.mark.thorough
 def test_same_figure_same_bytes(tmp_path, ending):
     first, second = (save(figure(), tmp_path / f"{name}.{ending}") for name in "ab")
     assert first.read_bytes() == second.read_bytes()

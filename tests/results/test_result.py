@@ -106,6 +106,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.thorough
 def test_another_process_reads_the_same(results, tmp_path):
     paths = [str(result.save(tmp_path / name)) for name, result in results.items()]
     run = subprocess.run([sys.executable, "-c", READER, *paths], capture_output=True, text=True)

@@ -407,6 +407,7 @@ def test_start_and_precision_are_parts_of_the_problem():
     assert parts(added(well(0.25)), HALF, dtype="float64")["step"] != known["step"]
 
 
+@pytest.mark.thorough
 def test_paths_of_another_closure_of_the_same_name_are_not_taken_for_its_own(tmp_path):
     run = {"paths": 4, "max_time": 0.5, "dt": 0.005, "workers": 1, "block": 64, "out": tmp_path}
     run["options"] = {"name": "mine"}  # which tell neither problem nor seed

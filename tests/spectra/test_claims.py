@@ -36,6 +36,7 @@ def test_an_outlier_that_the_start_hardly_has_is_found(name):
         assert ends.unseen <= HIDDEN[name].min()
 
 
+@pytest.mark.thorough
 def test_a_growing_direction_that_the_start_hardly_has_is_found():
     values = np.concatenate([[1.05], np.full(19_999, 0.5)])
     made = diagonal(values, symmetric=False)

@@ -39,6 +39,7 @@ def saddle():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rtol", [0.01, 1e-5])
+@pytest.mark.thorough
 def test_both_ends_of_a_rotated_quadratic_are_within_their_residuals(operator, dtype, rtol):
     values = saddle()
     ends = samdyn.spectrum_ends(operator(values, dtype), krylov=24, rtol=rtol)

@@ -13,6 +13,7 @@ from samdyn.shares import wilson_ci95
 SQUARE = [(-2.0, 2.0), (-2.0, 2.0)]
 
 
+@pytest.mark.thorough
 def test_gradient_descent_splits_the_double_well_in_half():
     result = basins(get_loss("double-well-2d"), GD(), box=SQUARE, grid=40, learning_rate=0.05)
     left, right = result.attractors
@@ -28,6 +29,7 @@ def test_a_start_on_the_stable_manifold_ends_at_the_saddle():
     assert saddle.fraction == pytest.approx(1 / 41)
 
 
+@pytest.mark.thorough
 def test_sam_gives_the_saddle_a_basin_of_positive_area():
     result = basins(get_loss("double-well-2d"), SAM(0.3), box=SQUARE, grid=100, learning_rate=0.01)
     saddle = next(a for a in result.attractors if a.critical_type == "saddle")
@@ -84,6 +86,7 @@ def test_hallucinated_attractors_have_basins():
     assert sum(a.fraction for a in result.attractors) == 1
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_keeps_what_it_has():
     def stop(_):
         raise KeyboardInterrupt

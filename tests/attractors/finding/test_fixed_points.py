@@ -70,6 +70,7 @@ def test_a_continuum_is_kept_and_named_degenerate():
     assert origin.critical_type == "maximum"
 
 
+@pytest.mark.thorough
 def test_the_toy_net_has_its_three_curves():
     loss = get_loss("toy-net")
     result = fixed_points(Flow(loss, GD()), loss.box)
@@ -89,6 +90,7 @@ def test_a_higher_dimension_says_that_it_was_not_checked():
     assert "not checked" in complete.method
 
 
+@pytest.mark.thorough
 def test_hallucinated_points_of_sam_solve_their_equation():
     """x = ±(1 − ρ) for 1 < ρ < 2: w^p is the other minimum; beyond them ±(ρ … ) map to 0."""
     loss, rho = get_loss("double-well"), 1.5
@@ -112,6 +114,7 @@ def test_usam_has_the_hallucinated_points_of_a_cubic():
     np.testing.assert_allclose(found, exact, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_newton_from_near_a_saddle_ends_at_it():
     flow = Flow(get_loss("beale"), USAM(0.03))
     point = fixed_point_near(flow, [0.01, 0.99])

@@ -23,6 +23,7 @@ def test_beale_saddle_crosses_at_one_over_27_75():
     )
 
 
+@pytest.mark.thorough
 def test_each_negative_direction_crosses_at_its_own_radius():
     result = sweep(quadratic((-4.0, -0.5, 2.0)), USAM(1.0), np.linspace(0, 3, 50), at=[0.0] * 3)
     np.testing.assert_allclose([e.rho for e in result.bifurcations], [0.25, 2.0], rtol=1e-10)

@@ -76,6 +76,7 @@ def test_sam_with_eps_restores_negative_curvature_as_usam_with_rho_over_eps(eps)
     assert (point.step.verdict == "attractor") == (twin.step.verdict == "attractor")
 
 
+@pytest.mark.thorough
 def test_a_tiny_eps_is_smooth_at_the_point_and_normalised_beyond():
     """As in training codes: the flow rests there, the step alternates about it as without eps."""
     loss = quadratic((2.0, -1.0), seed=None)
@@ -89,6 +90,7 @@ def test_a_tiny_eps_is_smooth_at_the_point_and_normalised_beyond():
     assert "close to the point" in tiny.step.why
 
 
+@pytest.mark.thorough
 def test_a_jump_that_is_not_declared_is_measured_and_said():
     said = stability(double_well, Unified(1.6), at=[0.0])
     silent = stability(double_well, Unified(1.6, says=False), at=[0.0])
@@ -211,6 +213,7 @@ def test_what_a_jump_in_some_directions_or_no_derivative_leaves_open_is_unknown(
 
 
 @pytest.mark.parametrize("power", [0, 1])
+@pytest.mark.thorough
 def test_a_sweep_says_what_is_not_declared_and_what_bends(power):
     """w + ρ|w|·sign(g) turns the maximum at 0 at ρ = 1; its Jacobian there does not see it."""
     result = sweep(double_well, Signed(0.1, power), np.linspace(0.0, 2.0, 6), at=[0.0])
@@ -226,6 +229,7 @@ def test_a_sweep_says_what_is_not_declared_and_what_bends(power):
 
 
 @pytest.mark.parametrize("method", [GD(), USAM(0.1)])
+@pytest.mark.thorough
 def test_on_one_parameter_what_grows_is_a_repeller_with_momentum_too(method):
     (point,) = stability(double_well, method, at=[0.0], learning_rate=0.1, momentum=0.9).points
     assert (point.flow.verdict, point.step.verdict) == ("repeller", "repeller")

@@ -26,6 +26,7 @@ def test_friendly_sam_escapes_late_and_weighted_sam_never():
     assert leaves(WSAM(0.5)) is None
 
 
+@pytest.mark.thorough
 def test_stability_predicts_both():
     (weighted,) = samdyn.stability(StepMap(SADDLE, WSAM(0.5), RATE), at=[0.0, 0.0]).points
     assert weighted.flow.verdict == "attractor"

@@ -81,6 +81,7 @@ def test_minima_attract_and_the_maximum_does_not(optimizer):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Specifying a key")
+@pytest.mark.thorough
 def test_a_step_that_is_not_the_same_every_time_is_no_fixed_map(optimizer, words):
     found = judged(optimizer)
     assert {p.step.verdict for p in found.values()} == {"not a fixed map"}
@@ -137,6 +138,7 @@ def test_memory_that_is_not_zero_where_the_step_rests(gamma, decay):
 
 
 @pytest.mark.parametrize("optimizer", [optax.rmsprop(0.01), optax.rmsprop(0.003, eps=1e-10)])
+@pytest.mark.thorough
 def test_an_eps_is_negligible_beyond_the_point_where_runs_are_held(optimizer):
     found = judged(optimizer)
     assert rests(found) == [-1.0, 1.0]

@@ -125,6 +125,7 @@ def test_a_batch_of_all_examples_without_replacement_has_no_noise():
 
 
 @pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.thorough
 def test_the_response_of_gradient_noise_is_half_the_gradient_of_its_trace(d):
     w = jnp.linspace(-0.6, 0.7, d)
     noise = Empirical(residual, data(5, d), 3)
@@ -139,6 +140,7 @@ def test_the_response_of_gradient_noise_is_half_the_gradient_of_its_trace(d):
 
 
 @pytest.mark.parametrize("which", range(5))
+@pytest.mark.thorough
 def test_parameters_may_be_a_pytree_and_keep_their_precision(which):
     flat = jnp.array([0.4, -0.3], jnp.float32)
     nested = {"a": flat[:1], "b": flat[1]}
@@ -175,6 +177,7 @@ def test_equal_losses_and_new_numbers_do_not_compile_again():
     assert eqx.tree_equal(MeanLoss(residual, data(5, 2)), MeanLoss(residual, data(5, 2)))
 
 
+@pytest.mark.thorough
 def test_draws_are_vmapped_and_differentiated():
     noise, w = Fisher(2), jnp.array([[0.4, -0.3], [0.1, 0.2]])
     z = jnp.array([[1.0, 2.0], [-1.0, 0.5]])

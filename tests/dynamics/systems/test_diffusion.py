@@ -78,6 +78,7 @@ def test_additive_noise_is_the_coefficient_of_dw_whatever_the_coupling(method):
         np.testing.assert_allclose(inertial.disperse((W, W), Z)[1], 30 * Z, rtol=1e-14)
 
 
+@pytest.mark.thorough
 def test_momentum_gives_the_underdamped_system():
     gamma, m = 0.9, jnp.array([0.2, -0.5])
     sde = Diffusion(BEALE, USAM(0.01), ETA, Fisher(4), SameBatch(), gamma)
@@ -237,6 +238,7 @@ def test_the_structure_of_the_noise_at_points(noise, coupling, loss, expected):
     assert sde.stratonovich().noise_structure(points) == expected
 
 
+@pytest.mark.thorough
 def test_noise_that_kicks_the_momentum_only_is_commutative():
     sde = Diffusion(BEALE, USAM(0.02), ETA, Fisher(4), momentum=0.9)
     assert sde.noise_structure(W[None]) == (False, False, True)
@@ -293,6 +295,7 @@ def test_float32_stays_float32():
         assert sde.matrix(sde.init(w)).dtype == jnp.float32
 
 
+@pytest.mark.thorough
 def test_new_numbers_do_not_compile_again():
     traces = []
 

@@ -125,6 +125,7 @@ def test_fixed_steps_converge_with_the_order_of_the_solver(solver, order, steps,
     assert np.all(np.abs(slopes - order) < band), (errors, slopes)
 
 
+@pytest.mark.thorough
 def test_a_flow_of_a_pytree_goes_into_diffrax():
     tree = {"x": W[0], "y": W[1:]}
     flow = Flow(lambda w: BEALE(jnp.concatenate([w["x"][None], w["y"]])), SAM(0.1))

@@ -41,6 +41,7 @@ def test_in_two_dimensions_neither():
     assert "vanishes" in found.warnings[0]
 
 
+@pytest.mark.thorough
 def test_noise_that_vanishes_where_the_drift_goes_on_bars_nothing():
     """From 0.3 towards 1 the noise passes through 0 at the inflection with the drift behind it."""
     dynamics = samdyn.Diffusion(WELL, samdyn.GD(), 0.05, samdyn.Fisher())

@@ -86,6 +86,7 @@ def test_the_moments_of_both_normals_and_of_their_products(draws, request):
 
 
 @pytest.mark.parametrize("draws", ["long_paths", "many_paths"])
+@pytest.mark.thorough
 def test_the_tails_of_the_normals(draws, request):
     sizes = np.abs(request.getfixturevalue(draws))
     for level in (1, 2, 3, 4, 5):
@@ -146,6 +147,7 @@ def test_flipping_any_bit_of_seed_index_or_counter_flips_half_of_the_output():
     assert np.max(np.abs(share - 0.5)) < 5.5 * 0.5 / math.sqrt(4096)
 
 
+@pytest.mark.thorough
 def test_no_path_is_shared_between_seeds():
     keys = [path_key(u32(seed_words(seed)), u32(np.arange(100_000))) for seed in range(20)]
     keys = [np.asarray(k.low, np.uint64) << 32 | np.asarray(k.high, np.uint64) for k in keys]
@@ -175,6 +177,7 @@ def test_extreme_words_give_finite_normals():
     assert u[0] == 2.0**-32
 
 
+@pytest.mark.thorough
 def test_binomial_numbers_have_the_moments_of_32_tosses():
     index, counter = jnp.broadcast_arrays(u32(np.arange(256))[:, None], u32(np.arange(2**14))[None])
     drawn = random_words(path_key(u32(seed_words(7)), index), counter)
@@ -188,6 +191,7 @@ def test_binomial_numbers_have_the_moments_of_32_tosses():
     assert_uncorrelated(x, y)
 
 
+@pytest.mark.thorough
 def test_the_logarithm_is_within_1e_7():
     u = np.concatenate([np.linspace(2**-20, 1, 1_000_001), np.geomspace(2.0**-32, 1, 100_001)])
     u = jnp.asarray(u, jnp.float32)

@@ -86,6 +86,7 @@ def test_devices_leave_no_trace(reference):
     assert_identical(run(engine, RANGES), reference)
 
 
+@pytest.mark.thorough
 def test_unpacked_words_and_shorter_launches_leave_no_trace(reference, monkeypatch):
     plain = lambda stepper, packed: kernel.layout_of(stepper, False)._replace(unroll=2)  # noqa: E731
     monkeypatch.setattr(engine_module, "layout_of", plain)
@@ -147,6 +148,7 @@ def test_a_predicate_puts_the_exit_into_the_middle_of_a_step():
     np.testing.assert_array_equal(result.time, 3.5 * 0.25)
 
 
+@pytest.mark.thorough
 def test_a_state_that_overflows_has_failed():
     """x' = x⁵ blows up inside the region."""
     stepper = euler(lambda w: -(w[0] ** 6) / 6, 0.0, Below(1, 3.0), [2.0, 0.0], 0.5)
@@ -155,6 +157,7 @@ def test_a_state_that_overflows_has_failed():
     assert set(result.status) == {FAILED}
 
 
+@pytest.mark.thorough
 def test_some_paths_fail_and_others_escape():
     steep = lambda w: jnp.where(w[1] > 0, jnp.nan, 1) * w[0]  # noqa: E731
     stepper = euler(steep, 0.3, Slab([0.0, 0.0], 0, 0.5), [0.0, -0.3], 0.01)
@@ -196,6 +199,7 @@ class _WithDraws(AbstractStepper):
         return y
 
 
+@pytest.mark.thorough
 def test_a_bridge_touches_with_its_probability():
     """From gap a to gap b in one step: exp(−2ab/(s²dt)), on 4·10⁵ lanes each."""
     s, dt, lanes = 0.7, 0.04, 400_000

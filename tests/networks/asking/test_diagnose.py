@@ -70,6 +70,7 @@ def test_a_dead_start_is_a_saddle(dtype):
         assert end.value == pytest.approx(extreme, rel=0.01)
 
 
+@pytest.mark.thorough
 def test_below_rho_now_the_same_plateau_lets_go():
     arguments = (loss, two_layers(1e-3), batches())
     held = verbs.diagnose(*arguments, samdyn.SAM(0.5), 0.1)
@@ -167,6 +168,7 @@ def test_the_window_is_that_of_stability():
     assert window(None, 2.0, 0.1, 0.0)[0] is None
 
 
+@pytest.mark.thorough
 def test_equinox_modules_are_parameters():
     net = eqx.nn.MLP(5, 1, 4, 1, activation=jnp.tanh, key=jax.random.key(0), dtype=float)
     squared = lambda net, batch: jnp.mean((jax.vmap(net)(batch[0]) - batch[1]) ** 2)  # noqa: E731
@@ -312,6 +314,7 @@ def test_no_saddle_is_excluded_beyond_what_was_seen():
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.thorough
 def test_few_parameters_with_momentum(dim):
     curvatures = np.append(np.ones(dim - 1), -10.0)
     found = verbs.diagnose(

@@ -55,6 +55,7 @@ def test_a_radius_is_a_row_of_sam_and_gd_has_one(result):
     assert all(len(curve) == 2 for curve in result.curves)
 
 
+@pytest.mark.thorough
 def test_a_selection_has_the_rows_asked_for_with_their_curves_and_gd_at_every_radius(result):
     part = result.select(rho=0.2, momentum=0.9)
     assert [(row.method, row.rho, row.seed) for row in part.rows] == [
@@ -83,6 +84,7 @@ def test_the_effective_rule_keeps_the_total_step(result):
     }
 
 
+@pytest.mark.thorough
 def test_a_budget_of_steps_is_the_same_for_every_batch_size():
     """An epoch of 60 examples has 8 steps of 7 examples, or 2 of 25; the rest is left out."""
     options = {"methods": "gd", "momentum": 0, "seeds": 1}
@@ -102,6 +104,7 @@ def test_every_row_is_told_as_the_contract_says(result):
     json.dumps(answer, allow_nan=False)
 
 
+@pytest.mark.thorough
 def test_lanes_one_by_one_are_the_lanes_side_by_side_to_rounding(result):
     """After six steps; later, training amplifies rounding."""
     alone = small(lanes=1)

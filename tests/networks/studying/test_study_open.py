@@ -79,6 +79,7 @@ def test_a_method_of_ones_own_runs_beside_those_by_name():
     found.plot()
 
 
+@pytest.mark.thorough
 def test_a_method_with_memory_by_name_and_as_an_object():
     by_name = study("fsam", rho=0.1, lanes=2)
     assert numbers(study(samdyn.FriendlySAM(0.1), lanes=2)) == numbers(by_name)
@@ -87,6 +88,7 @@ def test_a_method_with_memory_by_name_and_as_an_object():
     assert numbers(other) != numbers(by_name)
 
 
+@pytest.mark.thorough
 def test_a_model_is_a_function_of_a_key():
     found = study("gd", model=Network)
     assert found.config["model"] == "Network"

@@ -64,6 +64,7 @@ def test_group_norm_leaves_each_group_with_mean_0_and_variance_1(shape):
 @pytest.mark.parametrize(
     ("name", "norm"), [("mlp", None), ("mlp", "group"), ("small-resnet", None)]
 )
+@pytest.mark.thorough
 def test_a_network_starts_near_the_loss_of_a_guess_with_gradients_everywhere(name, norm):
     network = eqx.filter_jit(model)(name, DIGIT, 10, KEY, norm)
     params, static = eqx.partition(network, eqx.is_inexact_array)

@@ -127,6 +127,7 @@ def test_first_two_records_are_the_algebra_of_a_quadratic():
         assert np.all(found[f"lambda_{side}_residual"] < 1e-14)
 
 
+@pytest.mark.thorough
 def test_an_eigenvalue_lies_within_the_residual_of_each_end():
     watched = monitor(PLAIN, net, examples(), every=1, products=6)
     path, state = train(quiet, watched, weights(), 5)
@@ -142,6 +143,7 @@ def test_an_eigenvalue_lies_within_the_residual_of_each_end():
 
 
 @pytest.mark.parametrize("method", [SAM(0.4), USAM(0.4), ASAM(0.4)])
+@pytest.mark.thorough
 def test_the_cosine_is_that_of_the_gradients_at_w_and_at_the_perturbed_point(method):
     watched = monitor(PLAIN, net, examples(), every=2, method=method)
     path, state = train(quiet, watched, weights(), 5)
@@ -297,6 +299,7 @@ def test_the_state_keeps_its_structure_through_scan_and_a_checkpoint(name, dtype
             )
 
 
+@pytest.mark.thorough
 def test_jit_eager_and_vmap_make_one_record():
     watched = monitor(PLAIN, net, examples(), every=2, products=3, method=SAM(0.1))
     starts = [weights(seed=seed) for seed in range(2)]
@@ -322,6 +325,7 @@ def test_jit_eager_and_vmap_make_one_record():
                 np.testing.assert_allclose(other[key], values, rtol=0, atol=1e-13, err_msg=key)
 
 
+@pytest.mark.thorough
 def test_multi_steps_keeps_its_extra_arguments_and_every_bit_and_each_call_counts():
     accumulating = optax.MultiSteps(sam(optax.sgd(0.05, 0.9), SAM(0.1)), 4)
     for optimizer in (accumulating, accumulating.gradient_transformation()):
@@ -337,6 +341,7 @@ def test_multi_steps_keeps_its_extra_arguments_and_every_bit_and_each_call_count
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.thorough
 def test_rounding_around_a_null_space_is_no_negative_curvature(seed):
     """Rank 3 in 20 dimensions: in float32 the computed lower end is as often below 0 as above."""
     rows = jax.random.normal(jax.random.key(0), (3, 20), jnp.float32)
@@ -348,6 +353,7 @@ def test_rounding_around_a_null_space_is_no_negative_curvature(seed):
     np.testing.assert_array_equal(found["rho_now"], np.inf)
 
 
+@pytest.mark.thorough
 def test_a_record_is_what_the_thorough_tools_find():
     """With as many products as parameters both know the ends to rounding."""
     w, batch = weights(), examples()
@@ -415,6 +421,7 @@ def test_wrong_input_is_told_in_one_sentence():
         readings(PLAIN.init(w))
 
 
+@pytest.mark.thorough
 def test_the_perturbation_is_that_of_the_sam_inside():
     """Also of a schedule and of a mask; deeper inside it is not known, and the cosine is nan."""
     told = monitor(optax.sgd(RATE), QUADRATIC, every=1, products=2, method=SAM(RHO))

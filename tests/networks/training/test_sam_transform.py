@@ -201,6 +201,7 @@ def test_radius_zero_compiles_to_the_steps_of_the_optimizer_alone(base, method):
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.thorough
 def test_two_transparent_calls_restore_every_bit_of_w_plus_the_update(dtype, jit):
     generator = np.random.default_rng(1)
     size = 100_000
@@ -370,6 +371,7 @@ def test_a_radius_among_injected_hyperparameters_changes_without_recompiling():
 
 @both_modes
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.thorough
 def test_the_state_keeps_its_structure_through_scan_and_a_checkpoint(dtype, transparent):
     optimizer = sam(
         optax.rmsprop(0.01), ASAM(0.1), optax.constant_schedule(0.1), transparent=transparent

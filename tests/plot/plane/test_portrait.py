@@ -45,6 +45,7 @@ def test_panels_are_on_one_scale(figure):
 
 
 @pytest.mark.parametrize(("label", "axis"), [("stable manifold", 0), ("unstable manifold", 1)])
+@pytest.mark.thorough
 def test_manifolds_of_the_saddle_are_the_axes(figure, label, axis):
     for ax in figure.axes:
         halves = lines(ax, label)

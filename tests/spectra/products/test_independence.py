@@ -102,6 +102,7 @@ def test_a_key_that_matters_is_refused(key):
 
 
 @pytest.mark.parametrize("kind", [bool, float, int])
+@pytest.mark.thorough
 def test_a_masked_mean_passes_and_masked_batch_norm_does_not(kind):
     batch = arrays(30) | {"m": (np.arange(30) % 3 > 0).astype(kind)}
     assert "mask" in checked(masked, batch)
@@ -166,6 +167,7 @@ def weighted(w, b):
 
 
 @pytest.mark.parametrize("loss", [ignoring, weighted])
+@pytest.mark.thorough
 def test_a_mean_over_what_the_data_select_passes(loss):
     batch = arrays(30) | {"c": np.arange(30) % 3}
     batch["y"][::4] = IGNORED if loss is ignoring else 1.0
