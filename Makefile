@@ -18,11 +18,11 @@ demo: $(READY)
 	$(VENV)/bin/samdyn portrait beale --box="-1.5,3.7;-0.5,2.7" --method gd --method sam --rho 0.5 --start 1,2 -o build/demo.svg
 
 test: $(READY) lint
-	$(RUN) -m pytest -n 2 --dist worksteal -m "not thorough" $(CHECKED:%=--ignore=%)
-	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype -m "not thorough" $(CHECKED)
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not thorough"
 
 thorough: $(READY)
-	SAMDYN_COMPILE_LEVEL=1 $(RUN) -m pytest -n 2 --dist worksteal -m thorough
+	SAMDYN_COMPILE_LEVEL=1 $(RUN) -m pytest -n 2 --dist worksteal -m thorough $(CHECKED:%=--ignore=%)
+	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype $(CHECKED)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -309,6 +309,7 @@ class Held(samdyn.Isotropic):
         )
 
 
+@pytest.mark.thorough
 def test_what_was_refused_and_works_is_let_through():
     how = {"paths": 16, "max_time": 0.05}
     for system in (Linear(), noisy(noise=Held(np.float64(1.0))), noisy(noise=Isotropic(1.0))):

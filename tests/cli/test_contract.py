@@ -172,6 +172,7 @@ def test_a_diverged_trajectory_has_nulls_and_says_why(run):
     assert answer["result"]["nearest_fixed_point"] is None
 
 
+@pytest.mark.thorough
 def test_basins(run):
     status, answer = run(
         *("basins", "double-well-2d", "--grid", "20", "--method", "sam", "--rho", "0.3"),

@@ -132,6 +132,7 @@ def test_nothing_jumps_through_a_stiff_wall(curvature, wall, foot, radius, s):
     assert found.summary.failed == 0
 
 
+@pytest.mark.thorough
 def test_a_finer_step_that_is_too_dear_fails_the_paths_and_says_so():
     loss, start = walled([1.0], [0.0], 1e4, 2.0), np.zeros(1)
     found = run(loss, 0.8, start, samdyn.Ball(start, 2.1), paths=512, max_time=1e6)

@@ -118,6 +118,7 @@ def test_another_process_reads_the_same(results, tmp_path):
     assert run.stdout.splitlines() == expected
 
 
+@pytest.mark.thorough
 def test_a_pickled_and_a_copied_result_are_the_same(result):
     for other in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result), copy.copy(result)):
         assert numbers(other) == numbers(result)

@@ -11,6 +11,7 @@ def events(result, kind=None):
     return [e for e in result.bifurcations if kind is None or e.type == kind]
 
 
+@pytest.mark.thorough
 def test_beale_saddle_crosses_at_one_over_27_75():
     result = sweep(get_loss("beale"), USAM(0.1), np.linspace(0, 0.1, 101), at=[0.0, 1.0])
     (event,) = result.bifurcations

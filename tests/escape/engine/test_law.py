@@ -102,6 +102,7 @@ def euler():
     return engine_steps("euler", 40_000, 1)
 
 
+@pytest.mark.thorough
 def test_euler_agrees_with_diffrax(euler):
     assert_same_law(euler, diffrax_steps(4000, 2))
 

@@ -37,6 +37,7 @@ def words_of(dtype, count):
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("dtype", PATTERNS)
 @pytest.mark.parametrize("count", range(1, 11))
+@pytest.mark.thorough
 def test_every_bit_pattern_makes_the_round_trip(count, dtype, packed):
     """NaN payloads, infinities, −0 and denormals among them."""
     words = words_of(dtype, count)

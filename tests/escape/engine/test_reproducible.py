@@ -53,6 +53,7 @@ def test_neither_lanes_nor_workers_nor_devices_change_a_bit(reference, options):
     assert_same(run(**options), reference)
 
 
+@pytest.mark.thorough
 def test_a_longer_run_begins_with_the_shorter_one(reference):
     longer = run(paths=1001)
     np.testing.assert_array_equal(longer.times[:999], reference.times)
@@ -134,6 +135,7 @@ def test_killed_and_resumed_it_ends_with_the_numbers_of_an_uninterrupted_run(tmp
     assert {name: resumed[name] for name in SAME} == {name: plain[name] for name in SAME}
 
 
+@pytest.mark.thorough
 def test_two_processes_end_with_the_numbers_of_one(tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -160,6 +162,7 @@ def sigint():
 
 
 @pytest.mark.usefixtures("sigint")
+@pytest.mark.thorough
 def test_an_interrupted_run_counts_the_paths_on_their_way(reference):
     """Those that end first are short: the mean over them alone would be far too small."""
     told = []
@@ -189,6 +192,7 @@ def test_a_folder_of_another_problem_is_refused(tmp_path):
         verbs.escape_times(diffusion, start, region, paths=10, out=tmp_path / "runs", resume=True)
 
 
+@pytest.mark.thorough
 def test_noise_of_real_data_is_noise():
     data = jnp.asarray(np.random.default_rng(0).normal(size=(12, 2)))
     noise = samdyn.Empirical(lambda w, x: jnp.sum((w - x) ** 2), data, 4)

@@ -70,6 +70,7 @@ def test_a_selection_has_the_rows_asked_for_with_their_curves_and_gd_at_every_ra
         result.select(radius=0.2)
 
 
+@pytest.mark.thorough
 def test_selected_interactions_average_to_that_of_all(result):
     parts = [result.select(rho=rho).interaction.estimate for rho in (0.05, 0.2)]
     assert np.mean(parts) == pytest.approx(result.interaction.estimate, abs=1e-12)

@@ -54,6 +54,7 @@ def test_manifolds_of_the_saddle_are_the_axes(figure, label, axis):
         assert max(np.max(np.abs(half[:, 1 - axis])) for half in halves) < 1e-9
 
 
+@pytest.mark.thorough
 def test_legend_has_each_thing_once(figure):
     assert sorted(legend_labels(figure)) == sorted(
         [
