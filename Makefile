@@ -10,7 +10,7 @@ CHECKED := tests/test_shapes.py tests/attractors/test_plane.py tests/dynamics/me
 	tests/dynamics/regions/test_regions.py tests/losses/test_registry.py tests/networks/training/test_sam_grad_fn.py \
 	tests/spectra/products/test_hessian.py
 
-.PHONY: demo test thorough lint bench figures clean
+.PHONY: demo test thorough lint types bench figures clean
 
 demo: $(READY)
 	$(VENV)/bin/samdyn stability beale --box="-4.5,4.5;-4.5,4.5" --method usam --rho 0.05 --lr 0.001
@@ -20,13 +20,15 @@ demo: $(READY)
 test: $(READY) lint
 	$(RUN) -m pytest -n 2 --dist worksteal -m "not thorough"
 
-thorough: $(READY)
+thorough: $(READY) types
 	SAMDYN_COMPILE_LEVEL=1 $(RUN) -m pytest -n 2 --dist worksteal -m thorough $(CHECKED:%=--ignore=%)
 	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype $(CHECKED)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+types: $(READY)
 	$(VENV)/bin/basedpyright --pythonpath $(RUN) --level error
 
 bench: $(READY)
@@ -39,7 +41,7 @@ figures: $(READY)
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet -e '.[test]'
+	$(RUN) -m pip install --quiet --no-compile -e '.[test]'
 	touch $(READY)
 
 clean:

@@ -95,6 +95,7 @@ def test_maps(name):
     conformance.check_map(MAPS[name], HERE)
 
 
+@pytest.mark.thorough
 def test_flows_and_diffusions():
     conformance.check_ode(samdyn.Flow(BOWL, SAM), HERE)
     conformance.check_sde(samdyn.Diffusion(BOWL, USAM, 0.1, samdyn.Isotropic(0.5)), HERE)

@@ -232,6 +232,7 @@ def pulled(w):
     return (w[0] - 1) ** 2 + 1e-3 * jnp.log(w[0]) + w[1] ** 2
 
 
+@pytest.mark.thorough
 def test_a_start_without_a_loss_is_in_no_basin():
     """All starts end at the minimum; half of them began where there is no loss."""
     found = basins(pulled, GD(), box=SQUARE, grid=6, learning_rate=0.05)

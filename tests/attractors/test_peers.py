@@ -18,6 +18,7 @@ DUFFING = ODE(
 BOX = [(-2.0, 2.0), (-2.0, 2.0)]
 
 
+@pytest.mark.thorough
 def test_henon_has_its_two_saddles_with_their_multipliers():
     a, b = 1.4, 0.3
     found = samdyn.stability(HENON, box=BOX)

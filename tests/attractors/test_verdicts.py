@@ -179,6 +179,7 @@ def test_the_orbit_is_chaotic_where_no_period_two_orbit_is_stable():
 
 
 @pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.thorough
 def test_the_period_two_orbit_is_stable_exactly_within_its_range(end):
     """Its two-step multiplier leaves the unit circle at both ends, at η = ρ = 1, λ₂ = 0.8."""
     edge = period_two_range(0.8, 1.0)[end]

@@ -81,6 +81,7 @@ def test_stability_of_a_box(run):
     assert config["box"] == [[-4.5, 4.5], [-4.5, 4.5]]
 
 
+@pytest.mark.thorough
 def test_stability_of_a_point_under_sam(run):
     status, answer = run(
         *("stability", "beale", "--at", "0,1", "--method", "sam", "--rho", "0.5", "--lr", "1e-4")

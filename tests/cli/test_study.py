@@ -41,6 +41,7 @@ def test_text_figure_and_results_folder(capsys, tmp_path):
     assert capsys.readouterr().out.splitlines()[1:] == first.splitlines()[1:]
 
 
+@pytest.mark.thorough
 def test_the_rows_as_csv(capsys, tmp_path):
     assert main([*STUDY, "--csv", str(tmp_path / "rows.csv")]) == 0
     lines = (tmp_path / "rows.csv").read_text().splitlines()

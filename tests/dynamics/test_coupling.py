@@ -150,6 +150,7 @@ def test_same_batch_mean_is_that_of_real_minibatches_to_first_order_in_rho(make)
     assert correction[0] / correction[1] == pytest.approx(2, rel=0.2)  # the correction is O(ρ)
 
 
+@pytest.mark.thorough
 def test_same_batch_drift_of_usam_is_that_of_the_published_regularised_loss():
     w, noise = jnp.array([0.4, -0.3]), Empirical(example_loss, examples(), 3)
     gradient = jax.grad(noise.loss)
@@ -275,6 +276,7 @@ def test_the_mean_direction_of_any_gaussian_is_its_integral(d, small):
 
 
 @pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.thorough
 def test_the_mean_direction_of_any_gaussian_is_that_of_samples(d):
     m, n = jnp.array([0.3, -0.5, 0.2])[:d], 400_000
     factor = jnp.array([[0.5, 0, 0], [0.9, 0.4, 0], [-0.3, 0.1, 0.2]])[:d, :d]

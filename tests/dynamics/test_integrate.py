@@ -106,6 +106,7 @@ def test_sam_reaches_a_one_dimensional_critical_point_at_the_exact_time(curvatur
     np.testing.assert_allclose(path.w, [np.sign(start) * radius], rtol=1e-7)
 
 
+@pytest.mark.thorough
 def test_sam_beyond_rho_of_a_maximum_is_not_captured():
     flow = line(-2.0, SAM(0.5))
     arrive = (jnp.zeros(1), 0.01)
@@ -128,6 +129,7 @@ def test_an_early_stop_keeps_what_was_saved_before_it():
     np.testing.assert_array_equal(path.w, path.ws[4])
 
 
+@pytest.mark.thorough
 def test_arrival_from_inside_and_backwards_in_time():
     flow = line(1.0, GD())
     path = integrate(flow, jnp.array([np.exp(-3.3)]), -10.0, arrive=(jnp.zeros(1), 1.0), points=11)
@@ -149,6 +151,7 @@ def test_leaving_a_box_through_each_side_at_the_exact_time():
         assert abs(float(path.w[0])) == pytest.approx(side, rel=1e-8)
 
 
+@pytest.mark.thorough
 def test_whichever_stop_comes_first_is_reported():
     flow = Flow(QuadraticForm(jnp.diag(jnp.array([-2.0, 1.0]))), GD())
     box = [[-1.0, 1.0], [-1.0, 1.0]]

@@ -142,6 +142,7 @@ def test_a_finer_step_that_is_too_dear_fails_the_paths_and_says_so():
     assert "stiff" in found.to_dict()["warnings"][0]
 
 
+@pytest.mark.thorough
 def test_a_given_step_is_kept_and_said_to_be_too_long():
     loss, start = walled([1.0], [0.0], 1e4, 2.0), np.zeros(1)
     found = run(loss, 0.8, start, samdyn.Ball(start, 2.1), paths=256, max_time=1e4, dt=0.03)
@@ -158,6 +159,7 @@ def test_a_given_step_is_kept_and_said_to_be_too_long():
     assert str(found).startswith("warning: the simulated mean")
 
 
+@pytest.mark.thorough
 def test_the_numbers_of_a_finer_attempt_depend_on_seed_and_options_alone(tmp_path):
     loss, start = walled([1.0], [0.0], 300.0, 0.5), np.zeros(1)
     how = {"paths": 200, "max_time": 20.0}
@@ -200,6 +202,7 @@ def test_a_map_far_away_is_run_in_numbers_that_resolve_its_steps():
     assert abs(means[0].mean - means[1].mean) < 4 * error
 
 
+@pytest.mark.thorough
 def test_the_linear_value_is_given_only_where_the_region_is_linear():
     inside, beyond = walled([-1.0], [0.0], 50.0, 0.5), walled([-1.0], [0.0], 50.0, 2.0)
     region = samdyn.Slab(np.zeros(1), 0, 1.0)

@@ -112,6 +112,7 @@ def small(loss=SADDLE, at=ORIGIN, method=None, noise=None, coupling=None, moment
     return spread(loss, at, method, settings.pop("eta", ETA), noise, coupling, momentum, **settings)
 
 
+@pytest.mark.thorough
 def test_published_formulas_are_quoted_and_theorem_3_is_about_momentum():
     plain, heavy = small(), small(momentum=0.9)
     settings = plain.eigenvalues, RHO, TIME, ETA, BATCH
@@ -129,6 +130,7 @@ def test_the_loss_is_the_true_one_not_its_quadratic_form():
     assert 0.9 < result.variance[0] < 1.1
 
 
+@pytest.mark.thorough
 def test_the_spread_turns_with_the_loss():
     """In a rotated frame the variances belong to eigenvectors, not to coordinates."""
     straight, turned = (samdyn.quadratic([-1.0, 2.0, 5.0], seed) for seed in (None, 4))

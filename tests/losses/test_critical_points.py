@@ -60,6 +60,7 @@ def test_every_known_loss_is_counted_here_and_only_the_toy_net_has_no_list():
 
 
 @pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.thorough
 def test_every_stored_point_is_critical_with_the_stored_spectrum_type_and_value(name):
     loss, w, value, gradient, hessian, _ = known(name)
     assert len(w) == COUNTS[name]

@@ -125,6 +125,7 @@ def test_a_pickled_and_a_copied_result_are_the_same(result):
         assert other.provenance == result.provenance
 
 
+@pytest.mark.thorough
 def test_a_copy_keeps_its_functions_and_a_pickled_one_their_text():
     found = verbs.stability(lambda w: w[0] ** 2 - w[1] ** 2, USAM, at=[0.0, 0.0])
     assert copy.deepcopy(found).flow.loss(jnp.array([1.0, 0.0])) == 1

@@ -217,6 +217,7 @@ def net(params, batch):
     return jnp.tanh(batch[0] @ params["in"]) @ params["out"]
 
 
+@pytest.mark.thorough
 def test_a_loss_whose_closure_has_changed_is_another_loss():
     decay = 0.0
 

@@ -22,6 +22,7 @@ def test_gradient_descent_splits_the_double_well_in_half():
     assert result.undecided == result.diverged == result.left_box == 0
 
 
+@pytest.mark.thorough
 def test_a_start_on_the_stable_manifold_ends_at_the_saddle():
     result = basins(get_loss("double-well-2d"), GD(), box=SQUARE, grid=41, learning_rate=0.05)
     saddle = next(a for a in result.attractors if a.critical_type == "saddle")
@@ -140,6 +141,7 @@ def test_wilson_covers_at_its_nominal_rate():
     assert 0.93 < float(np.sum(binom.pmf(hits, 400, 0.07)[inside])) < 0.97
 
 
+@pytest.mark.thorough
 def test_beale_start_is_captured_from_0_3027():
     result = capture_threshold(
         get_loss("beale"),

@@ -104,6 +104,7 @@ def test_hallucinated_points_of_sam_solve_their_equation():
         assert abs(float(gradient[0])) < 1e-12
 
 
+@pytest.mark.thorough
 def test_usam_has_the_hallucinated_points_of_a_cubic():
     """w + ρ(w³ − w) = c for c ∈ {−1, 0, 1} and ρ = 4.5 has roots ∓1/3, ∓2/3, ±√(1 − 1/ρ)."""
     loss = get_loss("double-well")

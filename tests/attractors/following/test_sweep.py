@@ -98,6 +98,7 @@ def test_a_fold_is_where_the_jacobian_is_singular():
         assert float(jnp.linalg.norm(flow.velocity(w))) < 1e-7
 
 
+@pytest.mark.thorough
 def test_the_step_map_loses_stability_at_the_upper_end_of_the_window():
     loss, eta = quadratic((-2.0, 1.0), seed=None), 0.1
     result = sweep(loss, USAM(1.0), np.linspace(0, 25, 101), at=[0.0, 0.0], learning_rate=eta)

@@ -285,6 +285,7 @@ def test_a_derivative_that_is_not_finite_is_no_bend():
     assert "derivative of the method is not finite" in point.flow.why
 
 
+@pytest.mark.thorough
 def test_nothing_is_trapped_whatever_rho_where_the_ascent_is_bounded():
     """ρ/(‖g‖ + eps) ≤ ¼ < 1/μ."""
     (point,) = stability(SADDLE, SAM(0.05, 0.2), at=ORIGIN, learning_rate=0.1).points

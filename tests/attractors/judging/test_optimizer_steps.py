@@ -172,6 +172,7 @@ def test_a_step_that_bends_at_a_point_has_no_verdict_by_one_side(after, place, u
     assert "bends" in point.step.why
 
 
+@pytest.mark.thorough
 def test_steps_too_short_to_be_told_from_rounding_are_refused():
     for offset, rate in ((0.0, 1e-12), (1e6, 1e-7)):
         loss = lambda w, c=offset: jnp.sum(((w - c) ** 2 - 1) ** 2) / 4  # noqa: E731

@@ -29,6 +29,7 @@ def test_a_batch_agrees_with_lapack(dim, rows):
 
 
 @pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.thorough
 def test_a_symmetric_double_eigenvalue_keeps_full_precision(dim):
     q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((dim, dim)))
     values = np.array([-2e3, 1.0, 1.0][:dim])

@@ -94,6 +94,7 @@ def solve(flow, start, t1, solver, steps):
     return jax.tree.map(lambda leaf: leaf[0], solution.ys)
 
 
+@pytest.mark.thorough
 def test_eulers_method_on_the_flow_is_the_plain_step():
     for method in (GD(), SAM(0.1)):
         by_steps = iterate(StepMap(BEALE, method, 2.0**-10), W, 64).w

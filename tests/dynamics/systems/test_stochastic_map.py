@@ -105,6 +105,7 @@ def test_stationary_variance_with_momentum_is_exact(coupling):
     assert w.var() == pytest.approx(exact, rel=4 * np.sqrt(2 / paths))
 
 
+@pytest.mark.thorough
 def test_a_key_draws_standard_normals_in_the_precision_of_w():
     step_map = StochasticStepMap(BEALE, SAM(0.1), ETA, Fisher(4), Independent())
     key = jax.random.key(5)

@@ -103,12 +103,14 @@ def test_a_path_is_white(long_paths):
         assert_uncorrelated(series[:, lag:], series[:, :-lag])
 
 
+@pytest.mark.thorough
 def test_neighbouring_paths_are_independent(many_paths):
     for distance in (1, 2, 3, 16, 512, 2**16):
         for z in many_paths:
             assert_uncorrelated(z[distance:], z[:-distance])
 
 
+@pytest.mark.thorough
 def test_neighbouring_seeds_are_independent(many_paths):
     other = grid(normals, np.arange(2**20), np.arange(8), seed=2).astype(float)
     assert_uncorrelated(many_paths, other)
@@ -223,6 +225,7 @@ def test_the_exponential_is_within_1e_5_and_exact_at_0():
     assert not np.any(np.isnan(error))
 
 
+@pytest.mark.thorough
 def test_numbers_do_not_depend_on_how_they_are_asked_for():
     seed, index, counter = u32(seed_words(7)), u32(range(100)), u32(range(1000, 1100))
     together = np.asarray(words(seed, index, counter))

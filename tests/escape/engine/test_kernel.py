@@ -81,6 +81,7 @@ def test_the_length_of_a_call_leaves_no_trace(patience, reference, monkeypatch):
     assert_identical(run(engine, RANGES), reference)
 
 
+@pytest.mark.thorough
 def test_devices_leave_no_trace(reference):
     engine = Engine(short_exits(), 3, None, block=16, devices=jax.devices()[:2])
     assert_identical(run(engine, RANGES), reference)
@@ -130,6 +131,7 @@ def falling(w):
     return -w[0] + 0.5 * w[1] ** 2
 
 
+@pytest.mark.thorough
 def test_without_noise_the_step_of_the_exit_is_exact():
     """x = t reaches 1 in four steps of ¼, and 0.9 during the fourth."""
     for level, time in ((1.0, 1.0), (0.9, 0.9), (0.51, 0.51)):
@@ -226,6 +228,7 @@ def drifting():
     return run(Engine(stepper, 5, None, block=512, workers=1, devices=ONE), [(0, 100_000)])
 
 
+@pytest.mark.thorough
 def test_exits_by_the_end_of_each_step_follow_the_exact_law(drifting):
     """First passage of Brownian motion with drift is inverse Gaussian, however long the step."""
     steps = np.arange(1, 40)

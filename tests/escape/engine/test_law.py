@@ -113,6 +113,7 @@ def test_euler_agrees_with_diffrax_on_a_brownian_tree(euler):
 
 
 @pytest.mark.parametrize("scheme", ["euler", "heun"])
+@pytest.mark.thorough
 def test_each_scheme_agrees_with_a_numpy_loop(scheme, euler):
     ours = euler if scheme == "euler" else engine_steps("heun", 40_000, 4)
     assert_same_law(ours, numpy_steps(scheme, 20_000, 5))

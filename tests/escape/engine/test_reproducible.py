@@ -182,6 +182,7 @@ def test_an_interrupted_run_counts_the_paths_on_their_way(reference):
     assert alone < 0.8 * reference.summary.mean
 
 
+@pytest.mark.thorough
 def test_a_folder_of_another_problem_is_refused(tmp_path):
     run(paths=10, out=tmp_path / "runs")
     with pytest.raises(samdyn.InvalidInput, match="seed"):

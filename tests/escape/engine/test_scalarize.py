@@ -55,12 +55,14 @@ def lanes_of(dim, dtype=float, seed=0):
 
 @pytest.mark.parametrize("dtype", SIZES, ids=["float32", "float64"])
 @pytest.mark.parametrize("name", loss_names())
+@pytest.mark.thorough
 def test_the_gradient_of_every_loss(name, dtype):
     loss = get_loss(name)
     assert_same(jax.grad(loss), lanes_of(loss.dim, dtype), rtol=20 * SIZES[dtype])
 
 
 @pytest.mark.parametrize("name", loss_names())
+@pytest.mark.thorough
 def test_the_hessian_vector_product_of_every_loss(name):
     loss = get_loss(name)
     product = lambda w, v: jax.jvp(jax.grad(loss), (w,), (v,))[1]  # noqa: E731

@@ -117,6 +117,7 @@ def test_noise_that_does_not_change_with_w_keeps_the_closed_form():
     )
 
 
+@pytest.mark.thorough
 def test_too_many_numbers_for_exact_moments_are_said():
     noise, at, _, _ = least_squares(np.random.default_rng(5), 60, 1)
     result = spread(noise.loss, at, samdyn.GD(), 0.05, noise, time=0.05, paths=10)
@@ -146,6 +147,7 @@ def test_few_digits_far_from_the_origin_are_refused_in_one_sentence():
 
 
 @pytest.mark.parametrize(("curvature", "gamma"), [(-1.0, 0.0), (2.0, 0.9), (-0.3, 0.5)])
+@pytest.mark.thorough
 def test_a_gradient_that_competes_with_the_noise_is_refused(curvature, gamma):
     """A point 10⁻⁷ beside the critical one passes under large noise and not under small."""
     loss = samdyn.quadratic([curvature, 3.0])

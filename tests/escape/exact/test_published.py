@@ -152,6 +152,7 @@ def test_wrong_input_is_told():
         published.saddle_logarithm(-1, 0.1, 1)
 
 
+@pytest.mark.thorough
 def test_kramers_is_not_told_where_paths_leave_on_the_other_side():
     """A narrow bump on the way to 1, and a lower loss at −1: it would be 18 times too long."""
     bump = lambda w: 0.5 * w[0] ** 2 + 0.8 * jnp.exp(-(((w[0] - 0.5) / 0.1) ** 2))  # noqa: E731

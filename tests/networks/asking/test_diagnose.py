@@ -86,6 +86,7 @@ def test_below_rho_now_the_same_plateau_lets_go():
     assert advised.escape_rate.slowdown == pytest.approx(1.25, rel=0.05)
 
 
+@pytest.mark.thorough
 def test_at_zero_gradient_normalised_sam_is_held_at_any_radius():
     flat = verbs.diagnose(loss, two_layers(0.0), batches(), samdyn.SAM(1e-3), 0.1)
     assert flat.held
@@ -95,6 +96,7 @@ def test_at_zero_gradient_normalised_sam_is_held_at_any_radius():
     assert not plain.held
 
 
+@pytest.mark.thorough
 def test_a_trained_minimum_has_no_negative_curvature(minimum):
     found = verbs.diagnose(loss, minimum, batches(), samdyn.SAM(0.05), 0.1)
     exact = dense(minimum)

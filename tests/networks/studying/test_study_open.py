@@ -97,6 +97,7 @@ def test_a_model_is_a_function_of_a_key():
     assert numbers(study("gd", model=named, lanes=1)) == numbers(study("gd", lanes=1))
 
 
+@pytest.mark.thorough
 def test_a_folder_knows_methods_and_models_by_what_they_compute(tmp_path):
     how = {"momentum": 0.0, "seeds": 1, "out": tmp_path, "model": Network}
     first = study([samdyn.WSAM(0.1, 0.5)], **how)

@@ -248,6 +248,7 @@ def test_the_newest_records_are_kept_oldest_first():
     assert readings(watched.init(jnp.asarray(START)))["step"].size == 0
 
 
+@pytest.mark.thorough
 def test_batches_may_depend_on_the_step():
     x, y = examples(number=8)
     rows = lambda k: (x.reshape(4, 2, 3)[k % 4], y.reshape(4, 2)[k % 4])  # noqa: E731

@@ -82,6 +82,7 @@ def norm(leaves):
     return np.sqrt(sum(float(np.sum(leaf**2)) for leaf in leaves))
 
 
+@pytest.mark.thorough
 def test_a_hundred_random_trees_descend_where_numpy_does():
     """Random sizes of leaves, scales, radii, masks and momenta; a quadratic in float64."""
     rng = np.random.default_rng(5)

@@ -191,6 +191,7 @@ def test_radius_zero_is_the_optimizer_to_the_last_bit(method, rho, dtype, base, 
 
 @pytest.mark.parametrize("method", [SAM(0.0), GD()])
 @pytest.mark.parametrize("base", BASES)
+@pytest.mark.thorough
 def test_radius_zero_compiles_to_the_steps_of_the_optimizer_alone(base, method):
     path, _ = run(net, sam(base, method), weights(), 100)
     step, w, state = plain_step(net, base), weights(), base.init(weights())

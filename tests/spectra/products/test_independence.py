@@ -213,6 +213,7 @@ def dense(batches, weights):
     return sum(p * h for p, h in zip(weights, parts, strict=True)) / np.sum(weights)
 
 
+@pytest.mark.thorough
 def test_sets_of_unequal_batches_have_the_spectrum_of_their_weighted_mean():
     """Random sizes, scales up to 10⁶ apart, with and without weights of one's own."""
     rng = np.random.default_rng(2)
