@@ -146,7 +146,7 @@ class EscapeTimes(Result):
             warnings=(f"{folder} holds the finished paths of a run that did not end.",),
             index=run.data.get("index", none),
         )
-        found.record(Provenance("escape_times", "", {"samdyn": run.samdyn}, run.config, {}, {}))
+        found.record(Provenance("escape_times", "", {"samdyn": run.samdyn}, run.config, {}))
         return found
 
     def arrays(self) -> dict[str, np.ndarray]:

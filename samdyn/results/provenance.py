@@ -14,7 +14,7 @@ import jax
 
 from .. import __version__
 from .encoding import storable
-from .problem.described import callables_in, describe, name_of, source_of, told
+from .problem.described import callables_in, name_of, source_of, told
 from .store import KEPT
 
 LONGEST = 240  # characters of an argument that are shown
@@ -28,16 +28,14 @@ class Provenance:
     """How a result was made.
 
     `arguments` maps the names of the verb's arguments, defaults included, to numbers and text;
-    an object is a mapping of its fields, with its class. `described` holds the same objects as
-    text, `sources` the text of every function among them, None where there is none to be had.
-    `time` is when the call began (UTC).
+    an object is a mapping of its fields, with its class. `sources` holds the text of every function
+    among them, None where there is none to be had. `time` is when the call began (UTC).
     """
 
     verb: str
     time: str
     versions: dict[str, str]
     arguments: dict[str, Any]
-    described: dict[str, str]
     sources: dict[str, str | None]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +80,6 @@ def recorded(verb: Callable[_Arguments, _Found]) -> Callable[_Arguments, _Found]
 
 def provenance_of(verb: str, arguments: dict[str, Any], began: str | None = None) -> Provenance:
     """The provenance of a call with these arguments."""
-    objects = {name: value for name, value in arguments.items() if isinstance(value, eqx.Module)}
     functions = [one for value in arguments.values() for one in callables_in(value)]
     foreign = [one for one in functions if not _is_ours(one)]
     return Provenance(
@@ -90,7 +87,6 @@ def provenance_of(verb: str, arguments: dict[str, Any], began: str | None = None
         began or _now(),
         versions(),
         {name: told(value) for name, value in arguments.items()},
-        {name: describe(value).text for name, value in objects.items()},
         {name_of(one): source_of(one) for one in foreign},
     )
 

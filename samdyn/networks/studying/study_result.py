@@ -175,7 +175,7 @@ class Study(Result):
         radii = sum(len(config["rho"]) if rho is None else 1 for rho in own)
         asked = radii * math.prod(len(config[a]) for a in ("momentum", "batch_size", "seeds"))
         found = cls(rows, curves, config, asked, len(rows) < asked, 0.0, len(rows))
-        found.record(Provenance("study", "", {"samdyn": header["samdyn"]}, config, {}, {}))
+        found.record(Provenance("study", "", {"samdyn": header["samdyn"]}, config, {}))
         return found
 
 

@@ -47,11 +47,17 @@ def describe(value: Any) -> Described:
     """The description of anything at all."""
     if isinstance(value, Described):
         return value
+    defined = type(value) if isinstance(value, eqx.Module) else value
+    return Described(text_of(value), source_of(defined) if callable(defined) else None)
+
+
+def text_of(value: Any) -> str:
+    """What `describe` says of a thing, without looking for the text that defines it."""
+    if isinstance(value, Described):
+        return value.text
     if isinstance(value, eqx.Module):
-        return Described(_pformat(value), source_of(type(value)))
-    if callable(value):
-        return Described(name_of(value), source_of(value))
-    return Described(_short_repr(value))
+        return _pformat(value)
+    return name_of(value) if callable(value) else _short_repr(value)
 
 
 def name_of(function: Callable) -> str:
@@ -73,13 +79,22 @@ def source_of(function: Any) -> str | None:
     code = getattr(plain, "__code__", None)
     if not (inspect.isroutine(plain) or inspect.isclass(plain)):
         plain = type(plain)
-    try:
-        text = textwrap.dedent(inspect.getsource(plain)).strip()
-    except (OSError, TypeError, SyntaxError):  # typed into a shell, built in, compiled
+    text = _text(getattr(plain, "__code__", plain))  # a function would be kept with its closure
+    if text is None:
         return None
     if code is not None and code.co_name == "<lambda>":
         return lambda_text(text, code) or (text if "lambda" in text.split("\n")[0] else None)
     return text if plain.__name__ in text else None  # the file has changed, or is another one
+
+
+@functools.lru_cache(maxsize=256)
+def _text(defined: Any) -> str | None:
+    """The lines of a function's code, or a class, as they were when first asked for: later they
+    may differ from what runs, and finding them takes 5 ms."""
+    try:
+        return textwrap.dedent(inspect.getsource(defined)).strip()
+    except (OSError, TypeError, SyntaxError):  # typed into a shell, built in, compiled
+        return None
 
 
 def _inner(function: Any) -> Any:
@@ -106,7 +121,7 @@ def told(value: Any, depth: int = 0) -> Any:
         return kind | {name: told(item, depth + 1) for name, item in named.items()}
     if isinstance(value, tuple | list):
         return [told(item, depth + 1) for item in _first(value)]
-    return describe(value).text
+    return text_of(value)
 
 
 def callables_in(value: Any, depth: int = 0) -> Iterator[Any]:
