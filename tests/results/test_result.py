@@ -251,9 +251,7 @@ def test_what_cannot_be_read_is_told_in_one_sentence(results, tmp_path, changes,
 def test_damaged_and_foreign_files_are_told_in_one_sentence(results, tmp_path):
     path = results["spread"].save(tmp_path / "kept")
     whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 255
-    for content in (whole[:-50], bytes(flipped), b"", b"notes"):
+    for content in (whole[:-50], b"", b"notes"):
         path.write_bytes(content)
         with pytest.raises(samdyn.InvalidInput, match="damaged"):
             samdyn.load(path)
@@ -263,6 +261,23 @@ def test_damaged_and_foreign_files_are_told_in_one_sentence(results, tmp_path):
         samdyn.load(tmp_path)
     with pytest.raises(samdyn.InvalidInput, match="cannot be written"):
         results["spread"].save(tmp_path / "absent" / "kept")
+
+
+def test_a_flipped_byte_is_told_or_changes_nothing(results, tmp_path):
+    """Where it does neither harm nor good, it is a date or a name of the archive's own."""
+    path = results["spread"].save(tmp_path / "kept")
+    whole, refused = path.read_bytes(), 0
+    for place in range(0, len(whole), 11):
+        flipped = bytearray(whole)
+        flipped[place] ^= 255
+        path.write_bytes(bytes(flipped))
+        try:
+            found = samdyn.load(path)
+        except samdyn.InvalidInput:
+            refused += 1
+        else:
+            assert numbers(found) == numbers(results["spread"])
+    assert refused > 0.7 * len(whole) / 11
 
 
 @pytest.mark.parametrize("make", [escapes, training])
