@@ -25,8 +25,11 @@ class AbstractSystem(eqx.Module):
         return self.with_values(values)
 
     def at_radius(self, rho: Any) -> Any:
-        """The same system with another ρ of its `method`; itself, where that has none."""
-        return eqx.tree_at(lambda s: s.method, self, self.method.at_radius(rho))  # pyright: ignore
+        """The same system with another ρ of its `method`; itself, where there is no such."""
+        method = getattr(self, "method", None)
+        if method is None:
+            return self
+        return eqx.tree_at(lambda s: s.method, self, method.at_radius(rho))  # pyright: ignore
 
     def with_values(self, values: Mapping[str, Any]) -> Any:
         """`at`, of a mapping."""
