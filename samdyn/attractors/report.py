@@ -5,23 +5,22 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..arguments import of_system
 from ..checks import require_flat, require_one_value, require_point, told
-from ..compiling import jit_for_few_runs
 from ..dynamics.check import unread_by
 from ..dynamics.methods.gd import GD
 from ..dynamics.methods.method import AbstractMethod
 from ..dynamics.systems.flat import flattened, is_vector
 from ..dynamics.systems.flow import Flow
-from ..dynamics.systems.map import AbstractMap, Displacement, state_jacobian
+from ..dynamics.systems.map import AbstractMap, Displacement, StepOnState
 from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.step_map import StepMap
 from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
 from ..precision import in_double
+from ..programs.batch import OnPoints
 from ..results.encoding import storable
 from ..results.provenance import recorded
 from ..results.result import Result
@@ -32,7 +31,7 @@ from .judging.jump import Limit, limit_at, undeclared
 from .judging.orbit import orbit_verdict
 from .judging.resting import RestingPoints
 from .judging.sliding import sliding_verdict
-from .judging.spectrum import eigenvalues
+from .judging.spectrum import ordered_eigenvalues
 from .judging.thresholds import critical_rho, rho_window
 from .judging.verdict import Verdict, flow_verdict, map_verdict
 from .report_text import stability_table
@@ -315,12 +314,12 @@ def _is_nondegenerate(point: FixedPoint) -> bool:
 
 def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = None) -> Verdict:
     """Attractor, repeller, saddle, degenerate or unknown for the flow, with the reason."""
-    w = jnp.asarray(point.w)
+    w = point.w
     if point.doubt:
-        return _doubted(point, flow_verdict(np.asarray(_flow_eigenvalues(flow, w)), point.scale))
+        return _doubted(point, flow_verdict(_flow_eigenvalues(flow, w), point.scale))
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
-        return _degenerate(None if limit.jump else np.asarray(_flow_eigenvalues(flow, w)))
+        return _degenerate(None if limit.jump else _flow_eigenvalues(flow, w))
     if limit.jump:
         return sliding_verdict(flow, w, _radius(flow, limit))  # pyright: ignore[reportArgumentType]
     if limit.bent:
@@ -328,24 +327,24 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     scale = point.scale
     if point.kind == "critical":
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
-    return flow_verdict(np.asarray(_flow_eigenvalues(flow, w)), scale)
+    return flow_verdict(_flow_eigenvalues(flow, w), scale)
 
 
 def step_verdict_at(
     step_map: AbstractMap, point: FixedPoint, limit: Limit | None = None
 ) -> Verdict:
     """The same for the step map; for a method that jumps with the orbit it settles on."""
-    w, flow = jnp.asarray(point.w), parts_of(step_map)[0]
+    w, flow = point.w, parts_of(step_map)[0]
     if point.doubt:
-        return _doubted(point, map_verdict(np.asarray(_multipliers(step_map, w))))
+        return _doubted(point, map_verdict(_multipliers(step_map, w)))
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
-        return _degenerate(None if limit.jump else np.asarray(_multipliers(step_map, w)))
+        return _degenerate(None if limit.jump else _multipliers(step_map, w))
     if limit.jump and isinstance(step_map, StepMap):
         return orbit_verdict(step_map, w, _radius(flow, limit))
     if limit.bent:
         return Verdict("unknown", limit.bent)
-    found = map_verdict(np.asarray(_multipliers(step_map, w)), w.size)
+    found = map_verdict(_multipliers(step_map, w), w.size)
     narrow = limit.narrow or step_map.jumps
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
@@ -386,14 +385,14 @@ def _degenerate(values: np.ndarray | None) -> Verdict:
     return Verdict("degenerate", text, values)
 
 
-@jit_for_few_runs
-def _flow_eigenvalues(flow: AbstractODE, w):
-    return eigenvalues(jax.jacfwd(flow.velocity)(w))
+def _flow_eigenvalues(flow: AbstractODE, w: np.ndarray) -> np.ndarray:
+    return ordered_eigenvalues(OnPoints(flow.velocity, w.size).with_jacobians(w[None])[1][0])
 
 
-@jit_for_few_runs
-def _multipliers(step_map: AbstractMap, w):
-    return eigenvalues(state_jacobian(step_map, w))
+def _multipliers(step_map: AbstractMap, w: np.ndarray) -> np.ndarray:
+    step = StepOnState(step_map, w.size)
+    state = step.rest(w)
+    return ordered_eigenvalues(OnPoints(step, state.size).with_jacobians(state[None])[1][0])
 
 
 def _window(method: AbstractMethod, point: FixedPoint, step_map: StepMap):

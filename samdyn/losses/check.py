@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ComputationFailed, InvalidInput
+from ..programs.batch import OnPoints
 from .dimension import check_indices
 
 
@@ -22,7 +23,7 @@ def check_loss(loss: Callable, w) -> None:
         raise InvalidInput(f"{loss.name} has dimension {expected}, but {w.size} were given.")
     check_indices(loss, w)
     try:
-        value = _evaluate(loss, w)
+        value = eqx.filter_eval_shape(loss, w)
     except Exception as error:
         raise ComputationFailed(
             f"the loss failed on a point of dimension {w.size}: "
@@ -33,9 +34,10 @@ def check_loss(loss: Callable, w) -> None:
         raise ComputationFailed(f"the loss must return a scalar, but returns shape {shape}.")
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise ComputationFailed(f"the loss must return a real number, but returns {value.dtype}.")
-    if not np.isfinite(float(value)):
+    number = float(OnPoints(loss, w.size).values(np.asarray(w)[None])[0])
+    if not np.isfinite(number):
         where = ", ".join(f"{coordinate:g}" for coordinate in np.asarray(w))
-        raise ComputationFailed(f"the loss is {float(value)} at ({where}).")
+        raise ComputationFailed(f"the loss is {number} at ({where}).")
 
 
 def check_loss_in_box(loss: Callable, box: np.ndarray) -> None:
@@ -55,8 +57,3 @@ def _is_finite(loss: Callable, w) -> bool:
     except ComputationFailed:
         return False
     return True
-
-
-@eqx.filter_jit
-def _evaluate(loss: Callable, w):
-    return loss(w)

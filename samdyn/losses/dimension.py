@@ -10,7 +10,6 @@ does not that masks the neighbour beyond its last link.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +17,8 @@ from jax.lax import GatherScatterMode
 
 from ..checks import require_one_argument
 from ..errors import InvalidInput
+from ..programs.batch import OnPoints
+from .gradient import Gradient
 
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _READS = ("dynamic_slice", "gather")
@@ -57,15 +58,10 @@ def unread(loss: Callable, w: jax.Array, box: np.ndarray | None = None) -> tuple
             rows = np.concatenate([np.asarray(w)[None], *(np.asarray(w) + s for s in shifts)])
         else:
             rows = rng.uniform(box[:, 0], box[:, 1], (64, w.size))
-        slopes = np.asarray(_slopes(loss, jnp.asarray(rows, w.dtype)))
+        slopes = OnPoints(Gradient(loss), w.size).values(rows)
     except Exception:  # told elsewhere
         return ()
     return tuple(int(i) for i in np.flatnonzero(np.all(slopes == 0, axis=0)))
-
-
-@eqx.filter_jit
-def _slopes(loss, points):
-    return jax.vmap(jax.grad(loss))(points)
 
 
 def unread_warnings(loss: Callable, box: Any, at: Any) -> tuple[str, ...]:

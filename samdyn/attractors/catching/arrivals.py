@@ -3,14 +3,13 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...dynamics.systems.map import AbstractMap
 from ...dynamics.systems.ode import AbstractODE
 from ..finding.clusters import clusters, distinct
 from ..finding.newton import newton
-from ..finding.point import SAME, FixedPoint, describe, facts_at, padded
+from ..finding.point import SAME, FixedPoint, describe, facts_at
 from ..report import PointStability, judge_all, parts_of
 from .lockstep import advance
 
@@ -32,8 +31,7 @@ def zeros_from(flow: AbstractODE, starts: np.ndarray, size: float) -> tuple[Fixe
     fields = [flow.critical()]
     if flow.ascends:
         fields.append(flow.velocity)  # pyright: ignore
-    rows, longest = jnp.asarray(padded(starts)), jnp.asarray(0.1 * size)
-    ends = np.concatenate([np.asarray(newton(field, rows, longest)) for field in fields])
+    ends = np.concatenate([newton(field, starts, 0.1 * size) for field in fields])
     ends = np.unique(ends[_is_near(ends, starts.mean(axis=0), size)], axis=0)
     if not len(ends):
         return ()

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...arguments import of_system
-from ...compiling import jit_for_few_runs
 from ...dynamics.check import check_system, unread_by
 from ...dynamics.plane import Plane, as_plane, plane_box
 from ...dynamics.systems.map import AbstractMap, State
@@ -22,12 +21,13 @@ from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ...precision import in_double
+from ...programs.batch import OnPoints
 from ...progress import telling
 from ...results.encoding import storable
 from ...results.provenance import recorded
 from ...results.result import Result, require_xarray
 from ...shares import wilson_ci95
-from ..finding.point import as_box, padded
+from ..finding.point import as_box
 from ..report import PointStability, parts_of, stability
 from .arrivals import arrivals, ends_of_paths
 from .basins_text import basins_table
@@ -373,9 +373,4 @@ def _is_defined(map_: AbstractMap, points: np.ndarray) -> np.ndarray:
     loss = loss_of(map_)
     if loss is None:
         return np.all(np.isfinite(points), axis=1)
-    return np.isfinite(np.asarray(_losses(loss, padded(points))))[: len(points)]
-
-
-@jit_for_few_runs
-def _losses(loss, points):
-    return jax.vmap(loss)(points)
+    return np.isfinite(OnPoints(loss, points.shape[1]).values(points))

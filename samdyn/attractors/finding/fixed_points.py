@@ -8,9 +8,7 @@ critical. Points that are not isolated are kept as samples of a continuum.
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-import scipy.stats.qmc
 
 from ...arguments import of_system
 from ...checks import require_one_value
@@ -20,8 +18,9 @@ from ...errors import InvalidInput
 from ...precision import in_double
 from .completeness import doubted
 from .newton import newton
-from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at, padded
+from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at
 from .search import Search
+from .starts import EvenPoints
 
 
 @of_system("Flow(loss, method)")
@@ -78,7 +77,7 @@ def nearest_fixed_point(flow: AbstractODE, w: Any) -> FixedPoint | None:
 
 def zeros_around(flow: AbstractODE, w: np.ndarray, reaches: list[float]) -> np.ndarray:
     """Fixed points (n, d), some more than once, by Newton from cubes of these half-widths at w."""
-    cloud = scipy.stats.qmc.Sobol(w.size, scramble=True, rng=np.random.default_rng(0)).random(256)
+    cloud = EvenPoints(w.size, 0).take(256)
     starts = np.concatenate([w[None], *(w + reach * (2 * cloud - 1) for reach in reaches)])
     return _zeros_from(flow, starts, 0.1 * reaches[-1])
 
@@ -88,8 +87,7 @@ def _zeros_from(flow: AbstractODE, starts: np.ndarray, longest: float) -> np.nda
     fields: list[Callable] = [flow.critical()]
     if flow.ascends:
         fields.append(flow.velocity)
-    rows, step = jnp.asarray(padded(starts)), jnp.asarray(longest)
-    ends = np.concatenate([starts, *(np.asarray(newton(field, rows, step)) for field in fields)])
+    ends = np.concatenate([starts, *(newton(field, starts, longest) for field in fields)])
     ends = ends[np.all(np.isfinite(ends), axis=1)]
     facts = facts_at(flow, ends)
     return ends[facts.critical | facts.hallucinated]

@@ -4,24 +4,72 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ...compiling import jit_for_few_runs
+from ...programs.batch import OnPoints, padded
 
 ITERATIONS = 100
 # Relative to ‖J‖²: small enough for quadratic convergence at condition numbers up to 1e6, large
 # enough that a step along a null direction (a curve of fixed points) is zero, not noise.
 REGULARISATION = 1e-14
+ARRIVED = 2 * np.finfo(float).eps  # of each coordinate: a shorter step changes nothing
 
 
-@jit_for_few_runs
 def newton(
-    field: Callable, starts: Float[Array, "n d"], longest_step: Float[Array, ""]
-) -> Float[Array, "n d"]:
+    field: Callable, starts: Float[np.ndarray, "n d"], longest_step: float
+) -> Float[np.ndarray, "n d"]:
     """Where `field` (R^d → R^d) sends each start after at most 100 regularised Newton steps.
 
     Each step is (JᵀJ + εI)⁻¹JᵀF, shortened to `longest_step`. Rows that diverge are not finite.
     """
+    starts = np.asarray(starts, float)
+    on_points = OnPoints(field, starts.shape[1])
+    if on_points.program is None:
+        rows, longest = jnp.asarray(padded(starts)), jnp.asarray(float(longest_step))
+        return np.asarray(_compiled(field, rows, longest))[: len(starts)]
+    ends, moving = starts.copy(), np.arange(len(starts))
+    with np.errstate(all="ignore"):
+        for _ in range(ITERATIONS):
+            if not moving.size:
+                break
+            w = ends[moving]
+            change = _change(*on_points.with_jacobians(w), float(longest_step))
+            ends[moving] = w - change
+            on = np.any(np.abs(change) > ARRIVED * np.abs(w), axis=1)
+            moving = moving[on & np.all(np.isfinite(change), axis=1)]
+    return ends
+
+
+def _change(value: np.ndarray, jacobian: np.ndarray, longest: float) -> np.ndarray:
+    """The step (n, d) to be subtracted."""
+    d = value.shape[1]
+    square = np.einsum("nki,nkj->nij", jacobian, jacobian)
+    scale = np.trace(square, axis1=1, axis2=2)
+    damping = REGULARISATION * np.where(scale > 0, scale, 1)
+    damped = square + damping[:, None, None] * np.eye(d)
+    change = _solved(damped, np.einsum("nki,nk->ni", jacobian, value))
+    length = np.linalg.norm(change, axis=1)
+    return change * np.where(length > longest, longest / length, 1)[:, None]
+
+
+def _solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """matrix (n, d, d)⁻¹ vector (n, d), not a number where the matrix isn't finite."""
+    if vector.shape[1] == 1:
+        return vector / matrix[:, 0]
+    if vector.shape[1] == 2:
+        (a, b), (c, d) = (matrix[:, 0].T, matrix[:, 1].T)
+        x, y = vector.T
+        return np.stack([d * x - b * y, a * y - c * x], axis=1) / (a * d - b * c)[:, None]
+    sound = np.all(np.isfinite(matrix), axis=(1, 2)) & np.all(np.isfinite(vector), axis=1)
+    usable = np.where(sound[:, None, None], matrix, np.eye(vector.shape[1]))
+    found = np.linalg.solve(usable, np.where(sound[:, None], vector, np.nan)[..., None])
+    return found[..., 0]
+
+
+@jit_for_few_runs
+def _compiled(field: Callable, starts, longest_step):
     return jax.vmap(lambda w: newton_from(field, w, longest_step))(starts)
 
 

@@ -2,17 +2,15 @@
 
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ...checks import is_real, told
-from ...compiling import jit_for_few_runs
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...errors import InvalidInput
 from ...losses.loss import type_of_eigenvalues
+from ...programs.batch import OnPoints
 from ..judging.verdict import ZERO
 
 RESIDUAL = 1e-11  # of the field's own scale nearby: what counts as zero
@@ -122,9 +120,7 @@ def facts_at(flow: AbstractODE, points: np.ndarray) -> Facts:
     Near a zero of higher order the Jacobian is small without counting as zero; there the Newton
     step, which is a fraction of the distance to that zero, is what gives it away.
     """
-    rows = jnp.asarray(padded(points))
-    values = jax.tree.map(lambda x: np.asarray(x)[: len(points)], _measure(flow, rows))
-    loss, loss_ahead, gradient, field, curvature, ahead, hessian, jacobian = values
+    loss, loss_ahead, gradient, field, curvature, ahead, hessian, jacobian = _measure(flow, points)
     # each by itself: normalised SAM's Jacobian overflows beside a point whose Hessian is sound
     sound = [np.all(np.isfinite(m), axis=(1, 2)) for m in (hessian, jacobian)]
     hessian, jacobian = (
@@ -167,44 +163,30 @@ def _newton_facts(jacobian: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, 
     return stretches[:, -1], stretches[:, 0], step
 
 
-def padded(points: np.ndarray) -> np.ndarray:
-    """Rows repeated up to a power of two, so that few sizes are ever compiled."""
-    rows = max(64, 1 << max(len(points) - 1, 0).bit_length())
-    if not len(points):
-        return np.zeros((rows, points.shape[1]))
-    return points[np.minimum(np.arange(rows), len(points) - 1)]
+def _measure(flow: AbstractODE, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Loss at w and w^p, gradient, field, curvature near both, Hessian, the field's Jacobian."""
+    dim = points.shape[1]
+    value, gradient = loss_of(flow), OnPoints(flow.critical(), dim)
+    loss = (lambda w: np.zeros(len(w))) if value is None else OnPoints(value, dim).values
+    ahead = OnPoints(flow.perturbed, dim).values(points) if flow.ascends else points
 
+    def curvature(points: np.ndarray) -> np.ndarray:
+        """The largest entry of the Hessian at points and beside them, (n,)."""
+        reach = 1e-3 * (1 + FAR * np.linalg.norm(points, axis=1))
+        corners = np.concatenate([np.eye(dim), -np.eye(dim), np.zeros((1, dim))])
+        nearby = points[:, None] + reach[:, None, None] * corners
+        hessian = gradient.with_jacobians(nearby.reshape(-1, dim))[1]
+        each = np.abs(hessian).reshape(len(points), len(corners) * dim * dim)
+        return np.max(each, axis=1, initial=0)
 
-@jit_for_few_runs
-def _measure(flow: AbstractODE, points):
-    """Loss at w and w^p, gradient, field, curvature near w and w^p, Hessian, the field's Jacobian.
-
-    NumPy factorises the matrices: jaxlib 0.10.1 can stall for ever when a large batch holds
-    more than one kind of LAPACK call.
-    """
-    loss, gradient = loss_of(flow), flow.critical()
-    hessian = jax.jacfwd(gradient) if loss is None else jax.hessian(loss)
-    value = (lambda w: jnp.zeros(())) if loss is None else loss
-
-    def curvature(w):
-        reach = 1e-3 * (1 + FAR * jnp.linalg.norm(w))
-        corners = reach * jnp.concatenate([jnp.eye(w.size), -jnp.eye(w.size)]).astype(w.dtype)
-        nearby = jax.vmap(lambda shift: hessian(w + shift))(corners)
-        return jnp.maximum(jnp.max(jnp.abs(nearby)), jnp.max(jnp.abs(hessian(w))))
-
-    def at(w):
-        return (
-            value(w),
-            value(flow.perturbed(w)),
-            gradient(w),
-            flow.velocity(w),
-            curvature(w),
-            curvature(flow.perturbed(w)),
-            hessian(w),
-            jax.jacfwd(flow.velocity)(w),
-        )
-
-    return jax.vmap(at)(points)
+    slope, hessian = gradient.with_jacobians(points)
+    near = curvature(points)
+    if flow.ascends or value is None:
+        field, jacobian = OnPoints(flow.velocity, dim).with_jacobians(points)
+    else:
+        field, jacobian = -slope, -hessian
+    there = curvature(ahead) if flow.ascends else near
+    return loss(points), loss(ahead), slope, field, near, there, hessian, jacobian
 
 
 def describe(flow: AbstractODE, w: np.ndarray, kind: str | None = None) -> FixedPoint:

@@ -92,12 +92,12 @@ def preimages(flow: Flow, c: np.ndarray, starts: np.ndarray, size: float) -> np.
     if flow.method.ascent != "unit":
         rho = flow.method.radius
         gap = AtRadius(MapsTo(flow, target), jnp.asarray(0.0 if rho is None else rho))
-        return np.asarray(newton(gap, jnp.asarray(starts), jnp.asarray(0.1 * size)))
+        return newton(gap, starts, 0.1 * size)
     rho = float(flow.method.radius)
     if rho == 0:
         return np.empty((0, dim))
     radial = starts - starts.mean(axis=0)
     radial = radial * (rho / np.linalg.norm(radial, axis=1, keepdims=True))
-    begin = jnp.asarray(np.concatenate([c + radial, np.zeros((len(radial), 1))], axis=1))
+    begin = np.concatenate([c + radial, np.zeros((len(radial), 1))], axis=1)
     sphere = AtRadius(PointsTo(flow, target), flow.method.radius)
-    return np.asarray(newton(sphere, begin, jnp.asarray(rho)))[:, :dim]
+    return newton(sphere, begin, rho)[:, :dim]

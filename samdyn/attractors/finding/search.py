@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import scipy.stats.qmc
 
-from ...compiling import jit_for_few_runs
 from ...dynamics.systems.ode import AbstractODE
+from ...programs.batch import OnPoints
 from .clusters import clusters, distinct, new_samples
 from .completeness import completeness, degree_checks
 from .newton import newton
-from .point import SAME, Completeness, FixedPoint, describe, facts_at, padded
+from .point import SAME, Completeness, FixedPoint, describe, facts_at
 from .preimages import preimages
+from .starts import EvenPoints
 from .winding import DegreeCheck
 
 STARTS = 4096  # in a round; rounds go on until two bring nothing new
@@ -30,7 +28,7 @@ class Search:
     def __init__(self, flow: AbstractODE, box: np.ndarray, seed: int):
         self.flow, self.box = flow, box
         self.dim, self.size = len(box), float(np.max(box[:, 1] - box[:, 0]))
-        self.sobol = scipy.stats.qmc.Sobol(self.dim, scramble=True, rng=np.random.default_rng(seed))
+        self.even = EvenPoints(self.dim, seed)
         self.critical: list[FixedPoint] = []
         self.hallucinated: list[FixedPoint] = []
         self.outside: list[np.ndarray] = []  # critical points beyond the box, where w^p may land
@@ -45,7 +43,7 @@ class Search:
                 return
 
     def _starts(self, box):
-        return box[:, 0] + self.sobol.random(STARTS) * (box[:, 1] - box[:, 0])
+        return box[:, 0] + self.even.take(STARTS) * (box[:, 1] - box[:, 0])
 
     def _round(self, starts) -> bool:
         """One batch of starts; True if it brought a new isolated point."""
@@ -76,8 +74,7 @@ class Search:
 
     def _zeros(self, field: Callable, starts: np.ndarray, kind: str):
         """Where Newton ends inside the box at a fixed point of this kind, with the facts there."""
-        longest = jnp.asarray(0.1 * self.size)
-        ends = np.asarray(newton(field, jnp.asarray(padded(starts)), longest))
+        ends = newton(field, starts, 0.1 * self.size)
         ends = ends[np.all(np.isfinite(ends), axis=1)]
         inside = np.all((ends >= self.box[:, 0]) & (ends <= self.box[:, 1]), axis=1)
         if kind == "critical":
@@ -161,8 +158,7 @@ class Search:
 
 def _null_shifts(field, points: np.ndarray, length: float) -> list[np.ndarray]:
     """Displacements ±length along each null direction of the field's Jacobian; 0 along others."""
-    rows = jnp.asarray(padded(points))
-    jacobians = np.asarray(_jacobians(field, rows))[: len(points)]
+    jacobians = OnPoints(field, points.shape[1]).with_jacobians(points)[1]
     _, singular_values, axes = np.linalg.svd(jacobians)
     shifts = []
     for k in range(points.shape[1]):
@@ -172,8 +168,3 @@ def _null_shifts(field, points: np.ndarray, length: float) -> list[np.ndarray]:
         step = length * axes[:, k] * null[:, None]
         shifts += [step, -step]
     return shifts
-
-
-@jit_for_few_runs
-def _jacobians(field, points):
-    return jax.vmap(jax.jacfwd(field))(points)

@@ -8,18 +8,14 @@ points found in it. What a match cannot see: two missed points of opposite index
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from ...compiling import jit_for_few_runs
+from ...programs.batch import OnPoints
 
 CELLS = {1: 1024, 2: 24}  # sub-boxes along each axis
 SMOOTH_TURN = 1.0  # radians between neighbours: an edge is refined until no turn exceeds it
 FIRST_SPLIT, SPLIT, DEEPEST = 512, 16, 10  # pieces of an edge, of a piece, and refinements
 MOST_PIECES = 1 << 16  # open at once; with more the field is too wild to follow
-BATCH = 16384
 
 
 class Mismatch(NamedTuple):
@@ -112,18 +108,8 @@ def _cell_of(point: np.ndarray, lines: list[np.ndarray]) -> tuple[int, ...]:
 
 
 def _values(field: Callable, points: np.ndarray) -> np.ndarray:
-    """`field` at points (n, d), in batches of few sizes so that little is compiled."""
-    rows = BATCH * -(-len(points) // BATCH)
-    padded = points[np.minimum(np.arange(rows), len(points) - 1)].reshape(
-        -1, BATCH, points.shape[1]
-    )
-    values = [np.asarray(_values_of_batch(field, jnp.asarray(batch))) for batch in padded]
-    return np.concatenate(values)[: len(points)]
-
-
-@jit_for_few_runs
-def _values_of_batch(field: Callable, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    return jax.vmap(field)(points)
+    """`field` at points (n, d)."""
+    return OnPoints(field, points.shape[1]).values(points)
 
 
 def _turns(values: np.ndarray) -> np.ndarray:

@@ -8,15 +8,16 @@ beside c depends on the direction, however near, and is not that of any matrix. 
 only very near c, as ρ·tanh(g/s) for a tiny s, has a Jacobian; its steps may never see it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
+import equinox as eqx
 import numpy as np
 
-from ...compiling import jit_for_few_runs
+from ...dynamics.methods.method import AbstractMethod
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.ode import AbstractODE
+from ...programs.batch import OnPoints
+from .spectrum import hessian_at
 
 LIMIT = 1e-60  # length of the displacement from c: squares of gradients still are numbers
 BESIDE = 1e-6  # from where on slopes are compared, nearer and nearer
@@ -56,8 +57,8 @@ def limit_at(flow: AbstractODE, c: np.ndarray) -> Limit:
     directions /= np.linalg.norm(directions, axis=1)[:, None]
     top, floor = BESIDE * (1 + 1e-3 * np.linalg.norm(c)), ROUNDING * np.spacing(np.max(np.abs(c)))
     distances = np.geomspace(top, max(floor, LIMIT), NEARER) if floor < top else np.array([top])
-    arrays = (jnp.asarray(a) for a in (c, directions, distances))
-    jumps, beside, defined, deviations = map(np.asarray, _limits(flow, *arrays))
+    jumps, beside = _ascents(flow, c, directions, distances[0])
+    defined, deviations = _deviations(flow, c, directions, distances)
     jump = float(np.max(np.where(np.isfinite(jumps), jumps, 0)))
     jump = jump if jump > SMALL * _size(flow) else 0.0
     # with eps > 0 SAM is smooth, within a distance that may be too short to be measured
@@ -88,33 +89,43 @@ def _is_smooth(flow: AbstractODE) -> bool:
     return isinstance(flow, Flow) and flow.method.smooth
 
 
-def _ascents(flow: AbstractODE, c, directions, distance):
+class LimitOfAscent(eqx.Module):
+    """e ↦ w^p − c where the gradient is H(te), as t → 0."""
+
+    method: AbstractMethod
+    c: Any
+    hessian: Any
+
+    def __call__(self, e):
+        return self.method.perturb(lambda w: self.hessian @ (LIMIT * e), self.c) - self.c
+
+
+def _ascents(
+    flow: AbstractODE, c: np.ndarray, directions: np.ndarray, distance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """‖w^p − w‖ (n,) in the limit at c and at a distance from it; 0 where there is no w^p."""
     if not isinstance(flow, Flow):
-        return jnp.zeros(len(directions)), jnp.zeros(len(directions))
-    hessian = jax.hessian(flow.loss)(c)
-    ascent = lambda gradient, w: jnp.linalg.norm(flow.method.perturb(gradient, w) - w)  # noqa: E731
-    limit = jax.vmap(lambda e: ascent(lambda w: hessian @ (LIMIT * e), c))(directions)
-    beside = jax.vmap(lambda e: ascent(jax.grad(flow.loss), c + distance * e))(directions)
-    return limit, beside
+        return np.zeros(len(directions)), np.zeros(len(directions))
+    limit = LimitOfAscent(flow.method, c, hessian_at(flow.loss, c))
+    moved = c + distance * directions
+    beside = OnPoints(flow.perturbed, c.size).values(moved) - moved
+    there = OnPoints(limit, c.size).values(directions)
+    return np.linalg.norm(there, axis=1), np.linalg.norm(beside, axis=1)
 
 
-@jit_for_few_runs
-def _limits(flow: AbstractODE, c, directions, distances):
-    """‖w^p − w‖ in the limit (n,) and at the first distance (n,), whether the Jacobian is finite,
-    and how far slopes are from it (distances,), of the steepest; not a number counts as 1.
-    """
-    jacobian, here = jax.jacfwd(flow.velocity)(c), flow.velocity(c)
-    limit, beside = _ascents(flow, c, directions, distances[0])
-
-    def deviation(t):
-        moved = c[None] + t * directions
+def _deviations(
+    flow: AbstractODE, c: np.ndarray, directions: np.ndarray, distances: np.ndarray
+) -> tuple[bool, np.ndarray]:
+    """Whether the Jacobian at c is finite, and how far slopes at each distance are from it, of the
+    steepest; what is not a number counts as 1."""
+    field = OnPoints(flow.velocity, c.size)
+    values, jacobians = field.with_jacobians(c[None])
+    moved = c + distances[:, None, None] * directions
+    there = field.values(moved.reshape(-1, c.size)).reshape(moved.shape)
+    with np.errstate(all="ignore"):
         # an even part is curvature, or a kink; a kink is as large as the slope itself
-        slopes = (jax.vmap(flow.velocity)(moved) - here[None]) / t
-        linear = ((moved - c[None]) / t) @ jacobian.T
-        scale = jnp.maximum(jnp.max(jnp.abs(slopes)), jnp.max(jnp.abs(linear)))
-        return jnp.max(jnp.abs(slopes - linear)) / jnp.where(scale > 0, scale, 1)
-
-    found = jax.lax.map(deviation, distances)
-    found = jnp.where(jnp.isfinite(found), found, 1)
-    return limit, beside, jnp.all(jnp.isfinite(jacobian)), found
+        slopes = (there - values[0]) / distances[:, None, None]
+        linear = ((moved - c) / distances[:, None, None]) @ jacobians[0].T
+        scale = np.max(np.maximum(np.abs(slopes), np.abs(linear)), axis=(1, 2))
+        found = np.max(np.abs(slopes - linear), axis=(1, 2)) / np.where(scale > 0, scale, 1)
+    return bool(np.all(np.isfinite(jacobians))), np.where(np.isfinite(found), found, 1)

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...compiling import jit_for_few_runs
 from ...dynamics.iterate import Run, run_steps
 from ...dynamics.systems.flow import Flow
-from ...dynamics.systems.map import AbstractMap, flat_step
+from ...dynamics.systems.map import AbstractMap, StepOnState
 from ...dynamics.systems.step_map import StepMap
+from ...programs.batch import OnPoints
 from ..finding.fixed_points import zeros_around
 from .sliding import unit_directions
 from .spectrum import hessian_at
@@ -42,7 +42,7 @@ class PeriodTwo(NamedTuple):
     spectral_radius: float
 
 
-def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdict:
+def orbit_verdict(step_map: StepMap, c: Float[np.ndarray, " d"], rho: float) -> Verdict:
     """The verdict for the step map of a discontinuous perturbation at a nondegenerate critical c.
 
     Starts at 0.05ρ from c, in many directions, run until the slowest direction of the local
@@ -55,8 +55,8 @@ def orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdi
     return found
 
 
-def _orbit_verdict(step_map: StepMap, c: Float[Array, " d"], rho: float) -> Verdict:
-    eigenvalues = np.linalg.eigvalsh(np.asarray(hessian_at(step_map.loss, c)))
+def _orbit_verdict(step_map: StepMap, c: Float[np.ndarray, " d"], rho: float) -> Verdict:
+    eigenvalues = np.linalg.eigvalsh(hessian_at(step_map.loss, c))
     eta = float(step_map.learning_rate)
     reach = _reach(step_map, eigenvalues, rho)
     runs = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
@@ -143,10 +143,11 @@ def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
 def _run_starts(step_map, c, rho, eta, eigenvalues, reach) -> Run:
     directions = unit_directions(np.diag(eigenvalues))
     chosen = np.random.default_rng(2).choice(len(directions), min(STARTS, len(directions)), False)
-    starts = jnp.asarray(np.asarray(c) + START_DISTANCE * rho * directions[chosen], c.dtype)
+    starts = jnp.asarray(c + START_DISTANCE * rho * directions[chosen])
     slowest = eta * float(np.min(np.abs(eigenvalues)))
     steps = int(np.clip(SETTLING / slowest, 2000, LONGEST))
-    return _iterate_all(step_map, starts, jnp.asarray(steps), c, jnp.asarray(reach, c.dtype))
+    arrays = jnp.asarray(steps), jnp.asarray(c), jnp.asarray(reach)
+    return _iterate_all(step_map, starts, *arrays)
 
 
 class _StopsOutside(AbstractMap):
@@ -189,9 +190,9 @@ def _refined_orbit(step_map, c, runs: Run, held, reach) -> PeriodTwo | None:
     if not alternating.size:
         return None
     row = alternating[0]
-    state = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[row]), runs.state)
-    results = _newton_on_two_steps(step_map, state)
-    v, other, jacobian = (np.asarray(x) for x in results)
+    leaves = jax.tree.leaves(eqx.filter(runs.state, eqx.is_inexact_array))
+    state = np.concatenate([np.asarray(leaf)[row].ravel() for leaf in leaves])
+    v, other, jacobian = _newton_on_two_steps(StepOnState(step_map, c.size), state)
     if not np.all(np.isfinite(jacobian)):
         return None
     points = np.stack([v[: c.size], other[: c.size]])
@@ -202,17 +203,22 @@ def _refined_orbit(step_map, c, runs: Run, held, reach) -> PeriodTwo | None:
     return PeriodTwo(points, amplitude, float(np.max(np.abs(np.linalg.eigvals(jacobian)))))
 
 
-@jit_for_few_runs
-def _newton_on_two_steps(step_map: StepMap, state):
-    step, flat = flat_step(step_map, state)
-    twice = lambda v: step(step(v))  # noqa: E731
-    identity = jnp.eye(flat.size, dtype=flat.dtype)
+def _newton_on_two_steps(step: StepOnState, v: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(a fixed point of two steps near the state v (n,), one step on, the Jacobian of the two)."""
+    on_points, identity = OnPoints(step, v.size), np.eye(v.size)
 
-    def correct(_, v):
-        return v - jnp.linalg.solve(jax.jacfwd(twice)(v) - identity, twice(v) - v)
+    def twice(v: np.ndarray) -> tuple[np.ndarray, ...]:
+        (one,), (slope,) = on_points.with_jacobians(v[None])
+        (two,), (after,) = on_points.with_jacobians(one[None])
+        return one, two, after @ slope
 
-    v = jax.lax.fori_loop(0, 12, correct, flat)
-    return v, step(v), jax.jacfwd(twice)(v)
+    for _ in range(12):
+        _, two, jacobian = twice(v)
+        if not np.all(np.isfinite(jacobian)) or np.linalg.matrix_rank(jacobian - identity) < v.size:
+            break
+        v = v - np.linalg.solve(jacobian - identity, two - v)
+    one, _, jacobian = twice(v)
+    return v, one, jacobian
 
 
 def _theory(step_map: StepMap, eigenvalues: np.ndarray, eta: float) -> str:

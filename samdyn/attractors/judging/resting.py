@@ -12,12 +12,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats.qmc
 from jaxtyping import Array
 
 from ...compiling import jit_for_few_runs
 from ...dynamics.systems.map import AbstractMap, State, flat_step
 from ...errors import InvalidInput, brief
+from ..finding.starts import EvenPoints
 from .verdict import Verdict, map_verdict
 
 STARTS = 64
@@ -54,7 +54,7 @@ class RestingPoints:
         half = 1 + np.abs(middle) if box is None else np.ptp(np.asarray(box, float), axis=1) / 2
         self.size = float(np.max(half))
         _require_step(step_map, jnp.asarray(middle))
-        cloud = scipy.stats.qmc.Sobol(d, scramble=True, rng=np.random.default_rng(0)).random(STARTS)
+        cloud = EvenPoints(d, 0).take(STARTS)
         starts = np.concatenate([np.reshape(known, (-1, d)), middle + half * (2 * cloud - 1)])
         moves = np.asarray(_moves(step_map, jnp.asarray(starts)))
         lengths = np.linalg.norm(moves, axis=1)

@@ -11,19 +11,20 @@ u' = (I − uuᵀ)HF₀ and (log‖q‖)' = uᵀHF₀ in the time τ with dτ = 
 the layer of width λ_min/λ_max in the direction of δ, in which SAM's field turns.
 """
 
-from typing import NamedTuple
+from typing import Any
 
-import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from ...bisection import bisect_traced
 from ...compiling import jit_for_few_runs
 from ...dynamics.systems.flow import Flow
+from ...programs.batch import OnPoints
 from .jump import LIMIT
 from .spectrum import hessian_at
+from .stiff import integrate
 from .verdict import Verdict
 
 DIRECTIONS = 2048
@@ -31,7 +32,7 @@ NEAR = 1e-6  # of ρ: where the limit δ → 0 is evaluated if no closed form se
 SETTLING = 40.0  # e-folds of the slowest rate ρλ²
 FEW = 16  # directions followed where V' is not of one sign
 FAR = 4.0  # of ρ: how far the capture radius is looked for
-
+AT_ONCE = 8  # distances that are looked at together
 
 # Of ‖F₀‖: a V' that is smaller is rounding. A method that normalises a part of w only has such
 # directions: there F₀ neither pulls nor pushes, and the next order decides.
@@ -42,13 +43,32 @@ UNDECIDED = (
 )
 
 
-class _Local(NamedTuple):
-    inward: Array  # V'/‖δ‖ as δ → 0, (n,)
-    speed: Array  # ‖F₀‖, (n,)
-    first_outward: Array  # smallest distance at which V' ≥ 0, inf if none up to FAR·ρ, (n,)
+class LimitField(eqx.Module):
+    """F₀: δ ↦ the field at c + εδ as ε → 0."""
+
+    flow: Flow
+    c: Any
+    hessian: Any
+    rho: Any
+
+    def __call__(self, direction):
+        return _limit_field(self.flow, self.c, self.hessian, self.rho, direction)
 
 
-def sliding_verdict(flow: Flow, c: Float[Array, " d"], rho: float) -> Verdict:
+class Rates(eqx.Module):
+    """(q, s) ↦ (u', (log‖q‖)') where u = q/‖q‖, in the time τ; s is what has been summed up."""
+
+    field: LimitField
+    inverse: Any  # of the Hessian
+
+    def __call__(self, y):
+        u = y[:-1] / jnp.linalg.norm(y[:-1])
+        speed = self.field.hessian @ self.field(self.inverse @ u)
+        growth = jnp.vdot(u, speed)
+        return jnp.append(speed - growth * u, growth)
+
+
+def sliding_verdict(flow: Flow, c: Float[np.ndarray, " d"], rho: float) -> Verdict:
     """The verdict for the flow of a discontinuous perturbation at a nondegenerate critical c.
 
     `capture_radius` is that of a ball inside the basin (V falls along the flow everywhere in
@@ -57,32 +77,32 @@ def sliding_verdict(flow: Flow, c: Float[Array, " d"], rho: float) -> Verdict:
     if rho == 0:
         raise ValueError("at rho = 0 the field is that of gradient descent: nothing slides")
     hessian, directions = _local_frame(flow, c)
-    radius = jnp.asarray(rho, c.dtype)
-    local = jax.tree.map(np.asarray, _local_analysis(flow, c, hessian, directions, radius))
-    weakest = float(np.max(local.inward))
+    limit = LimitField(flow, c, hessian, np.asarray(rho, float))
+    inward, speed = _inward(directions, OnPoints(limit, c.size).values(directions))
+    weakest = float(np.max(inward))
     count = len(directions)
-    if np.any(np.abs(local.inward) <= SIDEWAYS * local.speed):
+    if np.any(np.abs(inward) <= SIDEWAYS * speed):
         return Verdict("unknown", UNDECIDED)
     if weakest < 0:
-        capture = float(min(np.min(local.first_outward), FAR * rho))
+        capture = _first_outward(flow, c, directions, rho)
         text = (
             f"sliding: ‖w − c‖ falls at {-weakest:.6g} or faster in each of {count} directions, "
             "and reaches c in finite time"
         )
         return Verdict("attractor", text, capture_radius=capture)
-    if np.min(local.inward) > 0:
+    if np.min(inward) > 0:
         text = f"sliding: ‖w − c‖ grows in each of {count} directions"
         return Verdict("repeller", text)
-    return _by_exponents(np.asarray(_exponents(flow, c, hessian, _few(directions), radius)))
+    return _by_exponents(_exponents(limit, _few(directions)))
 
 
-def _local_frame(flow: Flow, c) -> tuple[Array, Array]:
+def _local_frame(flow: Flow, c) -> tuple[np.ndarray, np.ndarray]:
     """The Hessian at c and the directions that are sampled there."""
     matrix = hessian_at(flow.loss, c)
-    return matrix, jnp.asarray(unit_directions(np.asarray(matrix)), c.dtype)
+    return matrix, unit_directions(matrix)
 
 
-def _few(directions: Array) -> Array:
+def _few(directions: np.ndarray) -> np.ndarray:
     return directions[:: max(1, len(directions) // FEW)]
 
 
@@ -120,16 +140,17 @@ def unit_directions(hessian: np.ndarray) -> np.ndarray:
     return stack / np.linalg.norm(stack, axis=1, keepdims=True)
 
 
-def sliding_names(flow: Flow, c: Float[Array, " d"], rho: Float[np.ndarray, " n"]) -> np.ndarray:
+def sliding_names(flow: Flow, c: Any, rho: Float[np.ndarray, " n"]) -> np.ndarray:
     """`sliding_verdict` by name for many radii > 0, (n,)."""
     hessian, directions = _local_frame(flow, c)
-    extremes = _extremes(flow, c, hessian, directions, jnp.asarray(rho))
+    arrays = [jnp.asarray(array) for array in (c, hessian, directions, rho)]
+    extremes = _extremes(flow, *arrays)
     weakest, strongest, sideways = (np.asarray(x) for x in extremes)
     conditions = [sideways, weakest < 0, strongest > 0]
     names = np.select(conditions, ["unknown", "attractor", "repeller"], "follow").astype(object)
     for i in np.flatnonzero(names == "follow"):
-        exponent = _exponents(flow, c, hessian, _few(directions), jnp.asarray(rho[i]))
-        names[i] = _by_exponents(np.asarray(exponent)).verdict
+        limit = LimitField(flow, np.asarray(c), hessian, np.asarray(rho[i]))
+        names[i] = _by_exponents(_exponents(limit, _few(directions))).verdict
     return names
 
 
@@ -155,65 +176,44 @@ def _extremes(flow: Flow, c, hessian, directions, rho):
     return jax.lax.map(at, rho, batch_size=64)
 
 
-@jit_for_few_runs
-def _exponents(flow: Flow, c, hessian, directions, rho):
+def _exponents(limit: LimitField, directions: np.ndarray) -> np.ndarray:
     """Mean of (log‖q‖)' over the later half of a long path, from each direction (n, d)."""
-
-    def rates(t, y, args):
-        del t, args
-        u = y[:-1] / jnp.linalg.norm(y[:-1])
-        speed = hessian @ _limit_field(flow, c, hessian, rho, jnp.linalg.solve(hessian, u))
-        growth = jnp.vdot(u, speed)
-        return jnp.append(speed - growth * u, growth)
-
-    slowest = rho * jnp.min(jnp.abs(jnp.linalg.eigvalsh(hessian))) ** 2
+    hessian = np.asarray(limit.hessian)
+    slowest = float(limit.rho) * np.min(np.abs(np.linalg.eigvalsh(hessian))) ** 2
     end = SETTLING / slowest
-
-    def exponent(direction):
-        u = hessian @ direction
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(rates),
-            diffrax.Kvaerno3(),
-            jnp.zeros_like(end),
-            end,
-            dt0=None,
-            y0=jnp.append(u / jnp.linalg.norm(u), 0.0),
-            saveat=diffrax.SaveAt(ts=jnp.stack([end / 2, end])),
-            stepsize_controller=diffrax.PIDController(rtol=1e-4, atol=1e-6),
-            max_steps=2048,
-            throw=False,
-        )
-        assert solution.ys is not None
-        halfway, last = solution.ys[:, -1]
-        done = solution.result == diffrax.RESULTS.successful
-        return jnp.where(done, (last - halfway) / (end / 2), jnp.nan)
-
-    return jax.vmap(exponent)(directions)
+    along = directions @ hessian.T
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    starts = np.concatenate([along, np.zeros((len(along), 1))], axis=1)
+    rates = Rates(limit, np.linalg.inv(hessian))
+    sums = integrate(rates, starts, np.array([end / 2, end]))[:, :, -1]
+    return (sums[:, 1] - sums[:, 0]) / (end / 2)
 
 
-@jit_for_few_runs
-def _local_analysis(flow: Flow, c, hessian, directions, rho) -> _Local:
-    """V' near c in each direction, and how far out it stays negative."""
+def _first_outward(flow: Flow, c: np.ndarray, directions: np.ndarray, rho: float) -> float:
+    """The smallest distance from c, up to FAR·ρ, at which V' ≥ 0 in one of the directions."""
+    field, distances = OnPoints(flow.velocity, c.size), rho * np.linspace(0.01, FAR, 800)
 
-    def outward(direction, distance):
-        return jnp.vdot(direction, flow.velocity(c + distance * direction))
+    def inward(some: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        moved = c + distance[..., None] * some
+        return np.sum(field.values(moved.reshape(-1, c.size)).reshape(moved.shape) * some, axis=-1)
 
-    distances = rho * jnp.linspace(0.01, FAR, 800, dtype=c.dtype)
+    for first in range(0, len(distances), AT_ONCE):
+        block = distances[first : first + AT_ONCE]
+        outward = ~(inward(directions[:, None], block[None]) < 0)
+        if not np.any(outward):
+            continue
+        place = int(np.min(np.argmax(outward, axis=1)[np.any(outward, axis=1)]))
+        some, high = directions[outward[:, place]], block[place]
+        low = distances[first + place - 1] if first + place else 0.0
+        lows, highs = np.full(len(some), low), np.full(len(some), high)
+        for _ in range(60):
+            middle = (lows + highs) / 2
+            inside = inward(some, middle) < 0
+            lows, highs = np.where(inside, middle, lows), np.where(inside, highs, middle)
+        return float(np.min(lows))
+    return FAR * rho
 
-    def first_outward(direction):
-        values = jax.vmap(lambda distance: outward(direction, distance))(distances)
-        bad = values >= 0
-        first = jnp.argmax(bad)
-        low = jnp.where(first > 0, distances[jnp.maximum(first - 1, 0)], 0)
-        high = distances[first]
-        low, _ = bisect_traced(lambda x: outward(direction, x) < 0, low, high)
-        return jnp.where(jnp.any(bad), low, jnp.inf)
 
-    field = jax.vmap(lambda e: _limit_field(flow, c, hessian, rho, e))(directions)
-    inward, speed = _inward(directions, field)
-    return _Local(inward, speed, jax.vmap(first_outward)(directions))
-
-
-def _inward(directions, field) -> tuple[Array, Array]:
-    """V'/‖δ‖ and ‖F₀‖ in each direction."""
-    return jnp.sum(directions * field, axis=1), jnp.linalg.norm(field, axis=1)
+def _inward(directions: Any, field: Any) -> tuple[Any, Any]:
+    """V'/‖δ‖ and ‖F₀‖ in each direction; of NumPy or JAX, as they are given."""
+    return (directions * field).sum(axis=1), (field**2).sum(axis=1) ** 0.5

@@ -5,19 +5,31 @@ callback above that (no TPU lowering of non-symmetric `eig` exists).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from ...compiling import jit_for_few_runs
+from ...losses.gradient import Gradient
+from ...programs.batch import OnPoints
 
 
-@jit_for_few_runs
-def hessian_at(loss: Callable, w: Float[Array, " d"]) -> Float[Array, "d d"]:
-    """The Hessian of the loss at w, compiled once for each loss."""
-    return jax.hessian(loss)(w)
+def hessian_at(loss: Callable, w: Any) -> Float[np.ndarray, "d d"]:
+    """The Hessian of the loss at w (d,)."""
+    w = np.asarray(w, float)
+    return OnPoints(Gradient(loss), w.size).with_jacobians(w[None])[1][0]
+
+
+def ordered_eigenvalues(matrix: Float[np.ndarray, "d d"]) -> Complex[np.ndarray, " d"]:
+    """As `eigenvalues`, by LAPACK at once; nan where the matrix is not finite."""
+    if not np.all(np.isfinite(matrix)):
+        return np.full(len(matrix), np.nan + 0j)
+    if np.array_equal(matrix, matrix.T):
+        return np.linalg.eigvalsh(matrix).astype(complex)
+    values = np.linalg.eigvals(matrix).astype(complex)
+    return values[np.lexsort((values.imag, values.real))]
 
 
 def eigenvalues(matrix: Float[Array, "d d"]) -> Complex[Array, " d"]:

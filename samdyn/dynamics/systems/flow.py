@@ -8,6 +8,7 @@ import jax
 from jaxtyping import PyTree
 
 from ...errors import InvalidInput
+from ...losses.gradient import Gradient
 from ..methods.method import AbstractMethod, require_method
 from .ode import AbstractODE
 
@@ -61,12 +62,3 @@ class Flow(AbstractODE):
 def flow_of(step: Any) -> Flow | None:
     """The flow of the loss and the method of a step; None where that remembers something."""
     return None if step.method.remembers else Flow(step.loss, step.method)
-
-
-class Gradient(eqx.Module):
-    """w ↦ g(w), as an object: two of the same loss are equal, so neither compiles twice."""
-
-    loss: Callable
-
-    def __call__(self, w: PyTree) -> PyTree:
-        return jax.grad(self.loss)(w)

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from ...checks import require_function
+from ...programs.batch import OnPoints
 from ..parameters import as_args
 from .ode import AbstractODE
 from .system import AbstractSystem
@@ -92,6 +94,32 @@ def flat_step(map_: AbstractMap, state: State) -> tuple[Callable, Float[Array, "
         return ravel_pytree(eqx.filter(after, eqx.is_inexact_array))[0]
 
     return step, flat
+
+
+class StepOnState(eqx.Module):
+    """One step on the flat vector of the state's floating-point numbers, of which w is (dim,).
+
+    Counters are those of the state at rest.
+    """
+
+    map: AbstractMap
+    dim: int = eqx.field(static=True)
+
+    def __call__(self, v: Float[Array, " n"]) -> Float[Array, " n"]:
+        return flat_step(self.map, self.map.init(jnp.zeros(self.dim)))[0](v)
+
+    def rest(self, w: Any) -> np.ndarray:
+        """The flat state (n,) that `init(w)` gives."""
+        return OnPoints(_Rest(self.map), self.dim).values(np.asarray(w)[None])[0]
+
+
+class _Rest(eqx.Module):
+    """w ↦ the flat state at rest there."""
+
+    map: AbstractMap
+
+    def __call__(self, w):
+        return flat_step(self.map, self.map.init(w))[1]
 
 
 def state_jacobian(map_: AbstractMap, w: PyTree) -> Float[Array, "n n"]:

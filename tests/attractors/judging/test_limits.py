@@ -255,7 +255,7 @@ class Tanh(AbstractMethod):
 
 
 class Clipped(AbstractMethod):
-    """Linear near 0, by a norm that JAX differentiates to nan there."""
+    """w + 1000 g near 0, where a norm is cut off; its derivative is nan there, and has no part."""
 
     rho: jax.Array = eqx.field(converter=as_array)
 
@@ -279,10 +279,27 @@ def test_a_method_that_is_smooth_on_a_tiny_scale_does_not_bend(scale, unit):
         assert "close to the point" in point.step.why
 
 
+class Steep(AbstractMethod):
+    """w + ρ g/√‖g‖, whose slope at a critical point is infinite."""
+
+    rho: jax.Array = eqx.field(converter=as_array)
+
+    def perturb(self, gradient, w):
+        g = gradient(w)
+        return w + self.rho * g / jnp.sqrt(jnp.linalg.norm(g))
+
+
 def test_a_derivative_that_is_not_finite_is_no_bend():
-    (point,) = stability(SADDLE, Clipped(0.1), at=ORIGIN).points
+    (point,) = stability(SADDLE, Steep(0.1), at=ORIGIN).points
     assert point.flow.verdict == "unknown"
     assert "derivative of the method is not finite" in point.flow.why
+
+
+def test_what_is_cut_off_has_no_part_in_the_slope():
+    """On the saddle (2, −1): rates −h(1 + 1000h)."""
+    (point,) = stability(SADDLE, Clipped(0.1), at=ORIGIN).points
+    assert point.flow.verdict == "attractor"
+    np.testing.assert_allclose(np.sort(np.real(point.flow.eigenvalues)), [-4002, -999])
 
 
 @pytest.mark.thorough

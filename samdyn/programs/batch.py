@@ -1,0 +1,153 @@
+"""A function of one point on many points at once: by its program, or, where it has none, by JAX.
+
+Nothing is traced twice: two functions that are equal but for the numbers in them share a program,
+and the numbers are its parameters. A program is run by NumPy, so that nothing waits for a compiler;
+what has no program (a loop that depends on the data, a factorisation, a network) is compiled.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ..compiling import jit_for_few_runs
+from .derivative import NoDerivative, with_jacobian
+from .flatten import NotFlat, flatten
+from .points import evaluate
+from .program import Program
+
+LONGEST = 4_000  # operations, beyond which compiled code is there sooner
+FEWEST = 64  # rows that are compiled for, at least
+
+
+class OnPoints:
+    """`function` (d,) → an array of any shape, on points (n, d), with its Jacobian if asked for.
+
+    Results are float64 arrays of NumPy. `program` is None where JAX computes them, and `why` says
+    then what the function has no program for.
+    """
+
+    def __init__(self, function: Callable, dim: int):
+        self.function, self.dim = function, dim
+        self.numbers, known = split(function)
+        x64 = bool(jax.config.jax_enable_x64)
+        self._traced = _traced(known, _shapes(self.numbers), dim, x64)
+        self.program, self.why = self._traced.program, self._traced.why
+
+    def values(self, points: Float[np.ndarray, "n d"]) -> np.ndarray:
+        """(n, *shape of the result)."""
+        points = np.asarray(points, float).reshape(-1, self.dim)
+        if self.program is None:
+            return _by_jax(_compiled, self.function, points)
+        found = evaluate(self.program, points, self._parameters())
+        return found.reshape(len(points), *self.program.shapes[0])
+
+    def with_jacobians(self, points: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray]:
+        """The values, and their derivatives along the coordinates, (n, *shape of the result, d)."""
+        points = np.asarray(points, float).reshape(-1, self.dim)
+        both = self._traced.both
+        if both is None:
+            return _by_jax(_compiled_both, self.function, points)
+        found = evaluate(both, points, self._parameters())
+        shape, count = both.shapes[0], len(both.outputs) - both.shapes[1][0] * self.dim
+        values, slopes = found[:, :count], found[:, count:]
+        return values.reshape(-1, *shape), slopes.reshape(-1, *shape, self.dim)
+
+    def _parameters(self) -> list[Any]:
+        return [entry for array in self.numbers for entry in np.asarray(array).ravel()]
+
+
+def split(function: Callable) -> tuple[list[Any], Any]:
+    """(the arrays in a function that is a pytree, all else about it)."""
+    leaves, structure = jax.tree.flatten(function)
+    numbers = [leaf for leaf in leaves if _is_number(leaf)]
+    rest = tuple(None if _is_number(leaf) else _Known(leaf) for leaf in leaves)
+    return numbers, (structure, rest)
+
+
+def _is_number(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, np.ndarray | np.generic)
+
+
+class _Known:
+    """Anything as a key: by its own equality where it has one that hashes, else by identity."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self.value)
+        except TypeError:
+            return id(self.value)
+
+    def __eq__(self, other: Any) -> bool:
+        if self.value is other.value:
+            return True
+        return type(self.value) is type(other.value) and bool(self.value == other.value)
+
+
+def _shapes(numbers: list[Any]) -> tuple[tuple[tuple[int, ...], str], ...]:
+    return tuple((np.shape(array), str(array.dtype)) for array in numbers)
+
+
+class _Traced:
+    """What the tracing of a function gave; the Jacobian's program when it is first asked for."""
+
+    def __init__(self, program: Program | None, dim: int, why: str = ""):
+        self.program, self.dim, self.why = program, dim, why
+
+    @functools.cached_property
+    def both(self) -> Program | None:
+        try:
+            return None if self.program is None else with_jacobian(self.program, range(self.dim))
+        except NoDerivative:
+            return None
+
+
+@functools.lru_cache(maxsize=512)
+def _traced(known: Any, shapes: Any, dim: int, x64: bool) -> _Traced:
+    del x64  # what is traced depends on it
+    structure, rest = known
+
+    def apply(w: Any, *numbers: Any) -> Any:
+        given = iter(numbers)
+        leaves = [next(given) if entry is None else entry.value for entry in rest]
+        return jax.tree.unflatten(structure, leaves)(w)
+
+    example = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    try:
+        program = flatten(apply, jax.ShapeDtypeStruct((dim,), float), *example, longest=LONGEST)
+    except NotFlat as reason:
+        return _Traced(None, dim, str(reason))
+    return _Traced(program, dim)
+
+
+def _by_jax(compiled: Callable, function: Callable, points: np.ndarray) -> Any:
+    """In padded batches, so that few sizes are ever compiled."""
+    rows = jnp.asarray(padded(points))
+    found = compiled(function, rows)
+    return jax.tree.map(lambda x: np.asarray(x, float)[: len(points)], found)
+
+
+def padded(points: np.ndarray) -> np.ndarray:
+    """Rows repeated up to a power of two, so that few sizes are ever compiled."""
+    rows = max(FEWEST, 1 << max(len(points) - 1, 0).bit_length())
+    if not len(points):
+        return np.zeros((rows, points.shape[1]))
+    return points[np.minimum(np.arange(rows), len(points) - 1)]
+
+
+@jit_for_few_runs
+def _compiled(function: Callable, points: Any) -> Any:
+    return jax.vmap(function)(points)
+
+
+@jit_for_few_runs
+def _compiled_both(function: Callable, points: Any) -> Any:
+    return jax.vmap(lambda w: (function(w), jax.jacfwd(function)(w)))(points)

@@ -1,0 +1,165 @@
+"""A program: a list of operations on single numbers, each of which stands for a whole column."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .primitives import FUNCTIONS
+
+# What an operation reads: the place of a value (inputs first, then results), or a constant.
+Argument = int | np.generic
+
+
+class Operation(NamedTuple):
+    """One operation. `name` is that of JAX's primitive, `options` what else the primitive takes."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    dtype: np.dtype
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+class Input(NamedTuple):
+    """One number that the program is given, such as "w[0]" or "method.rho"."""
+
+    name: str
+    dtype: np.dtype
+
+
+class Program(NamedTuple):
+    """Operations in the order in which they run; value k is input k, then the results in turn.
+
+    `outputs` are the places of the results, or constants, and their `shapes` tell which of them
+    make one array, in C order.
+    """
+
+    inputs: tuple[Input, ...]
+    operations: tuple[Operation, ...]
+    outputs: tuple[Argument, ...]
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+
+class TooLong(Exception):
+    """A program has more operations than it may."""
+
+
+class Builder:
+    """Collects operations: what is known is computed, what is there already is not repeated.
+
+    Nothing is left out that could change a result: 0·x stays, since x may be infinite; x + 0, x·1
+    and x/1 are x.
+    """
+
+    def __init__(self, inputs: Sequence[Input], longest: int):
+        self.inputs, self.longest = tuple(inputs), longest
+        self.operations: list[Operation] = []
+        self._places: dict[Any, int] = {}
+
+    def dtype(self, argument: Argument) -> np.dtype:
+        """The dtype of a value or of a constant."""
+        if not isinstance(argument, int):
+            return argument.dtype
+        count = len(self.inputs)
+        known = self.inputs[argument] if argument < count else self.operations[argument - count]
+        return known.dtype
+
+    def add(
+        self, name: str, arguments: Sequence[Argument], dtype: Any, options: Any = ()
+    ) -> Argument:
+        """Where the result of an operation is, or the result itself."""
+        arguments, dtype = tuple(arguments), np.dtype(dtype)
+        same = _same_as(name, arguments)
+        if same is not None:
+            return same
+        if not any(isinstance(argument, int) for argument in arguments):
+            return _known(name, arguments, dtype, options)
+        name, arguments = self._compared(name, arguments)
+        key = (name, tuple(map(_key, arguments)), dtype, options)
+        if key not in self._places:
+            if len(self.operations) == self.longest:
+                raise TooLong
+            self._places[key] = len(self.inputs) + len(self.operations)
+            self.operations.append(Operation(name, arguments, dtype, options))
+        return self._places[key]
+
+    def _compared(self, name: str, arguments: tuple[Argument, ...]) -> tuple[str, tuple]:
+        """x = max(x, y) as x ≥ y, and x = min(x, y) as x ≤ y: an interval knows no more of x and
+        of max(x, y) than their bounds."""
+        if name != "eq":
+            return name, arguments
+        for one, extreme in (arguments, arguments[::-1]):
+            count = len(self.inputs)
+            if not isinstance(extreme, int) or extreme < count:
+                continue
+            found = self.operations[extreme - count]
+            if found.name in ("max", "min") and _key(one) in map(_key, found.arguments):
+                first = _key(found.arguments[0]) == _key(one)
+                other = found.arguments[1] if first else found.arguments[0]
+                return ("ge" if found.name == "max" else "le"), (one, other)
+        return name, arguments
+
+    def program(
+        self, outputs: Sequence[Argument], shapes: Sequence[tuple[int, ...]] = ()
+    ) -> Program:
+        """The program of these outputs, without what none of them needs."""
+        return _without_the_dead(
+            Program(self.inputs, tuple(self.operations), tuple(outputs), tuple(shapes))
+        )
+
+
+def _key(argument: Argument) -> Any:
+    return argument if isinstance(argument, int) else (argument.dtype, argument.tobytes())
+
+
+def _is(argument: Argument, value: float) -> bool:
+    return not isinstance(argument, int) and bool(argument == value)
+
+
+def _same_as(name: str, arguments: tuple[Argument, ...]) -> Argument | None:
+    """The argument that this operation gives back unchanged, if there is one."""
+    if name == "add":
+        for one, other in (arguments, arguments[::-1]):
+            if _is(one, 0):
+                return other
+    if name == "mul":
+        for one, other in (arguments, arguments[::-1]):
+            if _is(one, 1):
+                return other
+    if (name == "sub" and _is(arguments[1], 0)) or (name == "div" and _is(arguments[1], 1)):
+        return arguments[0]
+    if name == "select_n":
+        which, *cases = arguments
+        if not isinstance(which, int):
+            return cases[int(which)]
+        if all(_key(case) == _key(cases[0]) for case in cases):
+            return cases[0]
+    return None
+
+
+def _known(name: str, arguments: tuple[Any, ...], dtype: np.dtype, options: Any) -> np.generic:
+    with np.errstate(all="ignore"):
+        return np.asarray(FUNCTIONS[name](*arguments, **dict(options))).astype(dtype)[()]
+
+
+def _without_the_dead(program: Program) -> Program:
+    first = len(program.inputs)
+    needed = {argument for argument in program.outputs if isinstance(argument, int)}
+    for place in range(first + len(program.operations) - 1, first - 1, -1):
+        if place in needed:
+            arguments = program.operations[place - first].arguments
+            needed |= {argument for argument in arguments if isinstance(argument, int)}
+    kept = [place for place in range(first + len(program.operations)) if place in needed]
+    kept = [*range(first), *(place for place in kept if place >= first)]
+    moved = {place: new for new, place in enumerate(kept)}
+
+    def renamed(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
+        return tuple(moved[a] if isinstance(a, int) else a for a in arguments)
+
+    operations = tuple(
+        program.operations[place - first]._replace(
+            arguments=renamed(program.operations[place - first].arguments)
+        )
+        for place in kept[first:]
+    )
+    return program._replace(operations=operations, outputs=renamed(program.outputs))

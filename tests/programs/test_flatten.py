@@ -1,0 +1,96 @@
+"""A flattened function is the function, and its Jacobian the one that JAX finds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from samdyn import SAM, USAM, Flow, StepMap, get_loss, loss_names
+from samdyn.programs.derivative import with_jacobian
+from samdyn.programs.flatten import NotFlat, flatten
+from samdyn.programs.points import evaluate
+
+SMALL = [name for name in loss_names() if get_loss(name).dim <= 6]
+
+
+def points_in(box, count=257):
+    box = np.asarray(box, float)
+    return np.random.default_rng(0).uniform(box[:, 0], box[:, 1], (count, len(box)))
+
+
+def assert_same(function, points, rtol=1e-12):
+    """Values and Jacobians, against vmapped JAX."""
+    points = np.asarray(points, float)
+    program = with_jacobian(flatten(function, jnp.zeros(points.shape[1])))
+    found = evaluate(program, points)
+    value = np.asarray(jax.vmap(function)(jnp.asarray(points))).reshape(len(points), -1)
+    slope = np.asarray(jax.vmap(jax.jacfwd(function))(jnp.asarray(points)))
+    expected = np.concatenate([value, slope.reshape(len(points), -1)], axis=1)
+    scale = np.max(np.abs(np.where(np.isfinite(expected), expected, 0)), axis=0, initial=1.0)
+    np.testing.assert_allclose(found / scale, expected / scale, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_gradient_of_every_loss_and_its_hessian(name):
+    loss = get_loss(name)
+    assert_same(jax.grad(loss), points_in(loss.box))
+
+
+@pytest.mark.parametrize("method", [SAM(0.3), USAM(0.1)], ids=["SAM", "USAM"])
+@pytest.mark.parametrize("name", ["beale", "toy-net", "muller-brown"])
+def test_fields_and_steps_of_methods(name, method):
+    loss = get_loss(name)
+    points = points_in(loss.box) * 0.5  # larger ones make numbers that differ in many digits
+    assert_same(Flow(loss, method).velocity, points, rtol=1e-9)
+    step = StepMap(loss, method, 1e-3)
+    assert_same(lambda w: step(step.init(w)).w, points, rtol=1e-9)
+
+
+CASES = {
+    "moves": lambda w: jnp.pad(w[::-1], (1, 2))[jnp.array([3, 0, 1])] * jnp.roll(w, 1)[0],
+    "sums and products": lambda w: jnp.outer(w, w) @ w + jnp.prod(w) * jnp.sum(w) + jnp.max(w),
+    "a counted loop": lambda w: lax.fori_loop(0, 4, lambda k, x: jnp.sin(x) + k * w, w),
+    "a scan": lambda w: lax.scan(lambda c, x: (c * x + x, c + x), w[0], w)[1],
+    "a condition": lambda w: lax.cond(w[0] > 0, lambda x: x * x, lambda x: jnp.exp(x), w),
+    "a while of known turns": lambda w: lax.while_loop(
+        lambda s: s[1] < 3, lambda s: (s[0] * w, s[1] + 1), (w, 0)
+    )[0],
+    "places": lambda w: jnp.zeros(4).at[jnp.array([1, 1, 3])].add(w).at[0].set(w[2]),
+    "an index in a loop": lambda w: lax.fori_loop(
+        0, 3, lambda k, x: x + w[k] * jnp.arange(3.0) ** k, jnp.zeros(3)
+    ),
+    "many dimensions": lambda w: jnp.einsum("i,j,k->kj", w, w, w).T.reshape(-1)[:5],
+    "a split": lambda w: jnp.concatenate(jnp.split(w, 3)[::-1]) * jnp.linalg.norm(w),
+    "kinks": lambda w: jnp.abs(w) + jnp.maximum(w, 0.1) + jax.nn.relu(w) + jnp.clip(w, -0.5, 0.5),
+    "a matrix of data": lambda w: jnp.arange(12.0).reshape(4, 3) @ w - 1.0,
+    "logarithm of a sum": lambda w: jax.nn.logsumexp(jnp.stack([w, 2 * w]), axis=0),
+    "a derivative of its own": lambda w: jax.nn.softplus(w) + jax.nn.gelu(w),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whatever_it_is_made_of(case):
+    points = np.random.default_rng(1).uniform(-1.2, 1.2, (33, 3))
+    assert_same(CASES[case], points)
+
+
+def test_parameters_are_inputs():
+    program = flatten(lambda w, rho: w * rho["a"] + rho["b"], jnp.zeros(2), {"a": 1.0, "b": 2.0})
+    assert [known.name for known in program.inputs] == ["[0][0]", "[0][1]", "[1]['a']", "[1]['b']"]
+    found = evaluate(program, np.array([[1.0, 2.0]]), [10.0, 0.5])
+    assert np.array_equal(found, [[10.5, 20.5]])
+
+
+REFUSED = {
+    "depends on the data": lambda w: lax.while_loop(lambda x: x[0] < 5, lambda x: x * 2, w),
+    "index": lambda w: w[jnp.argmax(w)],
+    "no scalar form": lambda w: jnp.linalg.inv(jnp.outer(w, w) + jnp.eye(3))[0],
+    "more than": lambda w: lax.fori_loop(0, 100_000, lambda k, x: jnp.sin(x), w),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_has_no_program_says_why(why):
+    with pytest.raises(NotFlat):
+        flatten(REFUSED[why], jnp.ones(3))
