@@ -18,7 +18,7 @@ from jaxtyping import Float
 from ..compiling import jit_for_few_runs
 from .derivative import NoDerivative, with_jacobian
 from .flatten import NotFlat, flatten
-from .points import evaluate
+from .points import Runner
 from .program import Program
 
 LONGEST = 4_000  # operations, beyond which compiled code is there sooner
@@ -42,19 +42,19 @@ class OnPoints:
     def values(self, points: Float[np.ndarray, "n d"]) -> np.ndarray:
         """(n, *shape of the result)."""
         points = np.asarray(points, float).reshape(-1, self.dim)
-        if self.program is None:
+        if self._traced.run is None or self.program is None:
             return _by_jax(_compiled, self.function, points)
-        found = evaluate(self.program, points, self._parameters())
+        found = self._traced.run(points, self._parameters())
         return found.reshape(len(points), *self.program.shapes[0])
 
     def with_jacobians(self, points: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray]:
         """The values, and their derivatives along the coordinates, (n, *shape of the result, d)."""
         points = np.asarray(points, float).reshape(-1, self.dim)
-        both = self._traced.both
-        if both is None:
+        run = self._traced.run_both
+        if run is None:
             return _by_jax(_compiled_both, self.function, points)
-        found = evaluate(both, points, self._parameters())
-        shape, count = both.shapes[0], len(both.outputs) - both.shapes[1][0] * self.dim
+        found, both = run(points, self._parameters()), run.program
+        shape, count = both.shapes[0], both.shapes[1][0]
         values, slopes = found[:, :count], found[:, count:]
         return values.reshape(-1, *shape), slopes.reshape(-1, *shape, self.dim)
 
@@ -97,17 +97,23 @@ def _shapes(numbers: list[Any]) -> tuple[tuple[tuple[int, ...], str], ...]:
 
 
 class _Traced:
-    """What the tracing of a function gave; the Jacobian's program when it is first asked for."""
+    """What the tracing of a function gave; with its Jacobian when that is first asked for."""
 
     def __init__(self, program: Program | None, dim: int, why: str = ""):
         self.program, self.dim, self.why = program, dim, why
+        self.run = None if program is None else Runner(program)
 
     @functools.cached_property
     def both(self) -> Program | None:
+        """The program that gives the Jacobian, too."""
         try:
             return None if self.program is None else with_jacobian(self.program, range(self.dim))
         except NoDerivative:
             return None
+
+    @functools.cached_property
+    def run_both(self) -> Runner | None:
+        return None if self.both is None else Runner(self.both)
 
 
 @functools.lru_cache(maxsize=512)

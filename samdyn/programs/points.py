@@ -1,15 +1,53 @@
 """A program on many points at once, in NumPy."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from .primitives import FUNCTIONS
-from .program import Program
+from .program import Operation, Program
 
 ROWS = 4096  # at a time: what fits into a core's own cache
+
+
+class Runner:
+    """A program made ready to run: each operation with its function, and what it is the last to
+    read."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self._dtypes = [known.dtype for known in program.inputs]
+        over = _last_uses(program)
+        self._steps = [
+            (_function(operation), operation.arguments, forgotten)
+            for operation, forgotten in zip(program.operations, over, strict=True)
+        ]
+
+    def __call__(
+        self, points: Float[np.ndarray, "n d"], parameters: Sequence[Any] = ()
+    ) -> Float[np.ndarray, "n m"]:
+        """As `evaluate`."""
+        out = np.empty((len(points), len(self.program.outputs)))
+        with np.errstate(all="ignore"):
+            for first in range(0, len(points), ROWS):
+                rows = slice(first, first + ROWS)
+                columns = np.ascontiguousarray(points[rows].T)
+                for column, result in enumerate(self._run([*columns, *parameters])):
+                    out[rows, column] = result
+        return out
+
+    def _run(self, given: list[Any]) -> list[Any]:
+        """The outputs of columns and numbers."""
+        pairs = zip(given, self._dtypes, strict=True)
+        values: list[Any] = [np.asarray(value, dtype) for value, dtype in pairs]
+        for function, arguments, forgotten in self._steps:
+            values.append(function(*[values[a] if type(a) is int else a for a in arguments]))
+            for place in forgotten:
+                values[place] = None
+        return [values[a] if type(a) is int else a for a in self.program.outputs]
 
 
 def evaluate(
@@ -19,50 +57,22 @@ def evaluate(
 
     What is not defined is nan, as in NumPy, and nothing warns.
     """
-    out = np.empty((len(points), len(program.outputs)))
-    last = _last_uses(program)
-    with np.errstate(all="ignore"):
-        for first in range(0, len(points), ROWS):
-            rows = slice(first, first + ROWS)
-            columns = np.ascontiguousarray(points[rows].T)
-            values = [*columns, *parameters]
-            given = [x.astype(i.dtype) for x, i in _paired(values, program)]
-            results = _run(program, given, last)
-            for column, result in enumerate(results):
-                out[rows, column] = result
-    return out
+    return Runner(program)(points, parameters)
 
 
-def _paired(values: list[Any], program: Program) -> list[tuple[np.ndarray, Any]]:
-    pairs = zip(values, program.inputs, strict=True)
-    return [(np.asarray(value), known) for value, known in pairs]
+def _function(operation: Operation) -> Callable:
+    if operation.name == "convert_element_type":
+        return functools.partial(np.asarray, dtype=operation.dtype)
+    function = FUNCTIONS[operation.name]
+    return functools.partial(function, **dict(operation.options)) if operation.options else function
 
 
 def _last_uses(program: Program) -> list[list[int]]:
     """After each operation, the values that nothing reads any more."""
     first = len(program.inputs)
-    kept = {a for a in program.outputs if isinstance(a, int)}
-    seen, found = set(kept), []
+    seen, found = {a for a in program.outputs if isinstance(a, int)}, []
     for operation in reversed(program.operations):
         read = {a for a in operation.arguments if isinstance(a, int) and a >= first}
         found.append(sorted(read - seen))
         seen |= read
     return found[::-1]
-
-
-def _run(program: Program, given: list[np.ndarray], last: list[list[int]]) -> list[Any]:
-    values: list[Any] = [*given, *[None] * len(program.operations)]
-    place = len(given)
-    for operation, over in zip(program.operations, last, strict=True):
-        arguments = [values[a] if isinstance(a, int) else a for a in operation.arguments]
-        function = FUNCTIONS[operation.name]
-        if operation.name == "convert_element_type":
-            values[place] = np.asarray(arguments[0]).astype(operation.dtype)
-        elif operation.options:
-            values[place] = function(*arguments, **dict(operation.options))
-        else:
-            values[place] = function(*arguments)
-        place += 1
-        for index in over:
-            values[index] = None
-    return [values[a] if isinstance(a, int) else a for a in program.outputs]

@@ -1,9 +1,6 @@
 """Which of many points are the same one, and which lie on one curve."""
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 
 def distinct(points: np.ndarray, residuals: np.ndarray, radius: float) -> list[int]:
@@ -24,12 +21,17 @@ def clusters(points: np.ndarray, radius: float) -> list[np.ndarray]:
 
 def linked(points: np.ndarray, radius: float) -> list[np.ndarray]:
     """Member indices of the clusters whose points are linked by steps of at most `radius`."""
-    if not len(points):
-        return []
-    pairs = KDTree(points).query_pairs(radius, output_type="ndarray")
-    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(points),) * 2)
-    count, labels = connected_components(graph, directed=False)
-    return [np.flatnonzero(labels == label) for label in range(count)]
+    left, found = np.arange(len(points)), []
+    while left.size:
+        reached, left = [left[:1]], left[1:]
+        for group in reached:  # it grows while it is read
+            for place in group:
+                near = np.linalg.norm(points[left] - points[place], axis=1) <= radius
+                if np.any(near):
+                    reached.append(left[near])
+                    left = left[~near]
+        found.append(np.sort(np.concatenate(reached)))
+    return found
 
 
 def new_samples(known: np.ndarray, points: np.ndarray, spacing: float) -> np.ndarray:
