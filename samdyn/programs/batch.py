@@ -32,11 +32,11 @@ class OnPoints:
     then what the function has no program for.
     """
 
-    def __init__(self, function: Callable, dim: int):
-        self.function, self.dim = function, dim
+    def __init__(self, function: Callable, dim: int, along: int | None = None):
+        self.function, self.dim, self.along = function, dim, dim if along is None else along
         self.numbers, known = split(function)
         x64 = bool(jax.config.jax_enable_x64)
-        self._traced = _traced(known, _shapes(self.numbers), dim, x64)
+        self._traced = _traced(known, _shapes(self.numbers), dim, self.along, x64)
         self.program, self.why = self._traced.program, self._traced.why
 
     def values(self, points: Float[np.ndarray, "n d"]) -> np.ndarray:
@@ -44,21 +44,30 @@ class OnPoints:
         points = np.asarray(points, float).reshape(-1, self.dim)
         if self._traced.run is None or self.program is None:
             return _by_jax(_compiled, self.function, points)
-        found = self._traced.run(points, self._parameters())
+        found = self._traced.run(points, self.parameters)
         return found.reshape(len(points), *self.program.shapes[0])
 
     def with_jacobians(self, points: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray]:
-        """The values, and their derivatives along the coordinates, (n, *shape of the result, d)."""
+        """The values, and their derivatives along the coordinates, (n, *shape of the result, d);
+        the first `along` of them, where that is given."""
         points = np.asarray(points, float).reshape(-1, self.dim)
         run = self._traced.run_both
         if run is None:
-            return _by_jax(_compiled_both, self.function, points)
-        found, both = run(points, self._parameters()), run.program
+            found = _by_jax(_compiled_both, self.function, points)
+            return found[0], found[1][..., : self.along]
+        found, both = run(points, self.parameters), run.program
         shape, count = both.shapes[0], both.shapes[1][0]
         values, slopes = found[:, :count], found[:, count:]
-        return values.reshape(-1, *shape), slopes.reshape(-1, *shape, self.dim)
+        return values.reshape(-1, *shape), slopes.reshape(-1, *shape, self.along)
 
-    def _parameters(self) -> list[Any]:
+    @property
+    def both(self) -> Program | None:
+        """The program that gives the Jacobian, too; None where there is none."""
+        return self._traced.both
+
+    @functools.cached_property
+    def parameters(self) -> list[Any]:
+        """The numbers in the function, in the order of the program's further inputs."""
         return [entry for array in self.numbers for entry in np.asarray(array).ravel()]
 
 
@@ -99,15 +108,15 @@ def _shapes(numbers: list[Any]) -> tuple[tuple[tuple[int, ...], str], ...]:
 class _Traced:
     """What the tracing of a function gave; with its Jacobian when that is first asked for."""
 
-    def __init__(self, program: Program | None, dim: int, why: str = ""):
-        self.program, self.dim, self.why = program, dim, why
+    def __init__(self, program: Program | None, along: int, why: str = ""):
+        self.program, self.along, self.why = program, along, why
         self.run = None if program is None else Runner(program)
 
     @functools.cached_property
     def both(self) -> Program | None:
         """The program that gives the Jacobian, too."""
         try:
-            return None if self.program is None else with_jacobian(self.program, range(self.dim))
+            return None if self.program is None else with_jacobian(self.program, range(self.along))
         except NoDerivative:
             return None
 
@@ -117,7 +126,7 @@ class _Traced:
 
 
 @functools.lru_cache(maxsize=512)
-def _traced(known: Any, shapes: Any, dim: int, x64: bool) -> _Traced:
+def _traced(known: Any, shapes: Any, dim: int, along: int, x64: bool) -> _Traced:
     del x64  # what is traced depends on it
     structure, rest = known
 
@@ -130,8 +139,8 @@ def _traced(known: Any, shapes: Any, dim: int, x64: bool) -> _Traced:
     try:
         program = flatten(apply, jax.ShapeDtypeStruct((dim,), float), *example, longest=LONGEST)
     except NotFlat as reason:
-        return _Traced(None, dim, str(reason))
-    return _Traced(program, dim)
+        return _Traced(None, along, str(reason))
+    return _Traced(program, along)
 
 
 def _by_jax(compiled: Callable, function: Callable, points: np.ndarray) -> Any:

@@ -29,13 +29,21 @@ def newton(
     if on_points.program is None:
         rows, longest = jnp.asarray(padded(starts)), jnp.asarray(float(longest_step))
         return np.asarray(_compiled(field, rows, longest))[: len(starts)]
+    return newton_on(lambda w, rows: on_points.with_jacobians(w), starts, longest_step)
+
+
+def newton_on(
+    with_jacobians: Callable, starts: Float[np.ndarray, "n d"], longest_step: float
+) -> Float[np.ndarray, "n d"]:
+    """The same, where `with_jacobians(points, which)` gives values (n, d) and Jacobians (n, d, d)
+    of the rows `which` (n,)."""
     ends, moving = starts.copy(), np.arange(len(starts))
     with np.errstate(all="ignore"):
         for _ in range(ITERATIONS):
             if not moving.size:
                 break
             w = ends[moving]
-            change = _change(*on_points.with_jacobians(w), float(longest_step))
+            change = _change(*with_jacobians(w, moving), float(longest_step))
             ends[moving] = w - change
             on = np.any(np.abs(change) > ARRIVED * np.abs(w), axis=1)
             moving = moving[on & np.all(np.isfinite(change), axis=1)]

@@ -1,0 +1,227 @@
+"""The fixed points of a flow in a box, proven: which are there for sure, and where there is none.
+
+Critical points are the zeros of the gradient. A method whose w^p − w is smooth rests at the zeros
+of its field. Normalised SAM's field jumps at critical points, and is never enclosed: SAM rests at a
+point w that is not critical where w^p is critical, so that w lies on the sphere of radius ρ about a
+critical point c, with its gradient pointing at c. There are finitely many such spheres that meet
+the box, since c lies within ρ of it; on each the equations are smooth.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...dynamics.systems.flow import Flow
+from ...dynamics.systems.ode import AbstractODE
+from ...dynamics.systems.system import loss_of
+from ...programs.batch import OnPoints
+from ...programs.boxes import enclose
+from .branch import Zeros, zeros_in
+from .fields import FieldAndLoss, FieldBeyond, GradientAndLoss, OnFace, Place, Preimage
+from .system import System, Unprovable
+
+HIGHEST = 3  # dimensions: beyond it boxes grow too many
+REACH = 0.25  # of the box's sides: how far beyond it critical points are looked for, at first
+MOST_CENTRES = 64  # undecided boxes about which spheres are looked at
+CELLS = 1024  # of the box's side: undecided boxes in one of these cells are told as one
+
+
+class Proven(NamedTuple):
+    """Boxes (n, d) that hold exactly one fixed point each; and of which kind it is."""
+
+    low: np.ndarray
+    high: np.ndarray
+    kind: str
+
+
+class Proof(NamedTuple):
+    """`points` that are there for sure, and boxes (m, d, 2) that stayed `undecided`, with the
+    reasons; in the rest of the box there is no fixed point. `boxes` were looked at."""
+
+    points: tuple[Proven, ...]
+    undecided: np.ndarray
+    why: tuple[str, ...]
+    boxes: int
+
+
+def proof_in(flow: AbstractODE, box: np.ndarray) -> Proof:
+    """The proof for a box (d, 2). `Unprovable` with the reason where none can be tried."""
+    if len(box) > HIGHEST:
+        raise Unprovable(f"no proof is tried in {len(box)} dimensions")
+    loss = loss_of(flow)
+    if loss is None:
+        return _proof([_zeros_of(FieldAndLoss(flow, None), box)], ["fixed point"], box)
+    if not flow.ascends:
+        return _proof([_zeros_of(GradientAndLoss(loss), box)], ["critical"], box)
+    if isinstance(flow, Flow) and flow.method.ascent == "unit":
+        return _proof_of_sam(flow, box)
+    if isinstance(flow, Flow) and flow.method.ascent == "gradient":
+        return _proof_by_preimages(flow, box)
+    critical = _zeros_of(GradientAndLoss(loss), box)
+    field = _zeros_of(FieldAndLoss(flow, loss), box)
+    return _proof([critical, _apart(field, critical)], ["critical", "hallucinated"], box)
+
+
+def _apart(zeros: Zeros, others: Zeros) -> Zeros:
+    """Those zeros whose boxes do not meet one of the others'."""
+    own = np.ones(len(zeros.low), bool)
+    for low, high in zip(others.low, others.high, strict=True):
+        own &= ~np.all((zeros.high >= low) & (zeros.low <= high), axis=1)
+    return zeros._replace(low=zeros.low[own], high=zeros.high[own])
+
+
+def _proof_by_preimages(flow: Flow, box: np.ndarray) -> Proof:
+    """Of a method that rests where w^p is critical, and nowhere else.
+
+    Solving w^p = c for each critical point c asks for one Hessian, g(w^p) = 0 for the product of
+    two. Where w^p lies beyond the box in which the c are known, the latter is what is left.
+    """
+    dim, size = len(box), box[:, 1] - box[:, 0]
+    wide = box + REACH * size[:, None] * np.array([-1.0, 1.0])
+    critical = _zeros_of(GradientAndLoss(flow.loss), wide)
+    unsure = merged(np.stack([critical.open_low, critical.open_high], axis=-1), wide)
+    inside = _within(critical, box)
+    if len(unsure) > MOST_CENTRES:
+        field = _zeros_of(FieldAndLoss(flow, flow.loss), box)
+        return _proof([inside, _apart(field, inside)], ["critical", "hallucinated"], box)
+    low = np.concatenate([critical.low, unsure[:, :, 0]])
+    high = np.concatenate([critical.high, unsure[:, :, 1]])
+    parts = [inside]
+    if len(low):
+        edges = (np.broadcast_to(box[:, k], (len(low), dim)) for k in (0, 1))
+        begin = [np.concatenate([e, c], axis=1) for e, c in zip(edges, (low, high), strict=True)]
+        found = zeros_in(System(Preimage(flow, flow.loss), dim, dim), *begin)
+        parts.append(_apart(_places(found, critical.low, dim), inside))
+    parts.append(_apart(_zeros_of(FieldBeyond(flow, flow.loss, wide), box), inside))
+    return _proof(parts, ["critical", "hallucinated", "hallucinated"][: len(parts)], box)
+
+
+def _places(zeros: Zeros, centres: np.ndarray, dim: int) -> Zeros:
+    """Zeros without the centres that they carry; undecided where one may not be critical."""
+    known = np.any(np.all(zeros.low[:, None, dim:] == centres, axis=-1), axis=1)
+    return zeros._replace(
+        low=zeros.low[known, :dim],
+        high=zeros.high[known, :dim],
+        open_low=np.concatenate([zeros.open_low[:, :dim], zeros.low[~known, :dim]]),
+        open_high=np.concatenate([zeros.open_high[:, :dim], zeros.high[~known, :dim]]),
+    )
+
+
+def _zeros_of(function, box: np.ndarray) -> Zeros:
+    system = System(function, len(box))
+    return zeros_in(system, box[None, :, 0], box[None, :, 1])
+
+
+def _proof(zeros: list[Zeros], kinds: list[str], box: np.ndarray) -> Proof:
+    points = tuple(
+        Proven(some.low, some.high, kind) for some, kind in zip(zeros, kinds, strict=True)
+    )
+    undecided, why = [], []
+    for some in zeros:
+        boxes = merged(np.stack([some.open_low, some.open_high], axis=-1), box)
+        undecided.append(boxes)
+        why += [some.why or "it holds zeros of higher order, or too near to be told apart"] * len(
+            boxes
+        )
+    looked_at = sum(some.boxes for some in zeros)
+    return Proof(points, np.concatenate(undecided), tuple(why), looked_at)
+
+
+def merged(boxes: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Boxes (n, d, 2) as fewer: those whose middles lie in one small cell as their hull."""
+    if not len(boxes):
+        return boxes
+    size = whole[:, 1] - whole[:, 0]
+    cells = np.floor((boxes.mean(axis=2) - whole[:, 0]) / size * CELLS)
+    _, group = np.unique(cells, axis=0, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    first = np.flatnonzero(np.diff(group.ravel()[order], prepend=-1))
+    low = np.minimum.reduceat(boxes[order, :, 0], first)
+    high = np.maximum.reduceat(boxes[order, :, 1], first)
+    return np.stack([low, high], axis=-1)
+
+
+def _proof_of_sam(flow: Flow, box: np.ndarray) -> Proof:
+    rho = np.asarray(flow.method.radius, float)
+    wide = box + float(rho) * np.array([-1.0, 1.0]) * (1 + 1e-12)
+    critical = _zeros_of(GradientAndLoss(flow.loss), wide)
+    inside = _within(critical, box)
+    if float(rho) == 0:
+        return _proof([inside], ["critical"], box)
+    unsure = merged(np.stack([critical.open_low, critical.open_high], axis=-1), wide)
+    if len(unsure) > MOST_CENTRES:
+        around = _nothing_known(box, "critical points that are not isolated lie within ρ of it")
+        return _proof([inside, around], ["critical", "hallucinated"], box)
+    low = np.concatenate([critical.low, unsure[:, :, 0]])
+    high = np.concatenate([critical.high, unsure[:, :, 1]])
+    around = _on_spheres(flow, rho, low, high, len(critical.low), box)
+    return _proof([inside, around], ["critical", "hallucinated"], box)
+
+
+def _within(zeros: Zeros, box: np.ndarray) -> Zeros:
+    """What of it meets a smaller box."""
+    here = _meets(zeros.low, zeros.high, box)
+    opened = _meets(zeros.open_low, zeros.open_high, box)
+    return zeros._replace(
+        low=zeros.low[here],
+        high=zeros.high[here],
+        open_low=zeros.open_low[opened],
+        open_high=zeros.open_high[opened],
+    )
+
+
+def _meets(low: np.ndarray, high: np.ndarray, box: np.ndarray) -> np.ndarray:
+    return np.all((high >= box[:, 0]) & (low <= box[:, 1]), axis=1)
+
+
+def _nothing_known(box: np.ndarray, why: str) -> Zeros:
+    none = np.empty((0, len(box)))
+    return Zeros(none, none, none, none, box[None, :, 0], box[None, :, 1], 0, why)
+
+
+def _on_spheres(flow, rho, low, high, sure: int, box: np.ndarray) -> Zeros:
+    """Points that are not critical, on the spheres about centres in boxes (k, d); the first
+    `sure` of which hold a critical point for sure."""
+    dim, none = len(box), np.empty((0, len(box)))
+    found = Zeros(none, none, none, none, none, none, 0)
+    if not len(low):
+        return found
+    side = np.ones((len(low), dim - 1))
+    for axis in range(dim):
+        for sign in (-1.0, 1.0):
+            face = OnFace(flow.loss, rho, axis, sign)
+            system = System(face, dim - 1, dim)
+            begin = np.concatenate([-side, low], axis=1), np.concatenate([side, high], axis=1)
+            zeros = zeros_in(system, *begin)
+            found = _joined(found, zeros, face, low[:sure], box)
+    return found
+
+
+def _joined(
+    found: Zeros, zeros: Zeros, face: OnFace, centres: np.ndarray, box: np.ndarray
+) -> Zeros:
+    """What was found so far, with the zeros on one face, as places in the box."""
+    dim = len(box)
+    known = np.any(np.all(zeros.low[:, None, dim - 1 :] == centres, axis=-1), axis=1)
+    place = OnPoints(Place(face), 2 * dim - 1)
+    assert place.program is not None
+
+    def at(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        there = enclose(place.program, low, high, place.parameters)
+        return there.low, there.high
+
+    low, high = at(zeros.low, zeros.high)
+    new = _meets(low, high, box)
+    for under, over in zip(found.low, found.high, strict=True):  # on an edge of two faces
+        new &= ~np.all((low <= over) & (high >= under), axis=1)
+    unsure = new & ~known
+    open_low, open_high = at(zeros.open_low, zeros.open_high)
+    left = _meets(open_low, open_high, box)
+    return found._replace(
+        low=np.concatenate([found.low, low[new & known]]),
+        high=np.concatenate([found.high, high[new & known]]),
+        open_low=np.concatenate([found.open_low, open_low[left], low[unsure]]),
+        open_high=np.concatenate([found.open_high, open_high[left], high[unsure]]),
+        boxes=found.boxes + zeros.boxes,
+        why=found.why or zeros.why,
+    )
