@@ -1,5 +1,6 @@
 """The main verb: find the fixed points, judge each for the flow and for the step, say why."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from ..results.result import Result
 from .finding.fixed_points import fixed_point_near, fixed_points
 from .finding.point import Completeness, FixedPoint, describe
 from .judging.directions import saddle_direction
+from .judging.enclosed import discs, jacobian_bounds
 from .judging.jump import Limit, limit_at, undeclared
 from .judging.orbit import orbit_verdict
 from .judging.resting import RestingPoints
@@ -80,6 +82,8 @@ class PointStability(eqx.Module):
             else point.hessian_eigenvalues.tolist(),
             "flow": None if self.flow is None else _flow_dict(self.flow),
             "critical_rho": self.critical_rho,
+            "proven": point.proven,
+            "enclosure": None if point.enclosure is None else point.enclosure.tolist(),
         }
         if self.step is not None:
             result["map"] = _map_dict(self.step)
@@ -109,6 +113,10 @@ class Stability(Result, eqx.Module):
                 "checked": self.complete.checked,
                 "method": self.complete.method,
                 "consistent": self.complete.consistent,
+                "proven": self.complete.proven,
+                "undecided": [
+                    {"box": part.box.tolist(), "why": part.why} for part in self.complete.undecided
+                ],
             },
         }
 
@@ -327,7 +335,7 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     scale = point.scale
     if point.kind == "critical":
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
-    return flow_verdict(_flow_eigenvalues(flow, w), scale)
+    return flow_verdict(_flow_eigenvalues(flow, w), scale, _errors(flow.velocity, point.enclosure))
 
 
 def step_verdict_at(
@@ -344,7 +352,7 @@ def step_verdict_at(
         return orbit_verdict(step_map, w, _radius(flow, limit))
     if limit.bent:
         return Verdict("unknown", limit.bent)
-    found = map_verdict(_multipliers(step_map, w), w.size)
+    found = map_verdict(_multipliers(step_map, w), w.size, _step_errors(step_map, point))
     narrow = limit.narrow or step_map.jumps
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
@@ -389,6 +397,26 @@ def _flow_eigenvalues(flow: AbstractODE, w: np.ndarray) -> np.ndarray:
     return ordered_eigenvalues(OnPoints(flow.velocity, w.size).with_jacobians(w[None])[1][0])
 
 
+def _errors(function: Callable, enclosure: np.ndarray | None) -> np.ndarray | None:
+    """How far the eigenvalues of the Jacobian are off at most, by ascending real part; None where
+    that isn't known."""
+    bounds = None if enclosure is None else jacobian_bounds(function, *enclosure.T)
+    if bounds is None:
+        return None
+    radii = discs(*bounds).radii
+    return radii if np.all(np.isfinite(radii)) else None
+
+
+def _step_errors(step_map: AbstractMap, point: FixedPoint) -> np.ndarray | None:
+    """The same for the step, in its full state at rest."""
+    if point.enclosure is None:
+        return None
+    step = StepOnState(step_map, point.w.size)
+    state = np.repeat(step.rest(point.w)[:, None], 2, axis=1)
+    state[: point.w.size] = point.enclosure
+    return _errors(step, state)
+
+
 def _multipliers(step_map: AbstractMap, w: np.ndarray) -> np.ndarray:
     step = StepOnState(step_map, w.size)
     state = step.rest(w)
@@ -425,6 +453,7 @@ def _flow_dict(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "eigenvalues": _pairs(verdict.eigenvalues),
         "why": verdict.why,
+        "proven": verdict.proven,
     }
     if verdict.capture_radius is not None:
         result["capture_radius"] = verdict.capture_radius
@@ -436,6 +465,7 @@ def _map_dict(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "multipliers": _pairs(verdict.eigenvalues),
         "why": verdict.why,
+        "proven": verdict.proven,
     }
     if verdict.orbit is not None:
         result |= {"orbit": verdict.orbit, "amplitude": verdict.amplitude}

@@ -16,9 +16,12 @@ from ...dynamics.check import check_system, check_system_in_box
 from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput
 from ...precision import in_double
+from ..proving.proof import proof_in
+from ..proving.system import Unprovable
 from .completeness import doubted
 from .newton import newton
 from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at
+from .proven import proven_complete, proven_points, with_undecided
 from .search import Search
 from .starts import EvenPoints
 
@@ -28,13 +31,27 @@ from .starts import EvenPoints
 def fixed_points(flow: AbstractODE, box: Any, *, seed: int = 0, check: bool = True) -> FixedPoints:
     """Find every fixed point of `flow` in `box` (d pairs low, high).
 
-    Rounds of quasi-random starts go through Newton until two rounds add nothing; in one and two
-    dimensions the degree of the field on sub-boxes then tells whether points are missing, and
-    more starts go where they are (`check`). The result depends on `seed` and the arguments alone.
+    In up to three dimensions branch and prune on intervals encloses each point and proves the rest
+    of the box empty. Where that can't be told (zeros of higher order, curves of them, functions
+    without a program, more dimensions) rounds of starts go through Newton until two rounds add
+    nothing; in one and two dimensions the degree of the field on sub-boxes then tells whether
+    points are missing (`check`). The result depends on `seed` and the arguments alone.
     """
     require_one_value(flow)
     box = as_box(box)
     check_system_in_box(flow, box)
+    try:
+        proof = proof_in(flow, box)
+    except Unprovable:
+        return _searched(flow, box, seed, check)
+    proven = proven_points(flow, proof)
+    if not len(proof.undecided):
+        return FixedPoints(proven, proven_complete(proof))
+    return with_undecided(proof, proven, _searched(flow, box, seed, check))
+
+
+def _searched(flow: AbstractODE, box: np.ndarray, seed: int, check: bool) -> FixedPoints:
+    """By many starts and the degree test."""
     search = Search(flow, box, seed)
     search.run_rounds()
     complete = Completeness(False, "not checked: not asked for", None)

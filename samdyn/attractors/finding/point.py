@@ -32,6 +32,7 @@ class FixedPoint(NamedTuple):
     sign of the determinant of the field's Jacobian.
     `continuum` holds samples (n, d) of a curve or surface of fixed points through w, else None.
     `doubt` says why no verdict can be trusted here, where that is so.
+    `enclosure` (d, 2) holds exactly one fixed point, proven; None where that isn't known.
     """
 
     w: np.ndarray
@@ -45,15 +46,34 @@ class FixedPoint(NamedTuple):
     scale: float = 0.0
     doubt: str | None = None
     orientation: float = 0.0
+    enclosure: np.ndarray | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether it exists, and is the only one in its enclosure, for sure."""
+        return self.enclosure is not None
+
+
+class Undecided(NamedTuple):
+    """A box (d, 2) of which it isn't known whether it holds fixed points, and why."""
+
+    box: np.ndarray
+    why: str
 
 
 class Completeness(NamedTuple):
-    """Whether the set found was checked, how, and whether it was consistent (None: unknown)."""
+    """Whether the set found was checked, how, and whether it was consistent (None: unknown).
+
+    `proven`: every point is enclosed and the rest of the box proven empty, but for the boxes that
+    are `undecided`.
+    """
 
     checked: bool
     method: str
     consistent: bool | None
     mismatches: tuple = ()
+    proven: bool = False
+    undecided: tuple[Undecided, ...] = ()
 
 
 class FixedPoints(NamedTuple):

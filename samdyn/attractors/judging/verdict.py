@@ -28,26 +28,53 @@ class Verdict(NamedTuple):
     amplitude: float | None = None
     period: int | None = None
     centre: np.ndarray | None = None
+    proven: bool = False
 
 
-def flow_verdict(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> Verdict:
+def flow_verdict(
+    eigenvalues: np.ndarray, smallest_scale: float = 0.0, errors: np.ndarray | None = None
+) -> Verdict:
     """The verdict for a flow from the eigenvalues of its Jacobian, shape (d,) complex.
 
-    `smallest_scale` is the size below which the largest eigenvalue is itself rounding.
+    `smallest_scale` is the size below which the largest eigenvalue is itself rounding. `errors`
+    (d,) bound how far each is off for sure: then a rate is zero where it can't be told from it.
     """
     real = np.real(eigenvalues)
     if not np.all(np.isfinite(eigenvalues)):
         return Verdict("unknown", "the field has no Jacobian here that is finite")
-    name = str(flow_verdict_names(eigenvalues[None], smallest_scale)[0])
+    if errors is None:
+        name = str(flow_verdict_names(eigenvalues[None], smallest_scale)[0])
+    else:
+        name = _by_bounds(real, errors)
     lead = float(np.max(real))
     text = {
         "attractor": f"every direction contracts, the slowest at rate {lead:.6g}",
         "repeller": f"every direction grows, the slowest at rate {float(np.min(real)):.6g}",
         "saddle": f"{np.sum(real > 0)} of {real.size} directions grow, "
         f"the fastest at rate {lead:.6g}",
-        "degenerate": "a rate is zero, so the linear part decides nothing",
+        "degenerate": f"{_zero('rate', real, errors)}, so the linear part decides nothing",
     }[name]
-    return Verdict(name, text, eigenvalues)
+    return Verdict(name, text, eigenvalues, proven=errors is not None and name != "degenerate")
+
+
+def _by_bounds(growth: np.ndarray, errors: np.ndarray) -> str:
+    """The verdict from growth (d,) that is known within errors (d,)."""
+    if np.any(np.abs(growth) <= errors):
+        return "degenerate"
+    if np.all(growth < 0):
+        return "attractor"
+    return "repeller" if np.all(growth > 0) else "saddle"
+
+
+def _zero(what: str, growth: np.ndarray, errors: np.ndarray | None) -> str:
+    """Which number is too near to zero, and how near, where that is known."""
+    if errors is None:
+        return f"a {what} is zero"
+    least = int(np.argmin(np.abs(growth) - errors))
+    return (
+        f"a {what} of {growth[least]:.3g} that may be off by {errors[least]:.3g} can't be told "
+        "from zero"
+    )
 
 
 def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> np.ndarray:
@@ -56,8 +83,10 @@ def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> 
     return _by_signs(np.real(eigenvalues), scale)
 
 
-def map_verdict(multipliers: np.ndarray, dim: int | None = None) -> Verdict:
-    """The verdict for a step map from its multipliers, shape (n,) complex.
+def map_verdict(
+    multipliers: np.ndarray, dim: int | None = None, errors: np.ndarray | None = None
+) -> Verdict:
+    """The verdict for a step map from its multipliers, shape (n,) complex, known within `errors`.
 
     On one parameter (`dim` 1) what grows is a repeller, although the momentum beside it shrinks.
     Adam and its like are not differentiable where their second moment is zero: degenerate.
@@ -68,6 +97,8 @@ def map_verdict(multipliers: np.ndarray, dim: int | None = None) -> Verdict:
     modulus = np.abs(multipliers)
     scale = np.max(np.abs(multipliers - 1))
     name = str(_by_signs(modulus[None] - 1, scale[None])[0])
+    if errors is not None:
+        name = _by_bounds(modulus - 1, errors)
     if name == "saddle" and dim == 1:
         name = "repeller"
     largest = multipliers[np.argmax(modulus)]
@@ -77,9 +108,20 @@ def map_verdict(multipliers: np.ndarray, dim: int | None = None) -> Verdict:
         "repeller": f"{outside} multipliers lie outside the unit circle, the largest "
         f"{_show(largest)}",
         "saddle": f"{outside} multipliers lie outside the circle, the largest {_show(largest)}",
-        "degenerate": "a multiplier lies on the unit circle, so the linear part decides nothing",
+        "degenerate": f"{_on_circle(modulus, errors)}, so the linear part decides nothing",
     }[name]
-    return Verdict(name, text, multipliers)
+    return Verdict(name, text, multipliers, proven=errors is not None and name != "degenerate")
+
+
+def _on_circle(modulus: np.ndarray, errors: np.ndarray | None) -> str:
+    """Which multiplier is too near to the unit circle, and how near, where that is known."""
+    if errors is None:
+        return "a multiplier lies on the unit circle"
+    least = int(np.argmin(np.abs(modulus - 1) - errors))
+    return (
+        f"a multiplier lies {abs(modulus[least] - 1):.3g} from the unit circle, and may be off by "
+        f"{errors[least]:.3g}"
+    )
 
 
 def _by_signs(growth: np.ndarray, scale: np.ndarray) -> np.ndarray:

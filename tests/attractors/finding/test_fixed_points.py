@@ -83,7 +83,7 @@ def test_the_toy_net_has_its_three_curves():
 
 
 def test_a_higher_dimension_says_that_it_was_not_checked():
-    loss = get_loss("double-well-product")
+    loss = get_loss("rosenbrock-4d")
     complete = fixed_points(Flow(loss, GD()), loss.box).complete
     assert not complete.checked
     assert complete.consistent is None
