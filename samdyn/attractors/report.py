@@ -367,7 +367,7 @@ def _doubted(point: FixedPoint, linear: Verdict) -> Verdict:
     """Unknown, where the linear part of a hallucinated point is not found singular already."""
     if point.kind == "hallucinated" and linear.verdict == "degenerate":
         return linear
-    return Verdict("unknown", point.doubt or "")
+    return Verdict("degenerate", point.doubt or "")
 
 
 def _limit(flow: AbstractODE, point: FixedPoint) -> Limit:

@@ -44,10 +44,9 @@ def fixed_points(flow: AbstractODE, box: Any, *, seed: int = 0, check: bool = Tr
         proof = proof_in(flow, box)
     except Unprovable:
         return _searched(flow, box, seed, check)
-    proven = proven_points(flow, proof)
     if not len(proof.undecided):
-        return FixedPoints(proven, proven_complete(proof))
-    return with_undecided(proof, proven, _searched(flow, box, seed, check))
+        return FixedPoints(proven_points(flow, proof), proven_complete(proof))
+    return with_undecided(flow, box, proof, Search(flow, box, seed), check)
 
 
 def _searched(flow: AbstractODE, box: np.ndarray, seed: int, check: bool) -> FixedPoints:

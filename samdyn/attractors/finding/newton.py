@@ -14,6 +14,7 @@ ITERATIONS = 100
 # Relative to ‖J‖²: small enough for quadratic convergence at condition numbers up to 1e6, large
 # enough that a step along a null direction (a curve of fixed points) is zero, not noise.
 REGULARISATION = 1e-14
+REGULAR = 1e10  # condition: with a larger one a direction counts as null, and is not followed
 ARRIVED = 2 * np.finfo(float).eps  # of each coordinate: a shorter step changes nothing
 
 
@@ -51,15 +52,35 @@ def newton_on(
 
 
 def _change(value: np.ndarray, jacobian: np.ndarray, longest: float) -> np.ndarray:
-    """The step (n, d) to be subtracted."""
-    d = value.shape[1]
+    """The step (n, d) to be subtracted: the exact one where the Jacobian, in units that bring its
+    rows and columns to one size, is regular; else the regularised one."""
+    rows = np.max(np.abs(jacobian), axis=2)
+    rows = np.where(rows > 0, rows, 1)
+    columns = np.max(np.abs(jacobian) / rows[..., None], axis=1)
+    columns = np.where(columns > 0, columns, 1)
+    scaled, right = jacobian / rows[..., None] / columns[:, None], value / rows
+    change = _solved(scaled, right)
+    regular = np.all(np.isfinite(change), axis=1) & (_condition(scaled) < REGULAR)
+    if not np.all(regular):
+        change = np.where(regular[:, None], change, _regularised(scaled, right))
+    change = change / columns
+    length = np.linalg.norm(change, axis=1)
+    return change * np.where(length > longest, longest / length, 1)[:, None]
+
+
+def _condition(matrix: np.ndarray) -> np.ndarray:
+    """The condition numbers (n,) of matrices (n, d, d); infinite where one isn't finite."""
+    sound = np.all(np.isfinite(matrix), axis=(1, 2))
+    sizes = np.linalg.svd(np.where(sound[:, None, None], matrix, 0), compute_uv=False)
+    return np.where(sound & (sizes[:, -1] > 0), sizes[:, 0] / sizes[:, -1], np.inf)
+
+
+def _regularised(jacobian: np.ndarray, value: np.ndarray) -> np.ndarray:
     square = np.einsum("nki,nkj->nij", jacobian, jacobian)
     scale = np.trace(square, axis1=1, axis2=2)
     damping = REGULARISATION * np.where(scale > 0, scale, 1)
-    damped = square + damping[:, None, None] * np.eye(d)
-    change = _solved(damped, np.einsum("nki,nk->ni", jacobian, value))
-    length = np.linalg.norm(change, axis=1)
-    return change * np.where(length > longest, longest / length, 1)[:, None]
+    damped = square + damping[:, None, None] * np.eye(value.shape[1])
+    return _solved(damped, np.einsum("nki,nk->ni", jacobian, value))
 
 
 def _solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:

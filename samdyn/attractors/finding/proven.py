@@ -5,9 +5,13 @@ import numpy as np
 from ...dynamics.systems.ode import AbstractODE
 from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
+from .clusters import linked
 from .point import Completeness, FixedPoint, FixedPoints, Undecided, describe
+from .search import Search
 
 NEAR = 1e-6  # of an undecided box's own size, beside it
+ROUNDING = 1e-12  # of the largest coordinate: how far a zero is known by Newton
+SMALL = 1e-4  # of the box's sides: what is undecided within that is one point
 
 
 def proven_points(flow: AbstractODE, proof: Proof) -> tuple[FixedPoint, ...]:
@@ -25,8 +29,7 @@ def _point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str) -> F
     point = describe(flow, w, kind)._replace(enclosure=np.stack([low, high], axis=1))
     if kind != "critical":
         return point
-    bounds = jacobian_bounds(flow.critical(), low, high)
-    known = None if bounds is None else signs(*bounds)
+    known = _signs(flow, low, high)
     return point if known is None else point._replace(critical_type=_named(known))
 
 
@@ -53,38 +56,78 @@ def proven_complete(proof: Proof) -> Completeness:
 
 
 def with_undecided(
-    proof: Proof, proven: tuple[FixedPoint, ...], searched: FixedPoints
+    flow: AbstractODE, box: np.ndarray, proof: Proof, search: Search, check: bool
 ) -> FixedPoints:
-    """Proven points, and of those that a search found the ones that lie in undecided boxes.
+    """The proven points, and what a search finds in the boxes that stayed undecided.
 
-    A search never contradicts a proof: what it found elsewhere is proven already, or not there.
+    It never contradicts the proof: what it finds elsewhere is proven already, or not there.
     """
-    others = [p for p in searched.points if _may_be(p, proof.undecided) and not _is_in(p, proven)]
-    points = tuple(sorted((*proven, *others), key=lambda point: tuple(np.round(point.w, 9))))
+    proven = proven_points(flow, proof)
+    search.run_within(proven, proof.undecided)
+    complete = Completeness(False, "not checked: not asked for", None)
+    if check:
+        complete = search.check_and_refine()
+    hulls = _isolated(proof.undecided, box)
+    others = [
+        _told(flow, point, hulls)
+        for point in search.points()
+        if not point.proven and _lies_in(point, proof.undecided)
+    ]
+    points = sorted((*proven, *others), key=lambda point: tuple(np.round(point.w, 9)))
     undecided = tuple(
-        Undecided(box, why) for box, why in zip(proof.undecided, proof.why, strict=True)
+        Undecided(part, why) for part, why in zip(proof.undecided, proof.why, strict=True)
     )
+    text = f"{_but_for(undecided)}; there: {complete.method}"
+    return FixedPoints(
+        tuple(points), complete._replace(method=text, proven=False, undecided=undecided)
+    )
+
+
+def _but_for(undecided: tuple[Undecided, ...]) -> str:
     sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in undecided[0].box)
-    boxes = "1 box" if len(undecided) == 1 else f"{len(undecided)} boxes"
-    text = (
-        f"proven but for {boxes}, the first {sides} ({undecided[0].why}); "
-        f"there: {searched.complete.method}"
-    )
-    old = searched.complete
-    complete = Completeness(old.checked, text, old.consistent, old.mismatches, False, undecided)
-    return FixedPoints(points, complete)
+    boxes = "1 box" if len(undecided) == 1 else f"{len(undecided)} boxes, the first"
+    return f"proven but for {boxes} {sides} ({undecided[0].why})"
 
 
-def _may_be(point: FixedPoint, boxes: np.ndarray) -> bool:
+def _isolated(boxes: np.ndarray, whole: np.ndarray) -> list[np.ndarray]:
+    """The hulls (d, 2) of groups of undecided boxes that are tiny, as about a single point."""
+    size = whole[:, 1] - whole[:, 0]
+    groups = linked(boxes.mean(axis=2) / size, SMALL)
+    hulls = [np.stack([boxes[g, :, 0].min(0), boxes[g, :, 1].max(0)], axis=1) for g in groups]
+    return [hull for hull in hulls if np.all(hull[:, 1] - hull[:, 0] <= SMALL * size)]
+
+
+def _told(flow: AbstractODE, point: FixedPoint, hulls: list[np.ndarray]) -> FixedPoint:
+    """A point of an undecided box. Where that is tiny, and no Jacobian in it is regular for sure,
+    it is degenerate, and stands at the digits that are known."""
+    if point.continuum is not None:
+        return point
+    for hull in hulls:
+        if np.all((point.w >= hull[:, 0]) & (point.w <= hull[:, 1])):
+            if point.kind == "critical" and _signs(flow, *hull.T) is not None:
+                break
+            w = _shortest(hull[:, 0], hull[:, 1])
+            name = "degenerate" if point.kind == "critical" else None
+            sides = " × ".join(f"[{low:.3g}, {high:.3g}]" for low, high in hull - w[:, None])
+            doubt = (
+                "what lies here can't be told from a zero of higher order, nor from several or "
+                f"none, at double precision: within {sides} of the point"
+            )
+            return describe(flow, w, point.kind)._replace(critical_type=name, doubt=doubt)
+    reach = ROUNDING * np.max(np.abs(point.w)) + np.finfo(float).tiny
+    known = _signs(flow, point.w - reach, point.w + reach) if point.kind == "critical" else None
+    return point if known is None else point._replace(critical_type=_named(known))
+
+
+def _signs(flow: AbstractODE, low: np.ndarray, high: np.ndarray) -> np.ndarray | None:
+    """The signs of the Hessian's eigenvalues all over a box; None where they aren't certain."""
+    bounds = jacobian_bounds(flow.critical(), low, high)
+    return None if bounds is None else signs(*bounds)
+
+
+def _lies_in(point: FixedPoint, boxes: np.ndarray) -> bool:
     """Whether a point, or one of a continuum, lies in one of the boxes (m, d, 2)."""
     some = point.w[None] if point.continuum is None else point.continuum
     margin = NEAR * (boxes[..., 1] - boxes[..., 0]) + 1e-9 * (1 + np.max(np.abs(boxes)))
     low, high = boxes[..., 0] - margin, boxes[..., 1] + margin
     return bool(np.any(np.all((some[:, None] >= low) & (some[:, None] <= high), axis=-1)))
-
-
-def _is_in(point: FixedPoint, proven: tuple[FixedPoint, ...]) -> bool:
-    """Whether a point of a search is one of the proven ones."""
-    return point.continuum is None and any(
-        np.all(np.abs(point.w - other.w) <= 1e-7 * (1 + np.abs(other.w))) for other in proven
-    )

@@ -1,6 +1,6 @@
 """The search for every fixed point in a box: rounds of starts, both kinds, continua, the check."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .winding import DegreeCheck
 
 STARTS = 4096  # in a round; rounds go on until two bring nothing new
 MOST_ROUNDS = 24
+MOST_BOXES = 1024  # in which starts are made, where only some boxes are searched
 SAME_DEGENERATE = 1e-4  # of the box's size: samples no farther apart are one degenerate point
 MOST_SAMPLES = 4096  # of a continuum: plenty for curves; a plateau is not filled in further
 LINK = 0.04  # of the box's size: samples of one continuum lie closer than this
@@ -41,6 +42,19 @@ class Search:
             idle = 0 if self._round(self._starts(self.box)) else idle + 1
             if idle == 2:
                 return
+
+    def run_within(self, proven: Sequence[FixedPoint], boxes: np.ndarray) -> None:
+        """Only in these boxes (m, d, 2), beside points that are known already."""
+        self.critical += [point for point in proven if point.kind != "hallucinated"]
+        self.hallucinated += [point for point in proven if point.kind == "hallucinated"]
+        low, high = boxes[:MOST_BOXES, :, 0], boxes[:MOST_BOXES, :, 1]
+        each = max(1, STARTS // (4 * len(low)))
+        share = self.even.take(each * len(low)).reshape(len(low), each, self.dim)
+        starts = (low[:, None] + share * (high - low)[:, None]).reshape(-1, self.dim)
+        starts = np.concatenate([(low + high) / 2, starts])
+        self._add(self.flow.critical(), starts, "critical")
+        if self.flow.ascends:
+            self._add(self.flow.velocity, starts, "hallucinated")
 
     def _starts(self, box):
         return box[:, 0] + self.even.take(STARTS) * (box[:, 1] - box[:, 0])

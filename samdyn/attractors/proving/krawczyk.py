@@ -37,7 +37,8 @@ def krawczyk(system: System, low: np.ndarray, high: np.ndarray) -> Step:
     value = system.values(*(np.concatenate([middle, end], axis=1) for end in carried))
     sound = np.all(np.isfinite(slope_low) & np.isfinite(slope_high), axis=(1, 2))
     sound &= np.all(np.isfinite(value.low) & np.isfinite(value.high), axis=1)
-    slope = np.where(sound[:, None, None], slope_low / 2 + slope_high / 2, np.eye(d))
+    with np.errstate(invalid="ignore"):
+        slope = np.where(sound[:, None, None], slope_low / 2 + slope_high / 2, np.eye(d))
     inverse, regular = _inverse(slope)
     regular &= sound
     with np.errstate(all="ignore"):
