@@ -35,7 +35,7 @@ class OnPoints:
     def __init__(self, function: Callable, dim: int, along: int | None = None):
         self.function, self.dim, self.along = function, dim, dim if along is None else along
         self.numbers, known = split(function)
-        x64 = bool(jax.config.jax_enable_x64)
+        x64 = bool(jax.config.read("jax_enable_x64"))
         self._traced = _traced(known, _shapes(self.numbers), dim, self.along, x64)
         self.program, self.why = self._traced.program, self._traced.why
 

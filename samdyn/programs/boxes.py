@@ -92,7 +92,7 @@ def _collected(values: list[_Value], count: int) -> Enclosure:
     return Enclosure(low.astype(float), high.astype(float), *flags)
 
 
-def _apply(operation: Operation, given: list[_Value]) -> _Value:
+def _apply(operation: Operation, given: list[Any]) -> _Value:
     name = operation.name
     if name == "select_n":
         return _select(*given)
@@ -119,10 +119,10 @@ def _apply(operation: Operation, given: list[_Value]) -> _Value:
     if name in DOMAINS:
         partly, wholly = DOMAINS[name](*parts)
         doubt = doubt | _flag(partly, UNDEFINED) | _flag(wholly, NOWHERE)
-    result = rule(*parts)
+    low, high = rule(*parts)
     if name in JUMPS:
-        doubt = doubt | _flag(JUMPS[name](*parts, result), KINK)
-    return _Value(*result, doubt)
+        doubt = doubt | _flag(JUMPS[name](*parts, (low, high)), KINK)
+    return _Value(low, high, doubt)
 
 
 def _flag(where: Any, bit: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Components = np.ndarray  # dtype object, with the shape of the array it stands for
+Components = Any  # an array of NumPy, dtype object, with the shape of the array it stands for
 Combine = Callable[[str, Any, Any], Any]  # (name of a primitive, one, other) -> the number
 
 _NAMES = """abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e

@@ -29,6 +29,11 @@ def with_jacobian(program: Program, columns: Sequence[int] | None = None) -> Pro
     return _Forward(program, columns).program()
 
 
+def _number(value: float, dtype: Any) -> Any:
+    """A constant of a dtype."""
+    return np.asarray(value, dtype)[()]
+
+
 class _Forward:
     """The values of a program with their derivatives, sparse: {column: derivative}."""
 
@@ -38,7 +43,7 @@ class _Forward:
         self.values: list[Argument] = list(range(len(program.inputs)))
         self.slopes: list[dict[int, Argument]] = [{} for _ in program.inputs]
         for column, place in enumerate(self.columns):
-            self.slopes[place] = {column: np.ones((), program.inputs[place].dtype)[()]}
+            self.slopes[place] = {column: _number(1.0, program.inputs[place].dtype)}
 
     def program(self) -> Program:
         for operation in self.given.operations:
@@ -62,7 +67,8 @@ class _Forward:
     def _row(self, argument: Argument) -> list[Argument]:
         slopes = self._slopes_of(argument)
         dtype = self.builder.dtype(self._value(argument))
-        return [slopes.get(column, np.zeros((), dtype)[()]) for column in range(len(self.columns))]
+        none: Any = _number(0.0, dtype)
+        return [slopes[c] if c in slopes else none for c in range(len(self.columns))]
 
     def _slope(self, operation: Operation, arguments: list[Argument], result: Argument) -> dict:
         """{column: derivative} of one result."""
@@ -109,7 +115,7 @@ class _Say:
         return self.builder.add(name, given, self.dtype if dtype is None else dtype, options)
 
     def number(self, value: float) -> np.generic:
-        return np.asarray(value, self.dtype)[()]
+        return _number(value, self.dtype)
 
     def power(self, x: Argument, y: int) -> Argument:
         if y in (0, 1):

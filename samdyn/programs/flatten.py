@@ -126,7 +126,7 @@ class _Reader:
         out = np.empty(result.shape, dtype=object)
         spread = [np.broadcast_to(entry, result.shape) for entry in inputs]
         for place in np.ndindex(result.shape):
-            operands = [entry[place] for entry in spread]
+            operands: list[Any] = [entry[place] for entry in spread]
             out[place] = self._one(name, operands, result.dtype, options)
         return out
 

@@ -137,7 +137,7 @@ def _same_as(name: str, arguments: tuple[Argument, ...]) -> Argument | None:
     return None
 
 
-def _known(name: str, arguments: tuple[Any, ...], dtype: np.dtype, options: Any) -> np.generic:
+def _known(name: str, arguments: tuple[Any, ...], dtype: np.dtype, options: Any) -> Any:
     with np.errstate(all="ignore"):
         return np.asarray(FUNCTIONS[name](*arguments, **dict(options))).astype(dtype)[()]
 

@@ -121,13 +121,15 @@ class Facts(NamedTuple):
     @property
     def critical(self) -> np.ndarray:
         """Where the gradient vanishes, (n,)."""
-        return (self.gradient_norm <= RESIDUAL * self.size) & self.defined
+        known = self.defined & np.isfinite(self.size)  # nothing is small beside an infinite size
+        return (self.gradient_norm <= RESIDUAL * self.size) & known
 
     @property
     def hallucinated(self) -> np.ndarray:
         """Where the field vanishes and the gradient clearly does not, (n,)."""
         not_critical = self.gradient_norm > np.sqrt(RESIDUAL) * self.size
-        return (self.residual <= RESIDUAL * self.field_size) & not_critical & self.defined
+        known = self.defined & np.isfinite(self.field_size)
+        return (self.residual <= RESIDUAL * self.field_size) & not_critical & known
 
     def take(self, rows: np.ndarray) -> "Facts":
         """The measurements at some of the points."""
@@ -140,6 +142,11 @@ def facts_at(flow: AbstractODE, points: np.ndarray) -> Facts:
     Near a zero of higher order the Jacobian is small without counting as zero; there the Newton
     step, which is a fraction of the distance to that zero, is what gives it away.
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # far out fields overflow: no zero is there
+        return _facts(flow, points)
+
+
+def _facts(flow: AbstractODE, points: np.ndarray) -> Facts:
     loss, loss_ahead, gradient, field, curvature, ahead, hessian, jacobian = _measure(flow, points)
     # each by itself: normalised SAM's Jacobian overflows beside a point whose Hessian is sound
     sound = [np.all(np.isfinite(m), axis=(1, 2)) for m in (hessian, jacobian)]

@@ -64,7 +64,7 @@ def discs(low: np.ndarray, high: np.ndarray) -> Discs:
     loose = np.abs(inverse) @ wide @ np.abs(vectors) + 8 * len(values) * EPS * size
     moved = _overestimate(defect) * np.max(np.sum(size, axis=1))
     radii = np.sum(off + loose, axis=1) + moved
-    order = np.lexsort((values.imag, values.real))
+    order = np.lexsort((np.imag(values), np.real(values)))
     return Discs(values[order], radii[order])
 
 

@@ -29,7 +29,7 @@ def ordered_eigenvalues(matrix: Float[np.ndarray, "d d"]) -> Complex[np.ndarray,
     if np.array_equal(matrix, matrix.T):
         return np.linalg.eigvalsh(matrix).astype(complex)
     values = np.linalg.eigvals(matrix).astype(complex)
-    return values[np.lexsort((values.imag, values.real))]
+    return values[np.lexsort((np.imag(values), np.real(values)))]
 
 
 def eigenvalues(matrix: Float[Array, "d d"]) -> Complex[Array, " d"]:

@@ -13,12 +13,12 @@ import numpy as np
 from ..finding.newton import newton_on
 from ..finding.starts import EvenPoints
 from .krawczyk import krawczyk
-from .system import System
+from .system import Bounds, System
 
 STARTS = 128  # of Newton, before anything is cut
 FEW = 64  # boxes: so few are worth a start of Newton each
 WAIT = 4  # levels of cutting until that is worth trying again
-MOST_BOXES = 300_000
+MOST_WORK = 1.5e7  # operations on boxes: a few seconds
 COARSE = 2.0**-12  # of the box's sides: a continuum is followed down to boxes of this size
 MOST_COARSE = 1_000  # open boxes that small; where more go on growing zeros are not isolated
 GROWTH, BEFORE = 1.5, 4  # times as many as so many levels before
@@ -44,11 +44,11 @@ class Zeros(NamedTuple):
     why: str = ""
 
 
-def zeros_in(system: System, low: np.ndarray, high: np.ndarray, most: int = MOST_BOXES) -> Zeros:
+def zeros_in(system: System, low: np.ndarray, high: np.ndarray) -> Zeros:
     """The zeros of `system` in boxes (n, d) of one size. `Unprovable` where it has no rules."""
     if not system.dim:
         return _without_unknowns(system, low, high)
-    return _Branching(system, low, high, most).run()
+    return _Branching(system, low, high).run()
 
 
 def _without_unknowns(system: System, low: np.ndarray, high: np.ndarray) -> Zeros:
@@ -64,8 +64,9 @@ def _without_unknowns(system: System, low: np.ndarray, high: np.ndarray) -> Zero
 class _Branching:
     """The search; every row of boxes has the coordinates that are solved for, then the others."""
 
-    def __init__(self, system: System, low: np.ndarray, high: np.ndarray, most: int):
-        self.system, self.dim, self.most = system, system.dim, most
+    def __init__(self, system: System, low: np.ndarray, high: np.ndarray):
+        self.system, self.dim = system, system.dim
+        self.most = int(MOST_WORK / max(system.operations, 1))
         self.begin = np.asarray(low, float), np.asarray(high, float)
         self.size = (self.begin[1] - self.begin[0])[0, : self.dim]
         none = np.empty((0, self.begin[0].shape[1]))
@@ -124,7 +125,7 @@ class _Branching:
     def _contracted(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         step = krawczyk(self.system, low, high)
         if np.any(step.inside):
-            self._add_around((step.low + step.high)[step.inside] / 2)
+            self._add_around((step.low[step.inside] + step.high[step.inside]) / 2)
             left = self._unknown(low[step.inside], high[step.inside])
             self._add(left, left)
         low, high = np.maximum(low, step.low), np.minimum(high, step.high)
@@ -187,11 +188,12 @@ class _Branching:
         good = krawczyk(self.system, *flat).inside & self.system.values(*flat).clean
         good = good.reshape(low.shape[:2])
         some = np.flatnonzero(np.any(good, axis=1))
-        first, last = (
-            np.argmax(good[some], axis=1),
-            good.shape[1] - 1 - np.argmax(good[some, ::-1], axis=1),
+        first = np.argmax(good[some], axis=1)
+        last = good.shape[1] - 1 - np.argmax(good[some, ::-1], axis=1)
+        self._add(
+            (low[some, first], high[some, first]),  # the largest
+            (low[some, last], high[some, last]),  # the smallest
         )
-        self._add((low[some, first], high[some, first]), (low[some, last], high[some, last]))
 
     def _restore_carried(self, low: np.ndarray, high: np.ndarray) -> None:
         """The bounds of what is carried, known from where the search began."""
@@ -203,7 +205,7 @@ class _Branching:
         nearest = np.argmin(gaps, axis=-1)
         low[..., d:], high[..., d:] = begin_low[nearest, d:], begin_high[nearest, d:]
 
-    def _add(self, unique: tuple, inside: tuple) -> None:
+    def _add(self, unique: Bounds, inside: Bounds) -> None:
         """One zero for each pair of boxes, which interval Newton maps into themselves: `unique`,
         and a smaller one to begin with."""
         low, high = inside

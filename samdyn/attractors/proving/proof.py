@@ -23,6 +23,7 @@ from .system import System, Unprovable
 HIGHEST = 3  # dimensions: beyond it boxes grow too many
 REACH = 0.25  # of the box's sides: how far beyond it critical points are looked for, at first
 MOST_CENTRES = 64  # undecided boxes about which spheres are looked at
+MOST_UNDECIDED = 2048  # boxes that are told, at most
 CELLS = 1024  # of the box's side: undecided boxes in one of these cells are told as one
 
 
@@ -90,7 +91,7 @@ def _proof_by_preimages(flow: Flow, box: np.ndarray) -> Proof:
     if len(low):
         edges = (np.broadcast_to(box[:, k], (len(low), dim)) for k in (0, 1))
         begin = [np.concatenate([e, c], axis=1) for e, c in zip(edges, (low, high), strict=True)]
-        found = zeros_in(System(Preimage(flow, flow.loss), dim, dim), *begin)
+        found = zeros_in(System(Preimage(flow, flow.loss), dim, dim), begin[0], begin[1])
         parts.append(_apart(_places(found, critical.low, dim), inside))
     parts.append(_apart(_zeros_of(FieldBeyond(flow, flow.loss, wide), box), inside))
     return _proof(parts, ["critical", "hallucinated", "hallucinated"][: len(parts)], box)
@@ -133,6 +134,8 @@ def merged(boxes: np.ndarray, whole: np.ndarray) -> np.ndarray:
         return boxes
     size = whole[:, 1] - whole[:, 0]
     cells = np.floor((boxes.mean(axis=2) - whole[:, 0]) / size * CELLS)
+    while len(np.unique(cells, axis=0)) > MOST_UNDECIDED:
+        cells = np.floor(cells / 2)
     _, group = np.unique(cells, axis=0, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     first = np.flatnonzero(np.diff(group.ravel()[order], prepend=-1))
@@ -204,10 +207,11 @@ def _joined(
     dim = len(box)
     known = np.any(np.all(zeros.low[:, None, dim - 1 :] == centres, axis=-1), axis=1)
     place = OnPoints(Place(face), 2 * dim - 1)
-    assert place.program is not None
+    program = place.program
+    assert program is not None
 
     def at(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        there = enclose(place.program, low, high, place.parameters)
+        there = enclose(program, low, high, place.parameters)
         return there.low, there.high
 
     low, high = at(zeros.low, zeros.high)

@@ -43,6 +43,11 @@ class System:
             raise Unprovable("it has an operation whose derivative is not known")
         self._value, self._both = self.on_points.program, self.on_points.both
 
+    @property
+    def operations(self) -> int:
+        """How many operations its Jacobian takes."""
+        return len(self._both.operations)
+
     def with_jacobians(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The equations (n, d) at points (n, d), and their Jacobian (n, d, d)."""
         value, slope = self.on_points.with_jacobians(points)
