@@ -65,10 +65,9 @@ class _Forward:
         return self.slopes[argument] if isinstance(argument, int) else {}
 
     def _row(self, argument: Argument) -> list[Argument]:
-        slopes = self._slopes_of(argument)
-        dtype = self.builder.dtype(self._value(argument))
-        none: Any = _number(0.0, dtype)
-        return [slopes[c] if c in slopes else none for c in range(len(self.columns))]
+        slopes: dict[int, Any] = self._slopes_of(argument)
+        none = _number(0.0, self.builder.dtype(self._value(argument)))
+        return [slopes.get(column, none) for column in range(len(self.columns))]
 
     def _slope(self, operation: Operation, arguments: list[Argument], result: Argument) -> dict:
         """{column: derivative} of one result."""

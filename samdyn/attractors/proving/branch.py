@@ -188,12 +188,9 @@ class _Branching:
         good = krawczyk(self.system, *flat).inside & self.system.values(*flat).clean
         good = good.reshape(low.shape[:2])
         some = np.flatnonzero(np.any(good, axis=1))
-        first = np.argmax(good[some], axis=1)
-        last = good.shape[1] - 1 - np.argmax(good[some, ::-1], axis=1)
-        self._add(
-            (low[some, first], high[some, first]),  # the largest
-            (low[some, last], high[some, last]),  # the smallest
-        )
+        largest = some, np.argmax(good[some], axis=1)
+        smallest = some, good.shape[1] - 1 - np.argmax(good[some, ::-1], axis=1)
+        self._add((low[largest], high[largest]), (low[smallest], high[smallest]))
 
     def _restore_carried(self, low: np.ndarray, high: np.ndarray) -> None:
         """The bounds of what is carried, known from where the search began."""
