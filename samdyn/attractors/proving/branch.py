@@ -189,7 +189,7 @@ class _Branching:
         good = good.reshape(low.shape[:2])
         some = np.flatnonzero(np.any(good, axis=1))
         largest = some, np.argmax(good[some], axis=1)
-        smallest = some, good.shape[1] - 1 - np.argmax(good[some, ::-1], axis=1)
+        smallest = some, len(halves) - 1 - np.argmax(good[some, ::-1], axis=1)
         self._add((low[largest], high[largest]), (low[smallest], high[smallest]))
 
     def _restore_carried(self, low: np.ndarray, high: np.ndarray) -> None:
