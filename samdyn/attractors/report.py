@@ -26,10 +26,12 @@ from ..results.encoding import storable
 from ..results.provenance import recorded
 from ..results.result import Result
 from .finding.fixed_points import fixed_point_near, fixed_points
+from .finding.kinks import KINK
 from .finding.point import Completeness, FixedPoint, describe
 from .judging.directions import saddle_direction
-from .judging.enclosed import discs, jacobian_bounds
+from .judging.enclosed import discs, jacobian_bounds, signs
 from .judging.jump import Limit, limit_at, undeclared
+from .judging.kink import kink_step_verdict, kink_verdict
 from .judging.orbit import orbit_verdict
 from .judging.resting import RestingPoints
 from .judging.sliding import sliding_verdict
@@ -74,11 +76,11 @@ class PointStability(eqx.Module):
             "w": point.w.tolist(),
             "loss": _nullable(point.loss),
             "gradient_norm": _nullable(point.gradient_norm),
-            "residual": point.residual,
+            "residual": _nullable(point.residual),
             "kind": point.kind,
             "critical_type": point.critical_type,
             "hessian_eigenvalues": None
-            if np.isnan(point.loss)
+            if np.any(np.isnan(point.hessian_eigenvalues))
             else point.hessian_eigenvalues.tolist(),
             "flow": None if self.flow is None else _flow_dict(self.flow),
             "critical_rho": self.critical_rho,
@@ -323,6 +325,8 @@ def _is_nondegenerate(point: FixedPoint) -> bool:
 def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = None) -> Verdict:
     """Attractor, repeller, saddle, degenerate or unknown for the flow, with the reason."""
     w = point.w
+    if point.kind == KINK:
+        return kink_verdict(flow, w)
     if point.doubt:
         return _doubted(point, flow_verdict(_flow_eigenvalues(flow, w), point.scale))
     limit = limit or _limit(flow, point)
@@ -335,7 +339,8 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     scale = point.scale
     if point.kind == "critical":
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
-    return flow_verdict(_flow_eigenvalues(flow, w), scale, _errors(flow.velocity, point.enclosure))
+    errors = _errors(flow.velocity, point.enclosure)
+    return flow_verdict(_flow_eigenvalues(flow, w), scale, errors, _descent_signs(flow, point))
 
 
 def step_verdict_at(
@@ -343,6 +348,8 @@ def step_verdict_at(
 ) -> Verdict:
     """The same for the step map; for a method that jumps with the orbit it settles on."""
     w, flow = point.w, parts_of(step_map)[0]
+    if point.kind == KINK:
+        return kink_step_verdict(step_map, w)
     if point.doubt:
         return _doubted(point, map_verdict(_multipliers(step_map, w)))
     limit = limit or _limit(flow, point)
@@ -372,7 +379,7 @@ def _doubted(point: FixedPoint, linear: Verdict) -> Verdict:
 
 def _limit(flow: AbstractODE, point: FixedPoint) -> Limit:
     """What the ascent does at the point; nothing unusual where it is not critical."""
-    if point.kind == "hallucinated" or _ascent(flow) in ("none", "gradient"):
+    if point.kind in ("hallucinated", KINK) or _ascent(flow) in ("none", "gradient"):
         return Limit(0.0, 0.0, "", False)
     return limit_at(flow, point.w)
 
@@ -405,6 +412,15 @@ def _errors(function: Callable, enclosure: np.ndarray | None) -> np.ndarray | No
         return None
     radii = discs(*bounds).radii
     return radii if np.all(np.isfinite(radii)) else None
+
+
+def _descent_signs(flow: AbstractODE, point: FixedPoint) -> np.ndarray | None:
+    """The signs (d,) of gradient descent's rates, those of −H, which are certain in any units."""
+    if point.enclosure is None or _ascent(flow) != "none":
+        return None
+    bounds = jacobian_bounds(flow.critical(), *point.enclosure.T)
+    known = None if bounds is None else signs(*bounds)
+    return None if known is None else -known
 
 
 def _step_errors(step_map: AbstractMap, point: FixedPoint) -> np.ndarray | None:

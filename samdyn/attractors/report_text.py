@@ -29,9 +29,11 @@ def _none(result: "Stability") -> str:
     """That nothing was found, and what this says."""
     if result.complete.consistent:
         return "No fixed point in this box."
+    if result.complete.undecided:
+        return "No fixed point was found, and one may be in what is undecided of this box."
     return (
         "No fixed point was found, and one may be in this box: minima at kinks, where the gradient "
-        "jumps, are not looked for."
+        "jumps, are found in up to three dimensions only, of functions that have a program."
     )
 
 

@@ -35,7 +35,9 @@ def widened(low: Any, high: Any) -> Interval:
 
 
 def add(x: Interval, y: Interval) -> Interval:
-    return outwards(x[0] + y[0], x[1] + y[1])
+    low, high = outwards(x[0] + y[0], x[1] + y[1])
+    # what is not negative stays so: the root of a sum of squares is defined
+    return np.where((x[0] >= 0) & (y[0] >= 0), np.maximum(low, 0.0), low), high
 
 
 def sub(x: Interval, y: Interval) -> Interval:
@@ -53,7 +55,8 @@ def mul(x: Interval, y: Interval) -> Interval:
     high = np.fmax(np.fmax(products[0], products[1]), np.fmax(products[2], products[3]))
     if np.any(np.isnan(low)):  # [0, 0] times an unbounded one
         low, high = np.where(np.isnan(low), 0.0, low), np.where(np.isnan(high), 0.0, high)
-    return outwards(low, high)
+    wide = outwards(low, high)
+    return np.where(low >= 0, np.maximum(wide[0], 0.0), wide[0]), wide[1]
 
 
 def contains_zero(x: Interval) -> Any:

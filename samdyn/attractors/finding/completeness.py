@@ -77,7 +77,7 @@ def degree_checks(
     """The degree test of the gradient with the critical points, and of the field with all."""
     curves = [point.continuum for point in points if point.continuum is not None]
     isolated = [point for point in points if point.continuum is None]
-    critical = [point for point in isolated if point.kind == "critical"]
+    critical = [point for point in isolated if point.kind in ("critical", "kink")]
 
     def check(field, some):
         return check_degree(field, box, np.array([p.w for p in some]).reshape(-1, len(box)), curves)

@@ -59,8 +59,8 @@ def _change(value: np.ndarray, jacobian: np.ndarray, longest: float) -> np.ndarr
     columns = np.max(np.abs(jacobian) / rows[..., None], axis=1)
     columns = np.where(columns > 0, columns, 1)
     scaled, right = jacobian / rows[..., None] / columns[:, None], value / rows
-    change = _solved(scaled, right)
-    regular = np.all(np.isfinite(change), axis=1) & (_condition(scaled) < REGULAR)
+    regular = _condition(scaled) < REGULAR
+    change = _solved(np.where(regular[:, None, None], scaled, np.eye(value.shape[1])), right)
     if not np.all(regular):
         change = np.where(regular[:, None], change, _regularised(scaled, right))
     change = change / columns

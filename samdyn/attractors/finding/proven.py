@@ -6,11 +6,13 @@ from ...dynamics.systems.ode import AbstractODE
 from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
 from .clusters import linked
+from .kinks import KINK, kink_at
 from .point import Completeness, FixedPoint, FixedPoints, Undecided, describe
 from .search import Search
 
 NEAR = 1e-6  # of an undecided box's own size, beside it
 ROUNDING = 1e-12  # of the largest coordinate: how far a zero is known by Newton
+MOST_TOLD = 64  # undecided boxes, which may each hold one point
 SMALL = 1e-4  # of the box's sides: what is undecided within that is one point
 
 
@@ -34,10 +36,12 @@ def _point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str) -> F
 
 
 def _shortest(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The middle of an enclosure, or a whole number or zero that lies inside."""
+    """The point of a box (d,) that is the shortest to write; its middle where that is as long."""
     middle = low + (high - low) / 2
-    whole = np.round(middle)
-    return np.where((whole >= low) & (whole <= high), whole, middle) + 0.0
+    for digits in range(17, -1, -1):
+        shorter = np.round(low + (high - low) / 2, digits)
+        middle = np.where((shorter >= low) & (shorter <= high), shorter, middle)
+    return middle + 0.0
 
 
 def _named(known: np.ndarray) -> str:
@@ -62,25 +66,42 @@ def with_undecided(
 
     It never contradicts the proof: what it finds elsewhere is proven already, or not there.
     """
-    proven = proven_points(flow, proof)
+    proven, hulls = proven_points(flow, proof), _isolated(proof.undecided, box)
     search.run_within(proven, proof.undecided)
-    complete = Completeness(False, "not checked: not asked for", None)
-    if check:
-        complete = search.check_and_refine()
-    hulls = _isolated(proof.undecided, box)
-    others = [
-        _told(flow, point, hulls)
-        for point in search.points()
-        if not point.proven and _lies_in(point, proof.undecided)
-    ]
-    points = sorted((*proven, *others), key=lambda point: tuple(np.round(point.w, 9)))
+    search.critical += _kinks(flow, search, hulls)
+    found = [point for point in search.points() if not point.proven]
+    others = [_told(flow, p, hulls) for p in found if _lies_in(p, proof.undecided)]
     undecided = tuple(
         Undecided(part, why) for part, why in zip(proof.undecided, proof.why, strict=True)
     )
+    if _each_has_its_point(others, hulls, proof.undecided):
+        complete = Completeness(True, "in each of these the point that is listed", True)
+    elif check:
+        complete = search.check_and_refine()
+    else:
+        complete = Completeness(False, "not checked: not asked for", None)
     text = f"{_but_for(undecided)}; there: {complete.method}"
+    points = sorted((*proven, *others), key=lambda point: tuple(np.round(point.w, 9)))
     return FixedPoints(
         tuple(points), complete._replace(method=text, proven=False, undecided=undecided)
     )
+
+
+def _kinks(flow: AbstractODE, search: Search, hulls: list[np.ndarray]) -> list[FixedPoint]:
+    """The kinks in tiny boxes in which the search has found nothing."""
+    empty = [h for h in hulls if not any(_lies_in(p, h[None]) for p in search.points())]
+    found = [kink_at(flow, hull, search.size, _shortest(*hull.T)) for hull in empty]
+    return [kink for kink in found if kink is not None]
+
+
+def _each_has_its_point(
+    points: list[FixedPoint], hulls: list[np.ndarray], boxes: np.ndarray
+) -> bool:
+    """Whether undecided boxes are all tiny, and hold a point each."""
+    told = all(any(_lies_in(point, hull[None]) for point in points) for hull in hulls)
+    inside = lambda b, h: np.all((h[:, 0] <= b[:, 0]) & (b[:, 1] <= h[:, 1]))  # noqa: E731
+    few = len(boxes) <= MOST_TOLD
+    return told and few and all(any(inside(box, hull) for hull in hulls) for box in boxes)
 
 
 def _but_for(undecided: tuple[Undecided, ...]) -> str:
@@ -100,7 +121,7 @@ def _isolated(boxes: np.ndarray, whole: np.ndarray) -> list[np.ndarray]:
 def _told(flow: AbstractODE, point: FixedPoint, hulls: list[np.ndarray]) -> FixedPoint:
     """A point of an undecided box. Where that is tiny, and no Jacobian in it is regular for sure,
     it is degenerate, and stands at the digits that are known."""
-    if point.continuum is not None:
+    if point.continuum is not None or point.kind == KINK:
         return point
     for hull in hulls:
         if np.all((point.w >= hull[:, 0]) & (point.w <= hull[:, 1])):

@@ -32,20 +32,27 @@ class Verdict(NamedTuple):
 
 
 def flow_verdict(
-    eigenvalues: np.ndarray, smallest_scale: float = 0.0, errors: np.ndarray | None = None
+    eigenvalues: np.ndarray,
+    smallest_scale: float = 0.0,
+    errors: np.ndarray | None = None,
+    signs: np.ndarray | None = None,
 ) -> Verdict:
     """The verdict for a flow from the eigenvalues of its Jacobian, shape (d,) complex.
 
     `smallest_scale` is the size below which the largest eigenvalue is itself rounding. `errors`
     (d,) bound how far each is off for sure: then a rate is zero where it can't be told from it.
+    `signs` (d,) are those of the rates, where they are certain by other means.
     """
     real = np.real(eigenvalues)
     if not np.all(np.isfinite(eigenvalues)):
         return Verdict("unknown", "the field has no Jacobian here that is finite")
-    if errors is None:
-        name = str(flow_verdict_names(eigenvalues[None], smallest_scale)[0])
-    else:
+    if signs is not None:
+        name = _by_bounds(signs, np.zeros_like(signs))
+    elif errors is not None:
         name = _by_bounds(real, errors)
+    else:
+        name = str(flow_verdict_names(eigenvalues[None], smallest_scale)[0])
+    certain = signs is not None or errors is not None
     lead = float(np.max(real))
     text = {
         "attractor": f"every direction contracts, the slowest at rate {lead:.6g}",
@@ -54,7 +61,7 @@ def flow_verdict(
         f"the fastest at rate {lead:.6g}",
         "degenerate": f"{_zero('rate', real, errors)}, so the linear part decides nothing",
     }[name]
-    return Verdict(name, text, eigenvalues, proven=errors is not None and name != "degenerate")
+    return Verdict(name, text, eigenvalues, proven=certain and name != "degenerate")
 
 
 def _by_bounds(growth: np.ndarray, errors: np.ndarray) -> str:

@@ -6,6 +6,7 @@ enclosed first, each with the largest box in which it is the only one: what lies
 no cutting, though the zero lie on a border of boxes.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,11 +45,19 @@ class Zeros(NamedTuple):
     why: str = ""
 
 
-def zeros_in(system: System, low: np.ndarray, high: np.ndarray) -> Zeros:
-    """The zeros of `system` in boxes (n, d) of one size. `Unprovable` where it has no rules."""
+def zeros_in(
+    system: System,
+    low: np.ndarray,
+    high: np.ndarray,
+    watch: Callable[[np.ndarray, np.ndarray], None] | None = None,
+) -> Zeros:
+    """The zeros of `system` in boxes (n, d) of one size. `Unprovable` where it has no rules.
+
+    `watch(low, high)` sees the boxes (m, d) of each level before they are looked at.
+    """
     if not system.dim:
         return _without_unknowns(system, low, high)
-    return _Branching(system, low, high).run()
+    return _Branching(system, low, high, watch).run()
 
 
 def _without_unknowns(system: System, low: np.ndarray, high: np.ndarray) -> Zeros:
@@ -64,8 +73,8 @@ def _without_unknowns(system: System, low: np.ndarray, high: np.ndarray) -> Zero
 class _Branching:
     """The search; every row of boxes has the coordinates that are solved for, then the others."""
 
-    def __init__(self, system: System, low: np.ndarray, high: np.ndarray):
-        self.system, self.dim = system, system.dim
+    def __init__(self, system: System, low: np.ndarray, high: np.ndarray, watch: Callable | None):
+        self.system, self.dim, self.watch = system, system.dim, watch
         self.most = int(MOST_WORK / max(system.operations, 1))
         self.begin = np.asarray(low, float), np.asarray(high, float)
         self.size = (self.begin[1] - self.begin[0])[0, : self.dim]
@@ -82,6 +91,8 @@ class _Branching:
         self._enclose_from(starts)
         smallest, wait, why = VOLUME ** (1 / self.dim) * self.size, 0, ""
         while len(low):
+            if self.watch is not None:
+                self.watch(low, high)
             low, high = self._pruned(low, high)
             sides = (high - low)[:, : self.dim]
             wide = np.any(sides > smallest, axis=1)

@@ -95,11 +95,13 @@ def _inverse(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Rows and columns are brought to one size first: coordinates of other units invert as well.
     """
     rows = np.max(np.abs(matrix), axis=2, keepdims=True)
-    rows = np.where(rows > 0, rows, 1)
+    rows = np.where(rows > TINY, rows, 1)
     columns = np.max(np.abs(matrix / rows), axis=1, keepdims=True)
-    columns = np.where(columns > 0, columns, 1)
+    columns = np.where(columns > TINY, columns, 1)
     scaled = matrix / rows / columns
     sizes = np.linalg.svd(scaled, compute_uv=False)
     regular = sizes[:, -1] > 1e-13 * sizes[:, 0]
     usable = np.where(regular[:, None, None], scaled, np.eye(matrix.shape[1]))
-    return np.linalg.inv(usable) / columns.transpose(0, 2, 1) / rows.transpose(0, 2, 1), regular
+    with np.errstate(over="ignore"):  # then K is not finite, and says nothing
+        inverse = np.linalg.inv(usable) / columns.transpose(0, 2, 1) / rows.transpose(0, 2, 1)
+    return inverse, regular

@@ -22,6 +22,7 @@ from .system import System, Unprovable
 
 HIGHEST = 3  # dimensions: beyond it boxes grow too many
 REACH = 0.25  # of the box's sides: how far beyond it critical points are looked for, at first
+UNTOLD = "zeros of higher order, or too near to be told apart, or a jump over 0"
 MOST_CENTRES = 64  # undecided boxes about which spheres are looked at
 MOST_UNDECIDED = 2048  # boxes that are told, at most
 CELLS = 1024  # of the box's side: undecided boxes in one of these cells are told as one
@@ -121,9 +122,7 @@ def _proof(zeros: list[Zeros], kinds: list[str], box: np.ndarray) -> Proof:
     for some in zeros:
         boxes = merged(np.stack([some.open_low, some.open_high], axis=-1), box)
         undecided.append(boxes)
-        why += [some.why or "it holds zeros of higher order, or too near to be told apart"] * len(
-            boxes
-        )
+        why += [some.why or UNTOLD] * len(boxes)
     looked_at = sum(some.boxes for some in zeros)
     return Proof(points, np.concatenate(undecided), tuple(why), looked_at)
 

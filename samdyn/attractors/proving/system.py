@@ -91,3 +91,13 @@ def _enclosed(program: Any, low: np.ndarray, high: np.ndarray, parameters: Any) 
 def joined(*parts: Any) -> Any:
     """Equations and conditions as one vector."""
     return jnp.concatenate([jnp.ravel(part) for part in parts])
+
+
+def smooth_in(function: Callable, box: np.ndarray) -> bool | None:
+    """Whether a function of w (d,) is defined everywhere in a box (d, 2) and jumps nowhere; None
+    where that isn't known."""
+    on_points = OnPoints(function, len(box))
+    if on_points.program is None:
+        return None
+    found = _enclosed(on_points.program, box[None, :, 0], box[None, :, 1], on_points.parameters)
+    return not np.any(found.kinked | found.undefined)

@@ -9,12 +9,12 @@ and with heavy-ball momentum m⁺ = γm + d, w⁺ = w − ηm⁺ the underdamped
 
 from collections.abc import Callable
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ...errors import InvalidInput
+from ...lazily import diffrax
 from .. import tree
 from ..coupling import AbstractCoupling, as_coupling
 from ..methods.method import AbstractMethod, require_method

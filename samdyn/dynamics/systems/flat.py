@@ -11,10 +11,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from ...lazily import optax
 from ..methods.method import AbstractMethod
 from ..momentum import AbstractMomentum
 from ..regions.regions import AbstractRegion, Predicate
@@ -176,7 +176,7 @@ class MethodOfVectors(AbstractMethod):
         return self.of.published_as
 
 
-def _optimizer_of_vectors(optimizer: Any, up: Any) -> optax.GradientTransformation:
+def _optimizer_of_vectors(optimizer: Any, up: Any) -> "optax.GradientTransformation":
     def init(v):
         return optimizer.init(up(v))
 

@@ -6,8 +6,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 
+from ...lazily import optax
 from ..methods.gd import GD
 from ..methods.method import AbstractMethod, require_method
 from ..parameters import parameters, path_of, with_parameters
@@ -23,7 +23,7 @@ class OptaxStepMap(AbstractMap):
     """
 
     loss: Callable
-    optimizer: optax.GradientTransformation
+    optimizer: "optax.GradientTransformation"
     method: AbstractMethod = eqx.field(default_factory=GD, converter=require_method)
     injected: dict[str, Any] = eqx.field(default_factory=dict)
 

@@ -4,7 +4,6 @@ import abc
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ...checks import require_function
 from ...errors import InvalidInput
+from ...lazily import diffrax
 from ..parameters import as_args
 from ..reading import reads
 from .system import AbstractSystem
@@ -24,16 +24,6 @@ class NoiseStructure(NamedTuple):
     additive: bool
     diagonal: bool
     commutative: bool
-
-
-class NoiseTerm(diffrax.ControlTerm):
-    """A `ControlTerm` that multiplies σ(y) with an increment without forming σ."""
-
-    def vf_prod(self, t, y, args, control):
-        return self.vector_field.disperse(y, control)  # pyright: ignore
-
-    def prod(self, vf, control):
-        return jax.tree.map(lambda columns: columns @ control, vf)
 
 
 class _Columns(eqx.Module):
@@ -93,7 +83,7 @@ class AbstractSDE(AbstractSystem):
         return self.additive
 
     @abc.abstractmethod
-    def accepts(self, solver: diffrax.AbstractSolver) -> bool:
+    def accepts(self, solver: "diffrax.AbstractSolver") -> bool:
         """Whether the solver converges to this SDE's interpretation."""
 
     def columns(self, y: PyTree) -> PyTree:
@@ -108,8 +98,10 @@ class AbstractSDE(AbstractSystem):
         identity = jnp.eye(self.draws(w), dtype=dtype_of(w))
         return jax.vmap(lambda z: ravel_pytree(self.disperse(y, z))[0], 0, 1)(identity)
 
-    def terms(self, path: diffrax.AbstractPath) -> diffrax.MultiTerm:
+    def terms(self, path: "diffrax.AbstractPath") -> "diffrax.MultiTerm":
         """The SDE for diffrax, driven by a path with values of shape (draws,)."""
+        from .noise_term import NoiseTerm
+
         drift = diffrax.ODETerm(lambda t, y, args: self.drift(y))
         return diffrax.MultiTerm(drift, NoiseTerm(_Columns(self), path))
 
@@ -150,11 +142,11 @@ class AbstractSDE(AbstractSystem):
         dt: Any,
         key: PRNGKeyArray,
         *,
-        solver: diffrax.AbstractSolver | None = None,
+        solver: "diffrax.AbstractSolver | None" = None,
         t0: Any = 0.0,
         points: int = 1,
         path_tolerance: Any = None,
-    ) -> diffrax.Solution:
+    ) -> "diffrax.Solution":
         """One path from parameters `start`, in steps of `dt`, by a diffrax solver (Euler).
 
         `points` states are saved at equal distances up to t1, the start not among them. Every
@@ -170,7 +162,7 @@ class AbstractSDE(AbstractSystem):
         return _solve(self, start, t0, t1, dt, key, solver, points, tolerance)
 
     @abc.abstractmethod
-    def default_solver(self) -> diffrax.AbstractSolver:
+    def default_solver(self) -> "diffrax.AbstractSolver":
         """The simplest solver of this interpretation."""
 
     def _check(self, solver) -> None:
@@ -252,7 +244,7 @@ def _levy_area(solver) -> type:
 
 
 @eqx.filter_jit
-def _solve(diffusion, start, t0, t1, dt, key, solver, points, tolerance) -> diffrax.Solution:
+def _solve(diffusion, start, t0, t1, dt, key, solver, points, tolerance) -> "diffrax.Solution":
     shape = jax.ShapeDtypeStruct((diffusion.draws(start),), dtype_of(start))
     area = _levy_area(solver)
     path = diffrax.UnsafeBrownianPath(shape, key, area)
