@@ -151,7 +151,10 @@ def _by_jax(compiled: Callable, function: Callable, points: np.ndarray) -> Any:
 
 
 def padded(points: np.ndarray) -> np.ndarray:
-    """Rows repeated up to a power of two, so that few sizes are ever compiled."""
+    """Rows repeated up to a power of two, so that few sizes are ever compiled; a single one is
+    left alone, since it may be long."""
+    if len(points) == 1:
+        return points
     rows = max(FEWEST, 1 << max(len(points) - 1, 0).bit_length())
     if not len(points):
         return np.zeros((rows, points.shape[1]))

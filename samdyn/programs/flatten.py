@@ -43,6 +43,9 @@ def flatten(function: Callable, *examples: Any, longest: int = LONGEST) -> Progr
     """
     shapes = jax.tree.map(_shape_of, examples)
     closed = jax.make_jaxpr(lambda *given: jax.tree.leaves(function(*given)))(*shapes)
+    sizes = [var.aval.size for var in closed.jaxpr.invars] + [np.size(c) for c in closed.consts]
+    if sum(sizes) > longest:
+        raise NotFlat(f"it has more than {longest:,d} numbers")
     inputs, arguments = _inputs(shapes)
     builder = Builder(inputs, longest)
     try:

@@ -103,3 +103,12 @@ def test_only_some_columns_of_the_jacobian():
     assert slope.shape == (37, 2, 1)
     np.testing.assert_allclose(slope[:, :, 0], np.stack([POINTS[:, 1], np.cos(POINTS[:, 0])], 1))
     np.testing.assert_allclose(value[:, 1], np.sin(POINTS[:, 0]))
+
+
+def test_a_function_of_many_numbers_is_not_written_out():
+    """Nor evaluated on more rows than are asked for, if that is one."""
+    data = jnp.ones((300, 300))
+    on_points = OnPoints(lambda w: jnp.sum((data @ w) ** 2), 300)
+    assert on_points.program is None
+    assert "numbers" in on_points.why
+    np.testing.assert_allclose(on_points.values(np.ones((1, 300))), [300 * 300**2])
