@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,7 +23,7 @@ def check_loss(loss: Callable, w) -> None:
         raise InvalidInput(f"{loss.name} has dimension {expected}, but {w.size} were given.")
     check_indices(loss, w)
     try:
-        value = eqx.filter_eval_shape(loss, w)
+        _, value = jax.make_jaxpr(loss, return_shape=True)(w)
     except Exception as error:
         raise ComputationFailed(
             f"the loss failed on a point of dimension {w.size}: "

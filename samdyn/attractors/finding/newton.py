@@ -19,41 +19,49 @@ ARRIVED = 2 * np.finfo(float).eps  # of each coordinate: a shorter step changes 
 
 
 def newton(
-    field: Callable, starts: Float[np.ndarray, "n d"], longest_step: float
+    field: Callable, starts: Float[np.ndarray, "n d"], longest_step: float, exact: bool = False
 ) -> Float[np.ndarray, "n d"]:
     """Where `field` (R^d → R^d) sends each start after at most 100 regularised Newton steps.
 
-    Each step is (JᵀJ + εI)⁻¹JᵀF, shortened to `longest_step`. Rows that diverge are not finite.
+    Each step is (JᵀJ + εI)⁻¹JᵀF, shortened to `longest_step`: of a curve of zeros it takes the
+    nearest. With `exact` it is J⁻¹F wherever that can be known, in whatever units: that finds the
+    end of a thin valley, and runs along curves. Rows that diverge are not finite.
     """
     starts = np.asarray(starts, float)
     on_points = OnPoints(field, starts.shape[1])
     if on_points.program is None:
         rows, longest = jnp.asarray(padded(starts)), jnp.asarray(float(longest_step))
         return np.asarray(_compiled(field, rows, longest))[: len(starts)]
-    return newton_on(lambda w, rows: on_points.with_jacobians(w), starts, longest_step)
+    return newton_on(lambda w, rows: on_points.with_jacobians(w), starts, longest_step, exact)
 
 
 def newton_on(
-    with_jacobians: Callable, starts: Float[np.ndarray, "n d"], longest_step: float
+    with_jacobians: Callable,
+    starts: Float[np.ndarray, "n d"],
+    longest_step: float,
+    exact: bool = False,
 ) -> Float[np.ndarray, "n d"]:
     """The same, where `with_jacobians(points, which)` gives values (n, d) and Jacobians (n, d, d)
     of the rows `which` (n,)."""
     ends, moving = starts.copy(), np.arange(len(starts))
+    step, longest = _regular_step if exact else _regularised, float(longest_step)
     with np.errstate(all="ignore"):
         for _ in range(ITERATIONS):
             if not moving.size:
                 break
             w = ends[moving]
-            change = _change(*with_jacobians(w, moving), float(longest_step))
+            change = step(*with_jacobians(w, moving))
+            length = np.linalg.norm(change, axis=1)
+            change = change * np.where(length > longest, longest / length, 1)[:, None]
             ends[moving] = w - change
             on = np.any(np.abs(change) > ARRIVED * np.abs(w), axis=1)
             moving = moving[on & np.all(np.isfinite(change), axis=1)]
     return ends
 
 
-def _change(value: np.ndarray, jacobian: np.ndarray, longest: float) -> np.ndarray:
-    """The step (n, d) to be subtracted: the exact one where the Jacobian, in units that bring its
-    rows and columns to one size, is regular; else the regularised one."""
+def _regular_step(value: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
+    """The exact step where the Jacobian, in units that bring its rows and columns to one size, is
+    regular; else the regularised one in these units."""
     rows = np.max(np.abs(jacobian), axis=2)
     rows = np.where(rows > 0, rows, 1)
     columns = np.max(np.abs(jacobian) / rows[..., None], axis=1)
@@ -62,10 +70,8 @@ def _change(value: np.ndarray, jacobian: np.ndarray, longest: float) -> np.ndarr
     regular = _condition(scaled) < REGULAR
     change = _solved(np.where(regular[:, None, None], scaled, np.eye(value.shape[1])), right)
     if not np.all(regular):
-        change = np.where(regular[:, None], change, _regularised(scaled, right))
-    change = change / columns
-    length = np.linalg.norm(change, axis=1)
-    return change * np.where(length > longest, longest / length, 1)[:, None]
+        change = np.where(regular[:, None], change, _regularised(right, scaled))
+    return change / columns
 
 
 def _condition(matrix: np.ndarray) -> np.ndarray:
@@ -75,7 +81,7 @@ def _condition(matrix: np.ndarray) -> np.ndarray:
     return np.where(sound & (sizes[:, -1] > 0), sizes[:, 0] / sizes[:, -1], np.inf)
 
 
-def _regularised(jacobian: np.ndarray, value: np.ndarray) -> np.ndarray:
+def _regularised(value: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
     square = np.einsum("nki,nkj->nij", jacobian, jacobian)
     scale = np.trace(square, axis1=1, axis2=2)
     damping = REGULARISATION * np.where(scale > 0, scale, 1)

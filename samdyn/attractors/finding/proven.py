@@ -5,13 +5,15 @@ import numpy as np
 from ...dynamics.systems.ode import AbstractODE
 from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
+from ..proving.system import smooth_in
 from .clusters import linked
 from .kinks import KINK, kink_at
-from .point import Completeness, FixedPoint, FixedPoints, Undecided, describe
+from .newton import newton
+from .point import Completeness, FixedPoint, FixedPoints, Undecided, describe, facts_at
 from .search import Search
 
 NEAR = 1e-6  # of an undecided box's own size, beside it
-ROUNDING = 1e-12  # of the largest coordinate: how far a zero is known by Newton
+ROUNDING = 1e-12  # of the box's sides: how far a zero is known by Newton at best
 MOST_TOLD = 64  # undecided boxes, which may each hold one point
 SMALL = 1e-4  # of the box's sides: what is undecided within that is one point
 
@@ -68,9 +70,17 @@ def with_undecided(
     """
     proven, hulls = proven_points(flow, proof), _isolated(proof.undecided, box)
     search.run_within(proven, proof.undecided)
-    search.critical += _kinks(flow, search, hulls)
-    found = [point for point in search.points() if not point.proven]
-    others = [_told(flow, p, hulls) for p in found if _lies_in(p, proof.undecided)]
+    told = [(hull, _single(flow, hull)) for hull in hulls]
+    single = [point for _, point in told if point is not None]
+    taken = [hull[None] for hull, point in told if point is not None]
+    found = [p for p in search.points() if not p.proven and _lies_in(p, proof.undecided)]
+    found = [p for p in found if p.continuum is not None or not any(_lies_in(p, h) for h in taken)]
+    found = [_told(flow, p, box) for p in found if _stays(flow, p, box)]
+    free = [hull for hull, point in told if point is None]
+    free = [h for h in free if not any(_lies_in(p, h[None]) for p in found)]
+    kinks = [kink_at(flow, hull, search.size, _shortest(*hull.T)) for hull in free]
+    others = [*single, *found, *(kink for kink in kinks if kink is not None)]
+    search.critical += [point for point in others if point.kind == KINK]
     undecided = tuple(
         Undecided(part, why) for part, why in zip(proof.undecided, proof.why, strict=True)
     )
@@ -85,13 +95,6 @@ def with_undecided(
     return FixedPoints(
         tuple(points), complete._replace(method=text, proven=False, undecided=undecided)
     )
-
-
-def _kinks(flow: AbstractODE, search: Search, hulls: list[np.ndarray]) -> list[FixedPoint]:
-    """The kinks in tiny boxes in which the search has found nothing."""
-    empty = [h for h in hulls if not any(_lies_in(p, h[None]) for p in search.points())]
-    found = [kink_at(flow, hull, search.size, _shortest(*hull.T)) for hull in empty]
-    return [kink for kink in found if kink is not None]
 
 
 def _each_has_its_point(
@@ -118,26 +121,48 @@ def _isolated(boxes: np.ndarray, whole: np.ndarray) -> list[np.ndarray]:
     return [hull for hull in hulls if np.all(hull[:, 1] - hull[:, 0] <= SMALL * size)]
 
 
-def _told(flow: AbstractODE, point: FixedPoint, hulls: list[np.ndarray]) -> FixedPoint:
-    """A point of an undecided box. Where that is tiny, and no Jacobian in it is regular for sure,
-    it is degenerate, and stands at the digits that are known."""
-    if point.continuum is not None or point.kind == KINK:
+def _single(flow: AbstractODE, hull: np.ndarray) -> FixedPoint | None:
+    """The degenerate point of a tiny undecided box (d, 2), at the digits that are known.
+
+    None where a field does not vanish there, where the gradient jumps, and where each Hessian in
+    the box is regular for sure.
+    """
+    if smooth_in(flow.critical(), hull) is False:
+        return None
+    w = _shortest(hull[:, 0], hull[:, 1])
+    facts = facts_at(flow, w[None])
+    critical = bool(facts.critical[0])
+    if not (critical or facts.hallucinated[0]) or (critical and _signs(flow, *hull.T) is not None):
+        return None
+    sides = " × ".join(f"[{low:.3g}, {high:.3g}]" for low, high in hull - w[:, None])
+    doubt = (
+        "what lies here can't be told from a zero of higher order, nor from several or none, at "
+        f"double precision: within {sides} of the point"
+    )
+    point = describe(flow, w, "critical" if critical else "hallucinated")
+    name = "degenerate" if critical else None
+    return point._replace(critical_type=name, doubt=doubt)
+
+
+def _told(flow: AbstractODE, point: FixedPoint, box: np.ndarray) -> FixedPoint:
+    """A point that a search found, with its type by the signs of its Hessian where these are
+    certain."""
+    if point.continuum is not None or point.kind != "critical":
         return point
-    for hull in hulls:
-        if np.all((point.w >= hull[:, 0]) & (point.w <= hull[:, 1])):
-            if point.kind == "critical" and _signs(flow, *hull.T) is not None:
-                break
-            w = _shortest(hull[:, 0], hull[:, 1])
-            name = "degenerate" if point.kind == "critical" else None
-            sides = " × ".join(f"[{low:.3g}, {high:.3g}]" for low, high in hull - w[:, None])
-            doubt = (
-                "what lies here can't be told from a zero of higher order, nor from several or "
-                f"none, at double precision: within {sides} of the point"
-            )
-            return describe(flow, w, point.kind)._replace(critical_type=name, doubt=doubt)
-    reach = ROUNDING * np.max(np.abs(point.w)) + np.finfo(float).tiny
-    known = _signs(flow, point.w - reach, point.w + reach) if point.kind == "critical" else None
+    reach = ROUNDING * (box[:, 1] - box[:, 0] + np.abs(point.w))
+    known = _signs(flow, point.w - reach, point.w + reach)
     return point if known is None else point._replace(critical_type=_named(known))
+
+
+def _stays(flow: AbstractODE, point: FixedPoint, box: np.ndarray) -> bool:
+    """Whether Newton's exact step stays where the Hessian is regular for sure: in a thin valley the
+    gradient is small, beside the steepest curvature, far from where it vanishes."""
+    size = box[:, 1] - box[:, 0]
+    reach = ROUNDING * (size + np.abs(point.w))
+    if point.kind != "critical" or _signs(flow, point.w - reach, point.w + reach) is None:
+        return True
+    end = newton(flow.critical(), point.w[None], 0.1 * float(np.max(size)), exact=True)[0]
+    return bool(np.all(np.abs(end - point.w) <= 1e-6 * size))
 
 
 def _signs(flow: AbstractODE, low: np.ndarray, high: np.ndarray) -> np.ndarray | None:

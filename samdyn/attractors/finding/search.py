@@ -52,9 +52,14 @@ class Search:
         share = self.even.take(each * len(low)).reshape(len(low), each, self.dim)
         starts = (low[:, None] + share * (high - low)[:, None]).reshape(-1, self.dim)
         starts = np.concatenate([(low + high) / 2, starts])
-        self._add(self.flow.critical(), starts, "critical")
+        fields = [("critical", self.flow.critical())]
         if self.flow.ascends:
-            self._add(self.flow.velocity, starts, "hallucinated")
+            fields.append(("hallucinated", self.flow.velocity))
+        for kind, field in fields:
+            # of a thin valley the exact step finds the end, and then the usual one stays there
+            ends = newton(field, starts, 0.1 * self.size, exact=True)
+            ends = ends[np.all(np.isfinite(ends), axis=1)]
+            self._add(field, np.concatenate([starts, ends]), kind)
 
     def _starts(self, box):
         return box[:, 0] + self.even.take(STARTS) * (box[:, 1] - box[:, 0])

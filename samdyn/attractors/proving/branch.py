@@ -172,7 +172,7 @@ class _Branching:
         solve = lambda x, rows: self.system.with_jacobians(  # noqa: E731
             np.concatenate([x, carried[rows]], axis=1)
         )
-        ends = newton_on(solve, starts[:, :d], 0.1 * float(np.max(self.size)))
+        ends = newton_on(solve, starts[:, :d], 0.1 * float(np.max(self.size)), exact=True)
         ends = np.concatenate([ends, carried], axis=1)
         reach = self.begin[0].min(axis=0)[:d], self.begin[1].max(axis=0)[:d]
         margin = SAME * self.size
