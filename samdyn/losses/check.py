@@ -1,7 +1,9 @@
 """Is it a loss? One evaluation tells, before any long computation starts."""
 
 from collections.abc import Callable
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ def check_loss(loss: Callable, w) -> None:
         raise InvalidInput(f"{loss.name} has dimension {expected}, but {w.size} were given.")
     check_indices(loss, w)
     try:
-        _, value = jax.make_jaxpr(loss, return_shape=True)(w)
+        value = _shape_of(loss, w)
     except Exception as error:
         raise ComputationFailed(
             f"the loss failed on a point of dimension {w.size}: "
@@ -38,6 +40,14 @@ def check_loss(loss: Callable, w) -> None:
     if not np.isfinite(number):
         where = ", ".join(f"{coordinate:g}" for coordinate in np.asarray(w))
         raise ComputationFailed(f"the loss is {number} at ({where}).")
+
+
+def _shape_of(loss: Callable, w: jax.Array) -> Any:
+    """What the loss returns, as shape and dtype; itself, where it is no array."""
+    try:
+        return jax.make_jaxpr(loss, return_shape=True)(w)[1]
+    except TypeError:  # what it returns is no number, or it fails by itself: then it does again
+        return eqx.filter_eval_shape(loss, w)
 
 
 def check_loss_in_box(loss: Callable, box: np.ndarray) -> None:

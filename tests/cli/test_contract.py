@@ -59,13 +59,17 @@ def test_stability_of_a_box(run):
         "checked": True,
         "method": result["complete"]["method"],
         "consistent": True,
+        "proven": True,
+        "undecided": [],
     }
     points = result["fixed_points"]
     assert [p["w"] for p in points] == sorted(p["w"] for p in points)
     for point in points:
         assert set(point) >= FIXED_POINT | {"map", "rho_window"}
-        assert set(point["flow"]) == {"verdict", "eigenvalues", "why"}
-        assert set(point["map"]) == {"verdict", "multipliers", "why"}
+        assert point["proven"]
+        assert len(point["enclosure"]) == 2
+        assert set(point["flow"]) == {"verdict", "eigenvalues", "why", "proven"}
+        assert set(point["map"]) == {"verdict", "multipliers", "why", "proven"}
         assert len(point["flow"]["eigenvalues"]) == 2
         assert point["critical_type"] is not None or point["kind"] == "hallucinated"
     saddle = next(p for p in points if np.linalg.norm(np.subtract(p["w"], [0, 1])) < 1e-9)

@@ -38,9 +38,10 @@ def _point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str) -> F
 
 
 def _shortest(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The point of a box (d,) that is the shortest to write; its middle where that is as long."""
+    """The point of a box (d,) that has the fewest digits, if that are eight or fewer; else its
+    middle."""
     middle = low + (high - low) / 2
-    for digits in range(17, -1, -1):
+    for digits in range(8, -1, -1):
         shorter = np.round(low + (high - low) / 2, digits)
         middle = np.where((shorter >= low) & (shorter <= high), shorter, middle)
     return middle + 0.0
