@@ -112,7 +112,7 @@ def _key(argument: Argument) -> Any:
     return argument if isinstance(argument, int) else (argument.dtype, argument.tobytes())
 
 
-def _is(argument: Argument, value: float) -> bool:
+def _is(argument: Argument, value: Any) -> bool:
     return not isinstance(argument, int) and bool(argument == value)
 
 
