@@ -1,6 +1,5 @@
 """The main verb: find the fixed points, judge each for the flow and for the step, say why."""
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -15,13 +14,12 @@ from ..dynamics.methods.gd import GD
 from ..dynamics.methods.method import AbstractMethod
 from ..dynamics.systems.flat import flattened, is_vector
 from ..dynamics.systems.flow import Flow
-from ..dynamics.systems.map import AbstractMap, Displacement, StepOnState
+from ..dynamics.systems.map import AbstractMap, Displacement
 from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.step_map import StepMap
 from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
 from ..precision import in_double
-from ..programs.batch import OnPoints
 from ..results.encoding import storable
 from ..results.provenance import recorded
 from ..results.result import Result
@@ -29,13 +27,18 @@ from .finding.fixed_points import fixed_point_near, fixed_points
 from .finding.kinks import KINK
 from .finding.point import Completeness, FixedPoint, describe
 from .judging.directions import saddle_direction
-from .judging.enclosed import discs, jacobian_bounds, signs
 from .judging.jump import Limit, limit_at, undeclared
 from .judging.kink import kink_step_verdict, kink_verdict
+from .judging.linear import (
+    descent_signs,
+    flow_discs,
+    flow_eigenvalues,
+    multipliers,
+    step_discs,
+)
 from .judging.orbit import orbit_verdict
 from .judging.resting import RestingPoints
 from .judging.sliding import sliding_verdict
-from .judging.spectrum import ordered_eigenvalues
 from .judging.thresholds import critical_rho, rho_window
 from .judging.verdict import Verdict, flow_verdict, map_verdict
 from .report_text import stability_table
@@ -328,10 +331,10 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     if point.kind == KINK:
         return kink_verdict(flow, w)
     if point.doubt:
-        return _doubted(point, flow_verdict(_flow_eigenvalues(flow, w), point.scale))
+        return _doubted(point, flow_verdict(flow_eigenvalues(flow, w), point.scale))
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
-        return _degenerate(None if limit.jump else _flow_eigenvalues(flow, w))
+        return _degenerate(None if limit.jump else flow_eigenvalues(flow, w))
     if limit.jump:
         return sliding_verdict(flow, w, _radius(flow, limit))  # pyright: ignore[reportArgumentType]
     if limit.bent:
@@ -339,8 +342,8 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     scale = point.scale
     if point.kind == "critical":
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
-    errors = _errors(flow.velocity, point.enclosure)
-    return flow_verdict(_flow_eigenvalues(flow, w), scale, errors, _descent_signs(flow, point))
+    where, sure = flow_discs(flow, point), descent_signs(flow, point)
+    return flow_verdict(flow_eigenvalues(flow, w), scale, where, sure)
 
 
 def step_verdict_at(
@@ -351,15 +354,15 @@ def step_verdict_at(
     if point.kind == KINK:
         return kink_step_verdict(step_map, w)
     if point.doubt:
-        return _doubted(point, map_verdict(_multipliers(step_map, w)))
+        return _doubted(point, map_verdict(multipliers(step_map, w)))
     limit = limit or _limit(flow, point)
     if point.critical_type == "degenerate":
-        return _degenerate(None if limit.jump else _multipliers(step_map, w))
+        return _degenerate(None if limit.jump else multipliers(step_map, w))
     if limit.jump and isinstance(step_map, StepMap):
         return orbit_verdict(step_map, w, _radius(flow, limit))
     if limit.bent:
         return Verdict("unknown", limit.bent)
-    found = map_verdict(_multipliers(step_map, w), w.size, _step_errors(step_map, point))
+    found = map_verdict(multipliers(step_map, w), w.size, step_discs(step_map, point))
     narrow = limit.narrow or step_map.jumps
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
@@ -398,45 +401,6 @@ def _radius(flow: AbstractODE, limit: Limit) -> float:
 def _degenerate(values: np.ndarray | None) -> Verdict:
     text = "the Hessian is singular here, so the linear part decides nothing"
     return Verdict("degenerate", text, values)
-
-
-def _flow_eigenvalues(flow: AbstractODE, w: np.ndarray) -> np.ndarray:
-    return ordered_eigenvalues(OnPoints(flow.velocity, w.size).with_jacobians(w[None])[1][0])
-
-
-def _errors(function: Callable, enclosure: np.ndarray | None) -> np.ndarray | None:
-    """How far the eigenvalues of the Jacobian are off at most, by ascending real part; None where
-    that isn't known."""
-    bounds = None if enclosure is None else jacobian_bounds(function, *enclosure.T)
-    if bounds is None:
-        return None
-    radii = discs(*bounds).radii
-    return radii if np.all(np.isfinite(radii)) else None
-
-
-def _descent_signs(flow: AbstractODE, point: FixedPoint) -> np.ndarray | None:
-    """The signs (d,) of gradient descent's rates, those of −H, which are certain in any units."""
-    if point.enclosure is None or _ascent(flow) != "none":
-        return None
-    bounds = jacobian_bounds(flow.critical(), *point.enclosure.T)
-    known = None if bounds is None else signs(*bounds)
-    return None if known is None else -known
-
-
-def _step_errors(step_map: AbstractMap, point: FixedPoint) -> np.ndarray | None:
-    """The same for the step, in its full state at rest."""
-    if point.enclosure is None:
-        return None
-    step = StepOnState(step_map, point.w.size)
-    state = np.repeat(step.rest(point.w)[:, None], 2, axis=1)
-    state[: point.w.size] = point.enclosure
-    return _errors(step, state)
-
-
-def _multipliers(step_map: AbstractMap, w: np.ndarray) -> np.ndarray:
-    step = StepOnState(step_map, w.size)
-    state = step.rest(w)
-    return ordered_eigenvalues(OnPoints(step, state.size).with_jacobians(state[None])[1][0])
 
 
 def _window(method: AbstractMethod, point: FixedPoint, step_map: StepMap):

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from . import intervals as rules
-from .program import Operation, Program
+from .program import Operation, Program, key_of
 
 # What may be wrong with a value somewhere in the box, as bits.
 UNDEFINED, KINK, NOWHERE = 1, 2, 4  # it may be undefined; may jump; is undefined everywhere
@@ -104,7 +104,7 @@ def _apply(operation: Operation, given: list[Any]) -> _Value:
         return _convert(given[0], operation.dtype)
     if name == "is_finite":
         return _is_finite(given[0])
-    if len(given) == 2 and _key(operation.arguments[0]) == _key(operation.arguments[1]):
+    if len(given) == 2 and key_of(operation.arguments[0]) == key_of(operation.arguments[1]):
         if name == "mul":
             return _Value(*rules.square(given[0].interval), given[0].doubt)
         if name in ("eq", "ne"):
@@ -187,10 +187,6 @@ def _is_number(x: _Value, truth: bool) -> _Value:
     """x = x, which is false of what is undefined; or x ≠ x."""
     sure, possible = (np.asarray(x.doubt) & UNDEFINED) == 0, (np.asarray(x.doubt) & NOWHERE) == 0
     return _Value(sure, possible) if truth else _Value(~possible, ~sure)
-
-
-def _key(argument: Any) -> Any:
-    return argument if isinstance(argument, int) else (argument.dtype, argument.tobytes())
 
 
 def _is_bool(x: Any) -> bool:

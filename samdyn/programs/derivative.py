@@ -1,8 +1,9 @@
 """The Jacobian of a program, as a program: forward mode, operation by operation.
 
 A derivative that is zero because nothing depends on an input is absent, and never a factor 0;
-so 0·∞ cannot arise from one. At a kink the derivative is the one that JAX takes (that of one
-side, or between both), which `boxes.py` knows and encloses from both sides.
+so 0·∞ cannot arise from one. It is the derivative of what is computed: `stop_gradient` and custom
+rules of JAX decide what a gradient is, but not how that field changes from point to point. At a
+kink the derivative is that of one side, or between both, which `boxes.py` encloses.
 """
 
 from collections.abc import Callable, Sequence

@@ -27,7 +27,7 @@ from .primitives import FUNCTIONS
 from .program import Argument, Builder, Input, Program, TooLong
 
 LONGEST = 20_000  # operations; beyond it a compiler is the better reader
-SAME = ("copy", "copy_p", "stop_gradient", "optimization_barrier", "reduce_precision")
+SAME = ("copy", "copy_p", "stop_gradient", "optimization_barrier")
 
 
 class NotFlat(Exception):

@@ -35,16 +35,19 @@ def widened(low: Any, high: Any) -> Interval:
 
 
 def add(x: Interval, y: Interval) -> Interval:
+    """x + y."""
     low, high = outwards(x[0] + y[0], x[1] + y[1])
     # what is not negative stays so: the root of a sum of squares is defined
     return np.where((x[0] >= 0) & (y[0] >= 0), np.maximum(low, 0.0), low), high
 
 
 def sub(x: Interval, y: Interval) -> Interval:
+    """x − y."""
     return outwards(x[0] - y[1], x[1] - y[0])
 
 
 def neg(x: Interval) -> Interval:
+    """−x."""
     return -x[1], -x[0]
 
 
@@ -79,10 +82,12 @@ def _unsigned(x: Any) -> Any:
 
 
 def div(x: Interval, y: Interval) -> Interval:
+    """x/y."""
     return mul(x, reciprocal(y))
 
 
 def integer_pow(x: Interval, y: int) -> Interval:
+    """x^y: of even powers without the sign, so that 0 inside makes 0 the least."""
     if y < 0:
         return reciprocal(integer_pow(x, -y))
     if y == 0:
@@ -106,15 +111,18 @@ def integer_pow(x: Interval, y: int) -> Interval:
 
 
 def square(x: Interval) -> Interval:
+    """x²."""
     return integer_pow(x, 2)
 
 
 def absolute(x: Interval) -> Interval:
+    """|x|."""
     ends = np.abs(x[0]), np.abs(x[1])
     return np.where(contains_zero(x), 0.0, np.minimum(*ends)), np.maximum(*ends)
 
 
 def sign(x: Interval) -> Interval:
+    """−1, 0 or 1: of an interval with 0 inside both."""
     return np.sign(x[0]), np.sign(x[1])
 
 
@@ -145,11 +153,13 @@ def stepwise(function: Callable) -> Callable:
 
 
 def sqrt(x: Interval) -> Interval:
+    """√x, of what of x is not negative."""
     low, high = outwards(np.sqrt(np.maximum(x[0], 0)), np.sqrt(np.maximum(x[1], 0)))
     return np.maximum(low, 0), high
 
 
 def rsqrt(x: Interval) -> Interval:
+    """1/√x, of what of x is positive."""
     low, high = reciprocal(sqrt(x))
     return np.maximum(low, 0), high
 
@@ -164,6 +174,7 @@ def logarithm(function: Callable, start: float) -> Callable:
 
 
 def cosh(x: Interval) -> Interval:
+    """cosh x: falls, then rises."""
     low, high = absolute(x)
     low, high = widened(np.cosh(low), np.cosh(high))
     return np.maximum(low, 1.0), high
@@ -191,6 +202,7 @@ def _meets(x: Interval, place: float, period: float = 2 * np.pi) -> Any:
 
 
 def tan(x: Interval) -> Interval:
+    """tan x, unbounded where a pole may lie inside."""
     low, high = widened(np.tan(x[0]), np.tan(x[1]))
     pole = _meets(x, np.pi / 2, np.pi) | ~((x[0] > -FAR) & (x[1] < FAR))
     return np.where(pole, -np.inf, low), np.where(pole, np.inf, high)
@@ -221,10 +233,12 @@ def atan2(y: Interval, x: Interval) -> Interval:
 
 
 def maximum(x: Interval, y: Interval) -> Interval:
+    """The larger of both."""
     return np.maximum(x[0], y[0]), np.maximum(x[1], y[1])
 
 
 def minimum(x: Interval, y: Interval) -> Interval:
+    """The smaller of both."""
     return np.minimum(x[0], y[0]), np.minimum(x[1], y[1])
 
 
@@ -234,13 +248,16 @@ def greater(x: Interval, y: Interval) -> Interval:
 
 
 def at_least(x: Interval, y: Interval) -> Interval:
+    """x ≥ y, as `greater`."""
     return x[0] >= y[1], x[1] >= y[0]
 
 
 def equal(x: Interval, y: Interval) -> Interval:
+    """x = y, as `greater`."""
     same = (x[0] == x[1]) & (y[0] == y[1]) & (x[0] == y[0])
     return same, (x[1] >= y[0]) & (y[1] >= x[0])
 
 
 def negated(x: Interval) -> Interval:
+    """Not x."""
     return ~np.asarray(x[1]), ~np.asarray(x[0])

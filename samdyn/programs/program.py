@@ -75,7 +75,7 @@ class Builder:
         if not any(isinstance(argument, int) for argument in arguments):
             return _known(name, arguments, dtype, options)
         name, arguments = self._compared(name, arguments)
-        key = (name, tuple(map(_key, arguments)), dtype, options)
+        key = (name, tuple(map(key_of, arguments)), dtype, options)
         if key not in self._places:
             if len(self.operations) == self.longest:
                 raise TooLong
@@ -93,8 +93,8 @@ class Builder:
             if not isinstance(extreme, int) or extreme < count:
                 continue
             found = self.operations[extreme - count]
-            if found.name in ("max", "min") and _key(one) in map(_key, found.arguments):
-                first = _key(found.arguments[0]) == _key(one)
+            if found.name in ("max", "min") and key_of(one) in map(key_of, found.arguments):
+                first = key_of(found.arguments[0]) == key_of(one)
                 other = found.arguments[1] if first else found.arguments[0]
                 return ("ge" if found.name == "max" else "le"), (one, other)
         return name, arguments
@@ -108,7 +108,8 @@ class Builder:
         )
 
 
-def _key(argument: Argument) -> Any:
+def key_of(argument: Argument) -> Any:
+    """What two arguments share that are the same."""
     return argument if isinstance(argument, int) else (argument.dtype, argument.tobytes())
 
 
@@ -132,7 +133,7 @@ def _same_as(name: str, arguments: tuple[Argument, ...]) -> Argument | None:
         which, *cases = arguments
         if not isinstance(which, int):
             return cases[int(which)]
-        if all(_key(case) == _key(cases[0]) for case in cases):
+        if all(key_of(case) == key_of(cases[0]) for case in cases):
             return cases[0]
     return None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samdyn import SAM, USAM, Flow, get_loss, loss_names
-from samdyn.programs import boxes, intervals
+from samdyn.programs import intervals
 from samdyn.programs.boxes import RULES, NotEnclosed, enclose
 from samdyn.programs.derivative import with_jacobian
 from samdyn.programs.flatten import flatten
@@ -125,7 +125,7 @@ def test_a_rule_contains_100_000_values(name):
 
 
 @pytest.mark.parametrize("y", [-3, -2, -1, 2, 3, 4, 7])
-def test_powers(y, monkeypatch):
+def test_powers(y):
     builder = Builder([Input("x", np.dtype(float))], 9)
     program = builder.program([builder.add("integer_pow", [0], float, (("y", y),))])
     lows, highs = random_boxes(1, -3, 3)
@@ -161,7 +161,7 @@ def test_gradients_and_hessians_of_every_loss_lie_inside(name):
     points = points_of(lows, highs)
     for inside in points:
         values = evaluate(program, inside)
-        slack = 1e-9 * np.max(np.abs(np.where(np.isfinite(values), values, 0)), axis=0)
+        slack = 1e-13 * np.max(np.abs(np.where(np.isfinite(values), values, 0)), axis=0)
         assert np.all((values >= found.low - slack) & (values <= found.high + slack))
     assert not np.any(found.nowhere)
 
@@ -221,4 +221,3 @@ def test_parameters_may_be_intervals():
     found = enclose(program, np.ones((3, 1)), np.full((3, 1), 2.0), [(0.1, 0.2)])
     assert np.all(found.low <= 0.1)
     assert np.all(found.high >= 0.4)
-    assert boxes.KINK not in (boxes.UNDEFINED, boxes.NOWHERE)

@@ -84,7 +84,8 @@ def test_parameters_are_inputs():
 
 REFUSED = {
     "depends on the data": lambda w: lax.while_loop(lambda x: x[0] < 5, lambda x: x * 2, w),
-    "index": lambda w: w[jnp.argmax(w)],
+    "argmax": lambda w: w[jnp.argmax(w)],
+    "index depends": lambda w: w[jnp.floor(w[0]).astype(int)],
     "no scalar form": lambda w: jnp.linalg.inv(jnp.outer(w, w) + jnp.eye(3))[0],
     "more than": lambda w: lax.fori_loop(0, 100_000, lambda k, x: jnp.sin(x), w),
 }
@@ -92,5 +93,12 @@ REFUSED = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_has_no_program_says_why(why):
-    with pytest.raises(NotFlat):
+    with pytest.raises(NotFlat, match=why):
         flatten(REFUSED[why], jnp.ones(3))
+
+
+def test_a_stopped_gradient_is_a_field_whose_slope_is_its_own():
+    """g = 2·stop(w)·w is the field 2w²: it changes by 4w, where JAX's derivative of it says 2w."""
+    field = jax.grad(lambda w: jnp.sum(lax.stop_gradient(w) * w**2))
+    found = evaluate(with_jacobian(flatten(field, jnp.zeros(1))), np.array([[3.0]]))[0]
+    np.testing.assert_allclose(found, [18.0, 12.0])

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .enclosed import Discs
+
 # An eigenvalue counts as zero (a multiplier as lying on the unit circle) below this fraction of
 # the largest one: far above rounding, far below anything that matters in a run.
 ZERO = 1e-9
@@ -34,13 +36,13 @@ class Verdict(NamedTuple):
 def flow_verdict(
     eigenvalues: np.ndarray,
     smallest_scale: float = 0.0,
-    errors: np.ndarray | None = None,
+    where: Discs | None = None,
     signs: np.ndarray | None = None,
 ) -> Verdict:
     """The verdict for a flow from the eigenvalues of its Jacobian, shape (d,) complex.
 
-    `smallest_scale` is the size below which the largest eigenvalue is itself rounding. `errors`
-    (d,) bound how far each is off for sure: then a rate is zero where it can't be told from it.
+    `smallest_scale` is the size below which the largest eigenvalue is itself rounding. `where`
+    they lie for sure may be given: then a rate is zero where it can't be told from zero.
     `signs` (d,) are those of the rates, where they are certain by other means.
     """
     real = np.real(eigenvalues)
@@ -48,18 +50,18 @@ def flow_verdict(
         return Verdict("unknown", "the field has no Jacobian here that is finite")
     if signs is not None:
         name = _by_bounds(signs, np.zeros_like(signs))
-    elif errors is not None:
-        name = _by_bounds(real, errors)
+    elif where is not None:
+        name = _by_bounds(np.real(where.centres), where.radii)
     else:
         name = str(flow_verdict_names(eigenvalues[None], smallest_scale)[0])
-    certain = signs is not None or errors is not None
+    certain = signs is not None or where is not None
     lead = float(np.max(real))
     text = {
         "attractor": f"every direction contracts, the slowest at rate {lead:.6g}",
         "repeller": f"every direction grows, the slowest at rate {float(np.min(real)):.6g}",
         "saddle": f"{np.sum(real > 0)} of {real.size} directions grow, "
         f"the fastest at rate {lead:.6g}",
-        "degenerate": f"{_zero('rate', real, errors)}, so the linear part decides nothing",
+        "degenerate": f"{_zero(where)}, so the linear part decides nothing",
     }[name]
     return Verdict(name, text, eigenvalues, proven=certain and name != "degenerate")
 
@@ -73,13 +75,14 @@ def _by_bounds(growth: np.ndarray, errors: np.ndarray) -> str:
     return "repeller" if np.all(growth > 0) else "saddle"
 
 
-def _zero(what: str, growth: np.ndarray, errors: np.ndarray | None) -> str:
-    """Which number is too near to zero, and how near, where that is known."""
-    if errors is None:
-        return f"a {what} is zero"
-    least = int(np.argmin(np.abs(growth) - errors))
+def _zero(where: Discs | None) -> str:
+    """Which rate is too near to zero, and how near, where that is known."""
+    if where is None:
+        return "a rate is zero"
+    rates = np.real(where.centres)
+    least = int(np.argmin(np.abs(rates) - where.radii))
     return (
-        f"a {what} of {growth[least]:.3g} that may be off by {errors[least]:.3g} can't be told "
+        f"a rate of {rates[least]:.3g} that may be off by {where.radii[least]:.3g} can't be told "
         "from zero"
     )
 
@@ -91,9 +94,10 @@ def flow_verdict_names(eigenvalues: np.ndarray, smallest_scale: float = 0.0) -> 
 
 
 def map_verdict(
-    multipliers: np.ndarray, dim: int | None = None, errors: np.ndarray | None = None
+    multipliers: np.ndarray, dim: int | None = None, where: Discs | None = None
 ) -> Verdict:
-    """The verdict for a step map from its multipliers, shape (n,) complex, known within `errors`.
+    """The verdict for a step map from its multipliers, shape (n,) complex; `where`
+    they lie for sure may be given.
 
     On one parameter (`dim` 1) what grows is a repeller, although the momentum beside it shrinks.
     Adam and its like are not differentiable where their second moment is zero: degenerate.
@@ -104,8 +108,8 @@ def map_verdict(
     modulus = np.abs(multipliers)
     scale = np.max(np.abs(multipliers - 1))
     name = str(_by_signs(modulus[None] - 1, scale[None])[0])
-    if errors is not None:
-        name = _by_bounds(modulus - 1, errors)
+    if where is not None:
+        name = _by_bounds(np.abs(where.centres) - 1, where.radii)
     if name == "saddle" and dim == 1:
         name = "repeller"
     largest = multipliers[np.argmax(modulus)]
@@ -115,19 +119,20 @@ def map_verdict(
         "repeller": f"{outside} multipliers lie outside the unit circle, the largest "
         f"{_show(largest)}",
         "saddle": f"{outside} multipliers lie outside the circle, the largest {_show(largest)}",
-        "degenerate": f"{_on_circle(modulus, errors)}, so the linear part decides nothing",
+        "degenerate": f"{_on_circle(where)}, so the linear part decides nothing",
     }[name]
-    return Verdict(name, text, multipliers, proven=errors is not None and name != "degenerate")
+    return Verdict(name, text, multipliers, proven=where is not None and name != "degenerate")
 
 
-def _on_circle(modulus: np.ndarray, errors: np.ndarray | None) -> str:
+def _on_circle(where: Discs | None) -> str:
     """Which multiplier is too near to the unit circle, and how near, where that is known."""
-    if errors is None:
+    if where is None:
         return "a multiplier lies on the unit circle"
-    least = int(np.argmin(np.abs(modulus - 1) - errors))
+    gaps = np.abs(np.abs(where.centres) - 1)
+    least = int(np.argmin(gaps - where.radii))
     return (
-        f"a multiplier lies {abs(modulus[least] - 1):.3g} from the unit circle, and may be off by "
-        f"{errors[least]:.3g}"
+        f"a multiplier lies {gaps[least]:.3g} from the unit circle, and may be off by "
+        f"{where.radii[least]:.3g}"
     )
 
 
