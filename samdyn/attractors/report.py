@@ -25,7 +25,8 @@ from ..results.provenance import recorded
 from ..results.result import Result
 from .finding.fixed_points import fixed_point_near, fixed_points
 from .finding.kinks import KINK
-from .finding.point import Completeness, FixedPoint, describe
+from .finding.neighbours import Neighbours
+from .finding.point import Completeness, FixedPoint, FixedPoints, as_box, describe
 from .judging.directions import saddle_direction
 from .judging.jump import Limit, limit_at, undeclared
 from .judging.kink import kink_step_verdict, kink_verdict
@@ -206,9 +207,10 @@ def stability(
         complete = Completeness(False, "not checked: a single point was asked for", None)
     else:
         found, complete = fixed_points(flow, box, seed=seed)
+    whole = None if box is None else (FixedPoints(found, complete), as_box(box))
     if step_map is not None and not _by_formula(step_map):
         return _judged_by_step(flow, found, complete, step_map, box, at)
-    judged, warnings = _judged_by_limit(flow, found, step_map)
+    judged, warnings = _judged_by_limit(flow, found, step_map, Neighbours(flow, *(whole or ())))
     warnings = (*warnings, *unread_by(flow, box, at))
     return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
 
@@ -221,17 +223,21 @@ def judge_all(
     if not found:
         return ()
     if step_map is None or _by_formula(step_map):
-        return _judged_by_limit(flow, found, step_map)[0]
+        return _judged_by_limit(flow, found, step_map, Neighbours(flow))[0]
     box = np.stack([np.min(starts, axis=0) - 1e-3, np.max(starts, axis=0) + 1e-3], axis=1)
     return judge_step(flow, found, step_map, box, None)[0]
 
 
 def _judged_by_limit(
-    flow: AbstractODE, found: tuple[FixedPoint, ...], step_map: AbstractMap | None
+    flow: AbstractODE,
+    found: tuple[FixedPoint, ...],
+    step_map: AbstractMap | None,
+    neighbours: Neighbours,
 ) -> tuple[tuple[PointStability, ...], list[str]]:
     limits = [_limit(flow, point) for point in found]
     judged = tuple(
-        judge(flow, point, step_map, limit) for point, limit in zip(found, limits, strict=True)
+        judge(flow, point, step_map, limit, neighbours=neighbours)
+        for point, limit in zip(found, limits, strict=True)
     )
     return judged, [w for limit in limits for w in undeclared(flow, limit)]
 
@@ -303,10 +309,12 @@ def judge(
     step_map: AbstractMap | None = None,
     limit: Limit | None = None,
     own: bool = False,
+    neighbours: Neighbours | None = None,
 ) -> PointStability:
     """The verdicts at one fixed point, with the `limit` of the ascent there if it is known.
 
-    `own` tells that the flow is another system's, so that there is no verdict for it.
+    `own` tells that the flow is another system's, so that there is no verdict for it; `neighbours`
+    knows the other fixed points.
     """
     window, limit = None, limit or _limit(flow, point)
     if isinstance(step_map, StepMap) and _is_nondegenerate(point):
@@ -314,7 +322,7 @@ def judge(
     return PointStability(
         point,
         None if own else flow_verdict_at(flow, point, limit),
-        None if step_map is None else step_verdict_at(step_map, point, limit),
+        None if step_map is None else step_verdict_at(step_map, point, limit, neighbours),
         critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
         "rho/gradient_norm" if _ascent(flow) == "unit" else "rho",
@@ -347,10 +355,14 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
 
 
 def step_verdict_at(
-    step_map: AbstractMap, point: FixedPoint, limit: Limit | None = None
+    step_map: AbstractMap,
+    point: FixedPoint,
+    limit: Limit | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Verdict:
     """The same for the step map; for a method that jumps with the orbit it settles on."""
     w, flow = point.w, parts_of(step_map)[0]
+    neighbours = neighbours or Neighbours(flow)
     if point.kind == KINK:
         return kink_step_verdict(step_map, w)
     if point.doubt:
@@ -359,7 +371,7 @@ def step_verdict_at(
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else multipliers(step_map, w))
     if limit.jump and isinstance(step_map, StepMap):
-        return orbit_verdict(step_map, w, _radius(flow, limit))
+        return orbit_verdict(step_map, w, _radius(flow, limit), neighbours)
     if limit.bent:
         return Verdict("unknown", limit.bent)
     found = map_verdict(multipliers(step_map, w), w.size, step_discs(step_map, point))
@@ -367,7 +379,7 @@ def step_verdict_at(
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
         # smooth only close to the point: a run may settle on an orbit about it
-        orbit = orbit_verdict(step_map, w, _radius(flow, limit))
+        orbit = orbit_verdict(step_map, w, _radius(flow, limit), neighbours)
         why = f"{found.why}, which holds close to the point; beyond, {orbit.why}"
         return orbit._replace(why=why, eigenvalues=found.eigenvalues)
     return found

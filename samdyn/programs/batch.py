@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..compiling import jit_for_few_runs
+from .boxes import Encloser, Enclosure, NotEnclosed
 from .derivative import NoDerivative, with_jacobian
 from .flatten import NotFlat, flatten
 from .points import Runner
@@ -59,6 +60,14 @@ class OnPoints:
         shape, count = both.shapes[0], both.shapes[1][0]
         values, slopes = found[:, :count], found[:, count:]
         return values.reshape(-1, *shape), slopes.reshape(-1, *shape, self.along)
+
+    def on_boxes(self, low: np.ndarray, high: np.ndarray) -> Enclosure:
+        """Bounds of the result, flat, over boxes (n, d). `NotEnclosed` where there are none."""
+        return self._traced.on_boxes(low, high, self.parameters)
+
+    def both_on_boxes(self, low: np.ndarray, high: np.ndarray) -> Enclosure:
+        """The same, followed by those of its Jacobian, flat."""
+        return self._traced.both_on_boxes(low, high, self.parameters)
 
     @property
     def both(self) -> Program | None:
@@ -123,6 +132,18 @@ class _Traced:
     @functools.cached_property
     def run_both(self) -> Runner | None:
         return None if self.both is None else Runner(self.both)
+
+    @functools.cached_property
+    def on_boxes(self) -> Encloser:
+        if self.program is None:
+            raise NotEnclosed(self.why)
+        return Encloser(self.program)
+
+    @functools.cached_property
+    def both_on_boxes(self) -> Encloser:
+        if self.both is None:
+            raise NotEnclosed(self.why or "it has an operation whose derivative is not known")
+        return Encloser(self.both)
 
 
 @functools.lru_cache(maxsize=512)

@@ -1,5 +1,6 @@
 """A program on many boxes at once: bounds of every output over each box, with outward rounding."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -7,10 +8,16 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from . import intervals as rules
+from .points import last_uses
 from .program import Operation, Program, key_of
 
 # What may be wrong with a value somewhere in the box, as bits.
-UNDEFINED, KINK, NOWHERE = 1, 2, 4  # it may be undefined; may jump; is undefined everywhere
+# May be undefined; may jump; is undefined everywhere; is infinite everywhere, or undefined.
+UNDEFINED, KINK, NOWHERE, INFINITE = (np.uint8(bit) for bit in (1, 2, 4, 8))
+NO_NUMBER = NOWHERE | INFINITE
+# What makes of an infinite argument no number either; exp of −inf is 0, and others have bounds.
+UNBOUNDED = {"add", "sub", "mul", "neg", "abs", "square", "log", "sqrt", "select_n"}
+WITHIN = "within"  # the operation by which `assumptions.py` restricts a value to where it may lie
 
 
 class Enclosure(NamedTuple):
@@ -33,13 +40,40 @@ class NotEnclosed(Exception):
 
 
 class _Value(NamedTuple):
-    low: Any
-    high: Any
+    """An interval (2, n), or (2, 1), and what may be wrong with it: bits (n,), or 0."""
+
+    ends: np.ndarray
     doubt: Any = 0
 
-    @property
-    def interval(self) -> rules.Interval:
-        return self.low, self.high
+
+class Encloser:
+    """A program made ready to run on boxes. `NotEnclosed` where an operation has no rule."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self._outputs = [_as_known(a) for a in program.outputs]
+        dtypes = [known.dtype for known in (*program.inputs, *program.operations)]
+        self._steps = [
+            (_step(operation, dtypes), [_as_known(a) for a in operation.arguments], forgotten)
+            for operation, forgotten in zip(program.operations, last_uses(program), strict=True)
+        ]
+
+    def __call__(
+        self, low: Float[np.ndarray, "n d"], high: Float[np.ndarray, "n d"], parameters: Any = ()
+    ) -> Enclosure:
+        """As `enclose`."""
+        sides = np.stack([np.asarray(low, float).T, np.asarray(high, float).T], axis=1)
+        values: list[Any] = [_Value(side) for side in sides]
+        values += [_as_value(parameter) for parameter in parameters]
+        if len(values) != len(self.program.inputs):
+            count = len(self.program.inputs)
+            raise ValueError(f"the program has {count} inputs, {len(values)} were given")
+        with np.errstate(all="ignore"):
+            for function, arguments, forgotten in self._steps:
+                values.append(function(*[values[a] if type(a) is int else a for a in arguments]))
+                for place in forgotten:
+                    values[place] = None
+        return _collected([values[a] if type(a) is int else a for a in self._outputs], len(low))
 
 
 def enclose(
@@ -52,145 +86,196 @@ def enclose(
 
     `NotEnclosed` where an operation has no rule.
     """
-    values = [_Value(low[:, k], high[:, k]) for k in range(low.shape[1])]
-    values += [_as_value(parameter) for parameter in parameters]
-    if len(values) != len(program.inputs):
-        raise ValueError(f"the program has {len(program.inputs)} inputs, {len(values)} were given")
-    with np.errstate(all="ignore"):
-        for operation in program.operations:
-            given = [_read(values, a) for a in operation.arguments]
-            values.append(_apply(operation, given))
-    return _collected([_read(values, a) for a in program.outputs], len(low))
+    return Encloser(program)(low, high, parameters)
 
 
 def _as_value(given: Any) -> _Value:
     if isinstance(given, tuple):
-        return _Value(*(np.asarray(end, float) for end in given))
+        return _Value(rules.pair(*(np.asarray(end, float) for end in given)))
     return _constant(np.asarray(given)[()])
 
 
-def _read(values: list[_Value], argument: Any) -> _Value:
-    return values[argument] if isinstance(argument, int) else _constant(argument)
+def _as_known(argument: Any) -> Any:
+    """The place of an argument, or the interval of a constant."""
+    return argument if isinstance(argument, int) else _constant(argument)
 
 
 def _constant(value: Any) -> _Value:
-    if np.asarray(value).dtype == bool or np.isfinite(value):
-        return _Value(value, value)
-    return _Value(-np.inf, np.inf, UNDEFINED | NOWHERE)
+    if np.asarray(value).dtype == bool:
+        return _Value(np.full((2, 1), value))
+    if np.isfinite(value):
+        return _Value(np.full((2, 1), float(value)))
+    if np.isnan(value):
+        return _Value(np.array([[-np.inf], [np.inf]]), np.array([UNDEFINED | NOWHERE]))
+    ends = rules.pair(rules.LARGEST, np.inf) if value > 0 else rules.pair(-np.inf, -rules.LARGEST)
+    return _Value(ends, np.array([UNDEFINED | INFINITE]))
 
 
 def _collected(values: list[_Value], count: int) -> Enclosure:
-    def table(entries: list[Any]) -> np.ndarray:
-        return np.stack([np.broadcast_to(entry, count) for entry in entries], axis=1)
-
     if not values:
         empty = np.empty((count, 0))
         return Enclosure(empty, empty, *(empty.astype(bool) for _ in range(3)))
-    doubt = table([value.doubt for value in values])
-    flags = ((doubt & bit) != 0 for bit in (UNDEFINED, NOWHERE, KINK))
-    low, high = table([v.low for v in values]), table([v.high for v in values])
-    return Enclosure(low.astype(float), high.astype(float), *flags)
+    ends, doubt = np.empty((2, count, len(values))), np.empty((count, len(values)), np.uint8)
+    for k, value in enumerate(values):
+        ends[:, :, k], doubt[:, k] = value.ends, value.doubt
+    return Enclosure(*ends, *((doubt & bits) != 0 for bits in (UNDEFINED, NO_NUMBER, KINK)))
 
 
-def _apply(operation: Operation, given: list[Any]) -> _Value:
-    name = operation.name
-    if name == "select_n":
-        return _select(*given)
-    if name == "integer_pow":
-        return _integer_pow(given[0], dict(operation.options)["y"])
-    if name == "pow":
-        return _power(*given)
+def _step(operation: Operation, dtypes: list[np.dtype]) -> Callable:
+    """The same, for which an infinite argument need not give an infinite result."""
+    function = _function(operation, dtypes)
+    if operation.name in UNBOUNDED:
+        return function
+
+    def apply(*given: _Value) -> _Value:
+        found = function(*given)
+        if type(found.doubt) is int or not np.any(found.doubt & INFINITE):
+            return found
+        return found._replace(doubt=found.doubt & ~INFINITE)
+
+    return apply
+
+
+def _function(operation: Operation, dtypes: list[np.dtype]) -> Callable:
+    """What takes the values of an operation's arguments to that of its result."""
+    name, arguments, options = operation.name, operation.arguments, dict(operation.options)
     if name == "convert_element_type":
-        return _convert(given[0], operation.dtype)
-    if name == "is_finite":
-        return _is_finite(given[0])
-    if len(given) == 2 and key_of(operation.arguments[0]) == key_of(operation.arguments[1]):
+        (given,) = arguments
+        return _conversion(
+            dtypes[given] if isinstance(given, int) else given.dtype, operation.dtype
+        )
+    if name == "select_n" and len(arguments) != 3:
+        raise NotEnclosed("a choice among more than two has no rule for intervals")
+    if name in _SPECIAL:
+        return functools.partial(_SPECIAL[name], **options)
+    if len(arguments) == 2 and key_of(arguments[0]) == key_of(arguments[1]):
         if name == "mul":
-            return _Value(*rules.square(given[0].interval), given[0].doubt)
+            return lambda x, _: _Value(rules.square(x.ends), x.doubt)
         if name in ("eq", "ne"):
-            return _is_number(given[0], name == "eq")
-    rule = RULES.get(name)
-    if rule is None:
+            return lambda x, _: _is_number(x, name == "eq")
+    scaled = _scaled(operation)
+    if scaled is not None:
+        return scaled
+    if name not in RULES:
         raise NotEnclosed(f"{name} has no rule for intervals")
+    return functools.partial(_ruled, RULES[name], DOMAINS.get(name), JUMPS.get(name))
+
+
+def _scaled(operation: Operation) -> Callable | None:
+    """A product with a finite constant, which costs less."""
+    if operation.name != "mul":
+        return None
+    x, y = operation.arguments
+    for place, factor in ((0, y), (1, x)):
+        if not isinstance(factor, int) and np.isfinite(factor):
+            number = float(factor)
+            return lambda *g, p=place: _Value(rules.times(g[p].ends, number), g[p].doubt)
+    return None
+
+
+def _ruled(rule: Callable, domain: Callable | None, jump: Callable | None, *given: _Value):
     doubt = given[0].doubt
     for other in given[1:]:
         doubt = doubt | other.doubt
-    parts = [value.interval for value in given]
-    if name in DOMAINS:
-        partly, wholly = DOMAINS[name](*parts)
-        doubt = doubt | _flag(partly, UNDEFINED) | _flag(wholly, NOWHERE)
-    low, high = rule(*parts)
-    if name in JUMPS:
-        doubt = doubt | _flag(JUMPS[name](*parts, (low, high)), KINK)
-    return _Value(low, high, doubt)
+    parts = [value.ends for value in given]
+    if domain is not None:
+        partly, wholly = domain(*parts)
+        doubt = _flagged(_flagged(doubt, partly, UNDEFINED), wholly, NOWHERE)
+    found = rule(*parts)
+    if jump is not None:
+        doubt = _flagged(doubt, jump(*parts, found), KINK)
+    return _Value(found, doubt)
 
 
-def _flag(where: Any, bit: int) -> Any:
-    return np.where(where, np.uint8(bit), np.uint8(0))
+def _flagged(doubt: Any, where: Any, bit: np.uint8) -> Any:
+    return doubt | np.where(where, bit, np.uint8(0)) if np.any(where) else doubt
 
 
 def _select(which: _Value, *cases: _Value) -> _Value:
     """The case that is taken; the hull of both, and a kink, where that isn't known."""
-    if len(cases) != 2:
-        raise NotEnclosed("a choice among more than two has no rule for intervals")
-    false, true = cases
-    sure, possible = np.asarray(which.low, bool), np.asarray(which.high, bool)
-    low = np.where(sure, true.low, np.where(possible, np.minimum(false.low, true.low), false.low))
-    high = np.where(
-        sure, true.high, np.where(possible, np.maximum(false.high, true.high), false.high)
+    (sure, possible), (false, true) = which.ends, cases
+    # `true` counts where it is possible, `false` where that is not sure
+    low = np.where(
+        sure,
+        true.ends[0],
+        np.where(possible, np.minimum(false.ends[0], true.ends[0]), false.ends[0]),
     )
-    either = (false.doubt | true.doubt) & ~np.uint8(NOWHERE)
-    either = either | (false.doubt & true.doubt & NOWHERE) | KINK
+    high = np.where(
+        sure,
+        true.ends[1],
+        np.where(possible, np.maximum(false.ends[1], true.ends[1]), false.ends[1]),
+    )
+    either = (false.doubt | true.doubt) & ~NO_NUMBER
+    either = either | (false.doubt & true.doubt & NO_NUMBER) | KINK
     doubt = np.where(sure, true.doubt, np.where(possible, either, false.doubt)) | which.doubt
-    return _Value(low, high, doubt.astype(np.uint8))
+    return _Value(rules.pair(low, high), doubt.astype(np.uint8))
 
 
 def _integer_pow(x: _Value, y: int) -> _Value:
     doubt = x.doubt
     if y < 0:
-        partly, wholly = _no_zero(x.interval)
-        doubt = doubt | _flag(partly, UNDEFINED) | _flag(wholly, NOWHERE)
-    return _Value(*rules.integer_pow(x.interval, y), doubt)
+        partly, wholly = _no_zero(x.ends)
+        doubt = _flagged(_flagged(doubt, partly, UNDEFINED), wholly, NOWHERE)
+    return _Value(rules.integer_pow(x.ends, y), doubt)
 
 
 def _power(x: _Value, y: _Value) -> _Value:
-    whole = np.ndim(y.low) == 0 and y.low == y.high and float(y.low).is_integer()
-    if whole and abs(y.low) <= 64:
-        return _integer_pow(x, int(y.low))
-    below = np.asarray(x.low < 0)
-    partly = below | ((x.low <= 0) & (x.high >= 0) & (y.low <= 0))
-    wholly = (x.high < 0) & (np.ceil(y.low) > np.floor(y.high))  # (−1)^2 is defined
-    doubt = x.doubt | y.doubt | _flag(partly, UNDEFINED) | _flag(wholly, NOWHERE)
-    low, high = rules.power(x.interval, y.interval)
-    size = rules.power(rules.absolute(x.interval), y.interval)[1]
-    return _Value(np.where(below, -size, low), np.where(below, size, high), doubt)
+    exponent, number = y.ends[0, 0], y.ends.shape[1] == 1 and y.ends[0, 0] == y.ends[1, 0]
+    if number and float(exponent).is_integer() and abs(exponent) <= 64:
+        return _integer_pow(x, int(exponent))
+    (x_low, x_high), (y_low, y_high) = x.ends, y.ends
+    below = x_low < 0
+    partly = below | ((x_low <= 0) & (x_high >= 0) & (y_low <= 0))
+    wholly = (x_high < 0) & (np.ceil(y_low) > np.floor(y_high))  # (−1)^2 is defined
+    doubt = _flagged(_flagged(x.doubt | y.doubt, partly, UNDEFINED), wholly, NOWHERE)
+    found = rules.power(x.ends, y.ends)
+    size = rules.power(rules.absolute(x.ends), y.ends)[1]
+    return _Value(
+        rules.pair(np.where(below, -size, found[0]), np.where(below, size, found[1])), doubt
+    )
 
 
-def _convert(x: _Value, dtype: np.dtype) -> _Value:
-    if np.issubdtype(dtype, np.floating):
-        if np.finfo(dtype).bits < 64:
+def _conversion(given: np.dtype, wanted: np.dtype) -> Callable:
+    """To double precision, or from a truth value; whole numbers are kept as floating-point ones."""
+    if np.issubdtype(wanted, np.floating):
+        if np.finfo(wanted).bits < 64:
             raise NotEnclosed("single precision has no rule for intervals")
-        unknown = _flag(np.asarray(x.low) != x.high, KINK) if _is_bool(x.low) else 0
-        return _Value(np.asarray(x.low, float), np.asarray(x.high, float), x.doubt | unknown)
-    if _is_bool(x.low) and np.issubdtype(dtype, np.integer):
-        return _Value(np.asarray(x.low, dtype), np.asarray(x.high, dtype), x.doubt)
-    raise NotEnclosed(f"a conversion to {dtype} has no rule for intervals")
+    elif given.kind != "b" or not np.issubdtype(wanted, np.integer):
+        raise NotEnclosed(f"a conversion to {wanted} has no rule for intervals")
+    return _from_truth if given.kind == "b" else lambda x: x
+
+
+def _from_truth(x: _Value) -> _Value:
+    return _Value(x.ends.astype(float), _flagged(x.doubt, x.ends[0] != x.ends[1], KINK))
+
+
+def _restricted(x: _Value, start: float, end: float) -> _Value:
+    """x where it lies between two numbers: elsewhere what is asked for is undefined."""
+    doubt = _flagged(x.doubt, (x.ends[0] < start) | (x.ends[1] > end), UNDEFINED)
+    doubt = _flagged(doubt, (x.ends[1] < start) | (x.ends[0] > end), NOWHERE)
+    return _Value(rules.within(x.ends, start, end), doubt)
 
 
 def _is_finite(x: _Value) -> _Value:
     """A real number is finite; where it is too large for double precision isn't known."""
-    known = (x.low > -rules.LARGEST) & (x.high < rules.LARGEST) & ((x.doubt & UNDEFINED) == 0)
-    return _Value(known, (np.asarray(x.doubt) & NOWHERE) == 0)
+    known = (x.ends[0] > -rules.LARGEST) & (x.ends[1] < rules.LARGEST)
+    known = known & ((np.asarray(x.doubt) & UNDEFINED) == 0)
+    return _Value(rules.pair(known, (np.asarray(x.doubt) & NO_NUMBER) == 0))
 
 
 def _is_number(x: _Value, truth: bool) -> _Value:
     """x = x, which is false of what is undefined; or x ≠ x."""
     sure, possible = (np.asarray(x.doubt) & UNDEFINED) == 0, (np.asarray(x.doubt) & NOWHERE) == 0
-    return _Value(sure, possible) if truth else _Value(~possible, ~sure)
+    return _Value(rules.pair(sure, possible) if truth else rules.pair(~possible, ~sure))
 
 
-def _is_bool(x: Any) -> bool:
-    return np.asarray(x).dtype == bool
+_SPECIAL: dict[str, Callable] = {
+    "select_n": _select,
+    "integer_pow": _integer_pow,
+    "pow": _power,
+    "is_finite": _is_finite,
+    WITHIN: _restricted,
+}
 
 
 def _no_zero(x: rules.Interval) -> tuple[Any, Any]:
@@ -237,12 +322,8 @@ JUMPS: dict[str, Callable] = {
 }
 
 
-def _both(combine: Callable) -> Callable:
-    return lambda x, y: (combine(x[0], y[0]), combine(x[1], y[1]))
-
-
 def _clamp(low: rules.Interval, x: rules.Interval, high: rules.Interval) -> rules.Interval:
-    return rules.minimum(rules.maximum(x, low), high)
+    return np.minimum(np.maximum(x, low), high)
 
 
 RULES: dict[str, Callable] = {
@@ -280,8 +361,8 @@ RULES: dict[str, Callable] = {
     ),
     "floor": rules.stepwise(np.floor),
     "ceil": rules.stepwise(np.ceil),
-    "max": rules.maximum,
-    "min": rules.minimum,
+    "max": np.maximum,
+    "min": np.minimum,
     "clamp": _clamp,
     "gt": rules.greater,
     "lt": lambda x, y: rules.greater(y, x),
@@ -290,6 +371,6 @@ RULES: dict[str, Callable] = {
     "eq": rules.equal,
     "ne": lambda x, y: rules.negated(rules.equal(x, y)),
     "not": rules.negated,
-    "and": _both(np.logical_and),
-    "or": _both(np.logical_or),
+    "and": np.logical_and,
+    "or": np.logical_or,
 }

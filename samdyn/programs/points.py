@@ -20,7 +20,7 @@ class Runner:
     def __init__(self, program: Program):
         self.program = program
         self._dtypes = [known.dtype for known in program.inputs]
-        over = _last_uses(program)
+        over = last_uses(program)
         self._steps = [
             (_function(operation), operation.arguments, forgotten)
             for operation, forgotten in zip(program.operations, over, strict=True)
@@ -67,7 +67,7 @@ def _function(operation: Operation) -> Callable:
     return functools.partial(function, **dict(operation.options)) if operation.options else function
 
 
-def _last_uses(program: Program) -> list[list[int]]:
+def last_uses(program: Program) -> list[list[int]]:
     """After each operation, the values that nothing reads any more."""
     first = len(program.inputs)
     seen, found = {a for a in program.outputs if isinstance(a, int)}, []

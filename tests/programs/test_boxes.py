@@ -144,7 +144,7 @@ ELEMENTARY = ["exp", "log", "sin", "cos", "tanh", "atan", "pow", "cosh", "tan"]
 @pytest.mark.parametrize("name", ROUNDED + ELEMENTARY)
 def test_a_rule_without_its_rounding_is_caught(name, monkeypatch):
     which = "outwards" if name in ROUNDED else "widened"
-    monkeypatch.setattr(intervals, which, lambda low, high: (low, high))
+    monkeypatch.setattr(intervals, which, lambda x, *least: x)
     assert misses(name) > 0
 
 
@@ -211,9 +211,40 @@ def test_where_a_loss_is_not_defined_is_known():
     assert (guarded.low[0, 0], guarded.high[0, 0]) == (1, 1)
 
 
+def test_an_infinity_may_give_a_number():
+    for hidden in (
+        lambda w: jnp.exp(-jnp.where(w[0] > 0, w[0], jnp.inf)),
+        lambda w: 1 / jnp.where(w[0] > 0, 1.0, -jnp.inf),
+        lambda w: jnp.minimum(jnp.where(w[0] > 0, 3.0, jnp.inf), 0.0),
+    ):
+        found = bounds(hidden, [-2.0], [-1.0])
+        assert not found.nowhere[0, 0]
+        assert found.low[0, 0] <= 0 <= found.high[0, 0]
+    assert bounds(lambda w: 1 - jnp.where(w[0] > 0, w[0], jnp.inf), [-2.0], [-1.0]).nowhere[0, 0]
+
+
 def test_what_has_no_rule_says_so():
     with pytest.raises(NotEnclosed, match="lgamma"):
         bounds(lambda w: jax.lax.lgamma(w[0]), [1.0], [2.0])
+
+
+@pytest.mark.parametrize("factor", [3.0, -0.1, 2.0, -4.0, 0.5, 1e-300, 5e-324, -1e300, 0.0])
+def test_a_product_with_a_number_holds_every_value(factor):
+    builder = Builder([Input("x", np.dtype(float))], 9)
+    program = builder.program([builder.add("mul", [0, np.float64(factor)], float)])
+    lows, highs = random_boxes(1, -9, 9)
+    lows[:50], highs[:50] = -0.4 * np.finfo(float).max, 0.4 * np.finfo(float).max
+    lows[50:100], highs[50:100] = 5e-324, 1e-310
+    found = enclose(program, lows, highs)
+    values = points_of(lows, highs).astype(LONG)[..., 0] * LONG(factor)
+    low, high = found.low[:, 0].astype(LONG), found.high[:, 0].astype(LONG)
+    assert np.all((values >= low) & (values <= high))
+
+
+def test_a_product_that_is_too_small_for_a_sign_keeps_its_sign_open():
+    program = flatten(lambda w: w[0] * w[1], jnp.zeros(2))
+    found = enclose(program, np.array([[-1e-200, 1e-200]]), np.array([[-1e-200, 1e-200]]))
+    assert found.low[0, 0] < 0
 
 
 def test_parameters_may_be_intervals():

@@ -40,13 +40,14 @@ def newton_on(
     starts: Float[np.ndarray, "n d"],
     longest_step: float,
     exact: bool = False,
+    most: int = ITERATIONS,
 ) -> Float[np.ndarray, "n d"]:
     """The same, where `with_jacobians(points, which)` gives values (n, d) and Jacobians (n, d, d)
-    of the rows `which` (n,)."""
+    of the rows `which` (n,); `most` steps are taken."""
     ends, moving = starts.copy(), np.arange(len(starts))
     step, longest = _regular_step if exact else _regularised, float(longest_step)
     with np.errstate(all="ignore"):
-        for _ in range(ITERATIONS):
+        for _ in range(most):
             if not moving.size:
                 break
             w = ends[moving]

@@ -3,6 +3,9 @@
 import numpy as np
 
 from ...dynamics.systems.ode import AbstractODE
+from ...dynamics.systems.system import loss_of
+from ...programs.batch import OnPoints
+from ...programs.boxes import NotEnclosed
 from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
 from ..proving.system import smooth_in
@@ -15,6 +18,7 @@ from .search import Search
 NEAR = 1e-6  # of an undecided box's own size, beside it
 ROUNDING = 1e-12  # of the box's sides: how far a zero is known by Newton at best
 MOST_TOLD = 64  # undecided boxes, which may each hold one point
+BORDER = "the border of where the loss is defined runs through it, or is near"
 SMALL = 1e-4  # of the box's sides: what is undecided within that is one point
 
 
@@ -82,9 +86,8 @@ def with_undecided(
     kinks = [kink_at(flow, hull, search.size, _shortest(*hull.T)) for hull in free]
     others = [*single, *found, *(kink for kink in kinks if kink is not None)]
     search.critical += [point for point in others if point.kind == KINK]
-    undecided = tuple(
-        Undecided(part, why) for part, why in zip(proof.undecided, proof.why, strict=True)
-    )
+    reasons = zip(proof.undecided, proof.why, _on_border(flow, proof.undecided), strict=True)
+    undecided = tuple(Undecided(part, BORDER if border else why) for part, why, border in reasons)
     if _each_has_its_point(others, hulls, proof.undecided):
         complete = Completeness(True, "in each of these the point that is listed", True)
     elif check:
@@ -96,6 +99,18 @@ def with_undecided(
     return FixedPoints(
         tuple(points), complete._replace(method=text, proven=False, undecided=undecided)
     )
+
+
+def _on_border(flow: AbstractODE, boxes: np.ndarray) -> np.ndarray:
+    """Whether the loss may be undefined in a part of each box (m, d, 2), (m,)."""
+    loss = loss_of(flow)
+    try:
+        if loss is None:
+            raise NotEnclosed
+        found = OnPoints(loss, boxes.shape[1]).on_boxes(boxes[..., 0], boxes[..., 1])
+    except NotEnclosed:
+        return np.zeros(len(boxes), bool)
+    return found.undefined[:, 0]
 
 
 def _each_has_its_point(

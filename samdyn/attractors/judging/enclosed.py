@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...programs.batch import OnPoints
-from ...programs.boxes import NotEnclosed, enclose
+from ...programs.boxes import NotEnclosed
 
 EPS = np.finfo(float).eps
 
@@ -30,10 +30,8 @@ def jacobian_bounds(
     None where the function has no program, or may bend or be undefined in the box.
     """
     on_points, dim = OnPoints(function, len(low)), len(low)
-    if on_points.both is None:
-        return None
     try:
-        found = enclose(on_points.both, low[None], high[None], on_points.parameters)
+        found = on_points.both_on_boxes(low[None], high[None])
     except NotEnclosed:
         return None
     rows = found.low.shape[1] // (dim + 1)

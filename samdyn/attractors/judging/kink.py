@@ -46,7 +46,7 @@ def kink_step_verdict(step_map: AbstractMap, w: np.ndarray) -> Verdict:
     A step never rests there: it is thrown across, by the learning rate times the jump.
     """
     dim, step = w.size, StepOnState(step_map, w.size)
-    rest = np.tile(step.rest(w), (STARTS, 1))
+    rest = np.tile(step.rest(w[None]), (STARTS, 1))
     directions = unit_directions(np.eye(dim))
     directions = directions[:: max(1, len(directions) // STARTS)][:STARTS]
     rest = rest[: len(directions)]

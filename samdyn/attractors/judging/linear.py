@@ -36,7 +36,7 @@ def descent_signs(flow: AbstractODE, point: FixedPoint) -> np.ndarray | None:
 def multipliers(step_map: AbstractMap, w: np.ndarray) -> np.ndarray:
     """Of the step in its full state at rest at w (d,): (n,) complex, by ascending real part."""
     step = StepOnState(step_map, w.size)
-    state = step.rest(w)
+    state = step.rest(w[None])[0]
     return ordered_eigenvalues(OnPoints(step, state.size).with_jacobians(state[None])[1][0])
 
 
@@ -45,7 +45,7 @@ def step_discs(step_map: AbstractMap, point: FixedPoint) -> Discs | None:
     if point.enclosure is None:
         return None
     step = StepOnState(step_map, point.w.size)
-    state = np.repeat(step.rest(point.w)[:, None], 2, axis=1)
+    state = np.repeat(step.rest(point.w[None])[0][:, None], 2, axis=1)
     state[: point.w.size] = point.enclosure
     return _discs(step, state)
 

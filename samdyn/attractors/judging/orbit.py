@@ -8,18 +8,14 @@ iterated, and a period-2 orbit is refined by Newton and judged by the multiplier
 
 from typing import NamedTuple
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from ...dynamics.iterate import Run, run_steps
-from ...dynamics.systems.flow import Flow
-from ...dynamics.systems.map import AbstractMap, StepOnState
+from ...dynamics.systems.map import StepOnState
 from ...dynamics.systems.step_map import StepMap
 from ...programs.batch import OnPoints
-from ..finding.fixed_points import zeros_around
+from ...programs.loops import iterated
+from ..finding.neighbours import Neighbours
 from .sliding import unit_directions
 from .spectrum import hessian_at
 from .thresholds import period_two_amplitude, trap_threshold
@@ -29,6 +25,7 @@ STARTS = 64
 START_DISTANCE = 0.05  # of ρ
 LONGEST = 400_000  # steps
 SETTLING = 40.0  # e-folds of the slowest direction that a run is given
+TAIL = 64  # steps at the end of a run that are looked at
 RESTING = 1e-12  # of the reach: a shorter step is rounding
 ALTERNATES = 1e-2  # drift over two steps, relative to one, below which Newton looks for an orbit
 
@@ -42,26 +39,38 @@ class PeriodTwo(NamedTuple):
     spectral_radius: float
 
 
-def orbit_verdict(step_map: StepMap, c: Float[np.ndarray, " d"], rho: float) -> Verdict:
+class Runs(NamedTuple):
+    """Where runs of the step map end: the last states (n, m), whose first d numbers are w, and the
+    last `TAIL` values of w, (n, TAIL, d), oldest first; nan from where a run went too far."""
+
+    states: np.ndarray
+    tails: np.ndarray
+
+
+def orbit_verdict(
+    step_map: StepMap, c: Float[np.ndarray, " d"], rho: float, neighbours: Neighbours
+) -> Verdict:
     """The verdict for the step map of a discontinuous perturbation at a nondegenerate critical c.
 
     Starts at 0.05ρ from c, in many directions, run until the slowest direction of the local
     linear part has had 40 e-folds (at most 400,000 steps). A run has escaped once it is farther
-    from c than it could stay if it were held there, or ends at or around another fixed point.
+    from c than it could stay if it were held there, or ends at or around another fixed point, of
+    those that `neighbours` knows.
     """
-    found = _orbit_verdict(step_map, c, rho)
+    found = _orbit_verdict(step_map, c, rho, neighbours)
     if c.size == 1 and found.verdict == "saddle":  # there is no direction that could stay
         return found._replace(verdict="repeller")
     return found
 
 
-def _orbit_verdict(step_map: StepMap, c: Float[np.ndarray, " d"], rho: float) -> Verdict:
+def _orbit_verdict(
+    step_map: StepMap, c: Float[np.ndarray, " d"], rho: float, neighbours: Neighbours
+) -> Verdict:
     eigenvalues = np.linalg.eigvalsh(hessian_at(step_map.loss, c))
     eta = float(step_map.learning_rate)
     reach = _reach(step_map, eigenvalues, rho)
     runs = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
-    ends, tails = np.asarray(runs.w), np.asarray(runs.tail)
-    held = _held(step_map, np.asarray(c), ends, tails, reach)
+    held = _held(np.asarray(c), runs.tails, reach, neighbours)
     theory = _theory(step_map, eigenvalues, eta)
     share = float(np.mean(held))
     run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
@@ -93,9 +102,9 @@ def _orbit_verdict(step_map: StepMap, c: Float[np.ndarray, " d"], rho: float) ->
             f"by {orbit.spectral_radius:.6g}); {run}{theory}"
         )
         return Verdict("saddle", text, orbit="escapes")
-    spread = float(np.max(np.linalg.norm(tails[held] - np.asarray(c), axis=-1)))
+    spread = float(np.max(np.linalg.norm(runs.tails[held] - np.asarray(c), axis=-1)))
     name = "attractor" if share == 1 else "saddle"
-    periods = {_period(tail) for tail in tails[held]}
+    periods = {_period(tail) for tail in runs.tails[held]}
     period = periods.pop() if len(periods) == 1 else None
     word = "chaotic" if period is None else f"period-{period}"
     text = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away; {run}{theory}"
@@ -112,15 +121,16 @@ def _period(tail: np.ndarray) -> int | None:
     return None
 
 
-def _held(step_map: StepMap, c: np.ndarray, ends, tails, reach: float) -> np.ndarray:
+def _held(c: np.ndarray, tails: np.ndarray, reach: float, neighbours: Neighbours) -> np.ndarray:
     """Which runs (n,) stayed about c: in reach, not at rest, and nearest to c of all fixed points.
 
     SAM never rests at a critical point, so a run at rest has found a hallucinated one.
     """
-    near = np.all(np.isfinite(ends), axis=1) & (np.linalg.norm(ends - c, axis=1) < reach)
+    near = np.all(np.isfinite(tails[:, -1]), axis=1)
+    if not np.any(near):
+        return near
     moving = np.linalg.norm(tails[:, -1] - tails[:, -2], axis=1) > RESTING * reach
-    flow = Flow(step_map.loss, step_map.method)
-    others = zeros_around(flow, c, [0.1 * reach, reach])
+    others = neighbours.within(c, reach)
     others = others[np.linalg.norm(others - c, axis=1) > 1e-6 * reach]
     middle = tails.mean(axis=1)
     gaps = np.linalg.norm(middle[:, None] - others[None], axis=-1)
@@ -140,59 +150,35 @@ def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
     return 2 * rho * (1 + alternation + s * step_map.momentum.gain())
 
 
-def _run_starts(step_map, c, rho, eta, eigenvalues, reach) -> Run:
+def _run_starts(step_map: StepMap, c, rho: float, eta: float, eigenvalues, reach: float) -> Runs:
     directions = unit_directions(np.diag(eigenvalues))
     chosen = np.random.default_rng(2).choice(len(directions), min(STARTS, len(directions)), False)
-    starts = jnp.asarray(c + START_DISTANCE * rho * directions[chosen])
+    starts = c + START_DISTANCE * rho * directions[chosen]
     slowest = eta * float(np.min(np.abs(eigenvalues)))
     steps = int(np.clip(SETTLING / slowest, 2000, LONGEST))
-    arrays = jnp.asarray(steps), jnp.asarray(c), jnp.asarray(reach)
-    return _iterate_all(step_map, starts, *arrays)
+    step = StepOnState(step_map, c.size)
+    on_states, begin = step.on_states(), step.rest(starts)
+    states = iterated(on_states, begin, steps - TAIL + 1, c, reach)
+    path = [states]
+    for _ in range(TAIL - 1):
+        path.append(on_states.values(path[-1]))
+    tails = np.stack(path, axis=1)[..., : c.size]
+    outside = np.linalg.norm(tails - c, axis=-1) > reach
+    tails = np.where(np.logical_or.accumulate(outside, axis=1)[..., None], np.nan, tails)
+    return Runs(path[-1], tails)
 
 
-class _StopsOutside(AbstractMap):
-    """A step map that turns to nan once w is farther than `reach` from `c`: iteration stops."""
-
-    inner: StepMap
-    c: Array
-    reach: Array
-
-    @property
-    def loss(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.inner.loss
-
-    @property
-    def method(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.inner.method
-
-    def init(self, w):
-        return self.inner.init(w)
-
-    def __call__(self, state):
-        state = self.inner(state)
-        outside = jnp.linalg.norm(state.w - self.c) > self.reach
-        return state._replace(w=jnp.where(outside, jnp.nan, state.w))
-
-
-@eqx.filter_jit
-def _iterate_all(step_map, starts, steps, c, reach):
-    bounded = _StopsOutside(step_map, c, reach)  # pyright: ignore[reportCallIssue]
-    none = jnp.zeros((0,), jnp.int32)
-    return jax.vmap(lambda start: run_steps(bounded, start, steps, none))(starts)
-
-
-def _refined_orbit(step_map, c, runs: Run, held, reach) -> PeriodTwo | None:
+def _refined_orbit(step_map, c, runs: Runs, held, reach) -> PeriodTwo | None:
     """The period-2 orbit near the held runs that alternate, if Newton confirms one."""
-    tails = np.asarray(runs.tail)
+    tails = runs.tails
     one = np.linalg.norm(tails[:, 1:] - tails[:, :-1], axis=-1).min(axis=1)
     two = np.linalg.norm(tails[:, 2:] - tails[:, :-2], axis=-1).max(axis=1)
     alternating = np.flatnonzero(held & (two <= ALTERNATES * one) & (one > 0))
     if not alternating.size:
         return None
     row = alternating[0]
-    leaves = jax.tree.leaves(eqx.filter(runs.state, eqx.is_inexact_array))
-    state = np.concatenate([np.asarray(leaf)[row].ravel() for leaf in leaves])
-    v, other, jacobian = _newton_on_two_steps(StepOnState(step_map, c.size), state)
+    step = StepOnState(step_map, c.size).on_states()
+    v, other, jacobian = _newton_on_two_steps(step, runs.states[row])
     if not np.all(np.isfinite(jacobian)):
         return None
     points = np.stack([v[: c.size], other[: c.size]])
@@ -203,13 +189,13 @@ def _refined_orbit(step_map, c, runs: Run, held, reach) -> PeriodTwo | None:
     return PeriodTwo(points, amplitude, float(np.max(np.abs(np.linalg.eigvals(jacobian)))))
 
 
-def _newton_on_two_steps(step: StepOnState, v: np.ndarray) -> tuple[np.ndarray, ...]:
+def _newton_on_two_steps(step: OnPoints, v: np.ndarray) -> tuple[np.ndarray, ...]:
     """(a fixed point of two steps near the state v (n,), one step on, the Jacobian of the two)."""
-    on_points, identity = OnPoints(step, v.size), np.eye(v.size)
+    identity = np.eye(v.size)
 
     def twice(v: np.ndarray) -> tuple[np.ndarray, ...]:
-        (one,), (slope,) = on_points.with_jacobians(v[None])
-        (two,), (after,) = on_points.with_jacobians(one[None])
+        (one,), (slope,) = step.with_jacobians(v[None])
+        (two,), (after,) = step.with_jacobians(one[None])
         return one, two, after @ slope
 
     for _ in range(12):

@@ -17,6 +17,7 @@ from .krawczyk import krawczyk
 from .system import Bounds, System
 
 STARTS = 128  # of Newton, before anything is cut
+ITERATIONS = 25  # of Newton: what takes longer the boxes find
 FEW = 64  # boxes: so few are worth a start of Newton each
 WAIT = 4  # levels of cutting until that is worth trying again
 MOST_WORK = 1.5e7  # operations on boxes: a few seconds
@@ -172,7 +173,7 @@ class _Branching:
         solve = lambda x, rows: self.system.with_jacobians(  # noqa: E731
             np.concatenate([x, carried[rows]], axis=1)
         )
-        ends = newton_on(solve, starts[:, :d], 0.1 * float(np.max(self.size)), exact=True)
+        ends = newton_on(solve, starts[:, :d], 0.1 * float(np.max(self.size)), True, ITERATIONS)
         ends = np.concatenate([ends, carried], axis=1)
         reach = self.begin[0].min(axis=0)[:d], self.begin[1].max(axis=0)[:d]
         margin = SAME * self.size

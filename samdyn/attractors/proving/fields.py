@@ -62,38 +62,38 @@ class FieldBeyond(eqx.Module):
 
 
 class OnFace(eqx.Module):
-    """SAM's fixed points on the sphere of radius ρ about c, seen through one face of a cube.
+    """SAM's fixed points on the sphere of radius ρ about c, seen through two faces of a cube.
 
-    x holds a (d − 1,) and c (d,). w = c + ρp/‖p‖, where p has `side` (±1) as coordinate `axis` and
-    a as the others. SAM rests at w where w^p = w + ρg/‖g‖ is c: where g is parallel to p and points
-    against it. The components of g across p are the equations, ⟨g, p⟩ < 0 is the condition.
+    x holds a (d − 1,), c (d,) and the side, ±1. w = c + ρp/‖p‖, where p has the side as coordinate
+    `axis` and a as the others. SAM rests at w where w^p = w + ρg/‖g‖ is c: where g is parallel to p
+    and points against it. The components of g across p are the equations, ⟨g, p⟩ < 0 is the
+    condition.
     """
 
     loss: Callable
     rho: Any
     axis: int = eqx.field(static=True)
-    side: float = eqx.field(static=True)
 
     def __call__(self, x):
-        w, p = self.place(x), self._ray(self._split(x)[0])
+        a, _, side = self.split(x)
+        w, p = self.place(x), self._ray(a, side)
         g = jax.grad(self.loss)(w)
-        across = g * self.side - g[self.axis] * p
+        across = g * side - g[self.axis] * p
         others = jnp.concatenate([across[: self.axis], across[self.axis + 1 :]])
         return joined(others, self.loss(w), jnp.vdot(g, p))
 
-    def _ray(self, a):
-        side = jnp.full(1, self.side, a.dtype)
+    def _ray(self, a, side):
         return jnp.concatenate([a[: self.axis], side, a[self.axis :]])
 
-    def _split(self, x):
-        """(a, c), which together are x (2d − 1,)."""
-        others = x.size // 2
-        return x[:others], x[others:]
+    def split(self, x):
+        """(a, c, the side (1,)), which together are x (2d,)."""
+        others = x.size // 2 - 1
+        return x[:others], x[others:-1], x[-1:]
 
     def place(self, x):
         """w (d,) from x."""
-        a, c = self._split(x)
-        p = self._ray(a)
+        a, c, side = self.split(x)
+        p = self._ray(a, side)
         return c + self.rho * p / jnp.sqrt(jnp.vdot(p, p))
 
 

@@ -15,7 +15,6 @@ from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
-from ...programs.boxes import enclose
 from .branch import Zeros, zeros_in
 from .fields import FieldAndLoss, FieldBeyond, GradientAndLoss, OnFace, Place, Preimage
 from .system import System, Unprovable
@@ -188,29 +187,30 @@ def _on_spheres(flow, rho, low, high, sure: int, box: np.ndarray) -> Zeros:
     found = Zeros(none, none, none, none, none, none, 0)
     if not len(low):
         return found
-    side = np.ones((len(low), dim - 1))
     for axis in range(dim):
-        for sign in (-1.0, 1.0):
-            face = OnFace(flow.loss, rho, axis, sign)
-            system = System(face, dim - 1, dim)
-            begin = np.concatenate([-side, low], axis=1), np.concatenate([side, high], axis=1)
-            zeros = zeros_in(system, *begin)
-            found = _joined(found, zeros, face, low[:sure], box)
+        face = OnFace(flow.loss, rho, axis)
+        zeros = zeros_in(System(face, dim - 1, dim + 1), *_faces(low, high))
+        found = _joined(found, zeros, face, low[:sure], box)
     return found
+
+
+def _faces(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ends (2k, 2d) of what `OnFace` is given about centres in boxes (k, d): two sides each."""
+    whole, side = np.ones((2 * len(low), low.shape[1] - 1)), np.repeat([[-1.0], [1.0]], len(low), 0)
+    begin, end = (np.concatenate([centre, centre]) for centre in (low, high))
+    return np.hstack([-whole, begin, side]), np.hstack([whole, end, side])
 
 
 def _joined(
     found: Zeros, zeros: Zeros, face: OnFace, centres: np.ndarray, box: np.ndarray
 ) -> Zeros:
-    """What was found so far, with the zeros on one face, as places in the box."""
+    """What was found so far, with the zeros on two faces, as places in the box."""
     dim = len(box)
-    known = np.any(np.all(zeros.low[:, None, dim - 1 :] == centres, axis=-1), axis=1)
-    place = OnPoints(Place(face), 2 * dim - 1)
-    program = place.program
-    assert program is not None
+    known = np.any(np.all(zeros.low[:, None, dim - 1 : -1] == centres, axis=-1), axis=1)
+    place = OnPoints(Place(face), 2 * dim)
 
     def at(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        there = enclose(program, low, high, place.parameters)
+        there = place.on_boxes(low, high)
         return there.low, there.high
 
     low, high = at(zeros.low, zeros.high)

@@ -1,13 +1,16 @@
 """Equations whose zeros are enclosed, with conditions that a zero must meet."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from ...programs.assumptions import where_finite
 from ...programs.batch import OnPoints
-from ...programs.boxes import Enclosure, NotEnclosed, enclose
+from ...programs.boxes import Encloser, Enclosure, NotEnclosed
+from ...programs.program import Program
 
 Bounds = tuple[np.ndarray, np.ndarray]  # (low, high), each (n, …)
 
@@ -41,12 +44,15 @@ class System:
             raise Unprovable(self.on_points.why)
         if self.on_points.both is None:
             raise Unprovable("it has an operation whose derivative is not known")
-        self._value, self._both = self.on_points.program, self.on_points.both
+        # of equations at a point where the loss is not defined nothing is asked
+        self._value, self._both = (
+            _enclosers(program, dim) for program in (self.on_points.program, self.on_points.both)
+        )
 
     @property
     def operations(self) -> int:
         """How many operations its Jacobian takes."""
-        return len(self._both.operations)
+        return len(self._both.program.operations)
 
     def with_jacobians(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The equations (n, d) at points (n, d), and their Jacobian (n, d, d)."""
@@ -55,12 +61,12 @@ class System:
 
     def values(self, low: np.ndarray, high: np.ndarray) -> Values:
         """The bounds over boxes (n, d)."""
-        return self._values(_enclosed(self._value, low, high, self.on_points.parameters))
+        return self._values(self._value(low, high, self.on_points.parameters))
 
     def slopes(self, low: np.ndarray, high: np.ndarray) -> Bounds:
         """Bounds of the Jacobian (n, d, d); infinite where there may be none."""
-        found = _enclosed(self._both, low, high, self.on_points.parameters)
-        rows, count = len(low), len(self._value.outputs)
+        found = self._both(low, high, self.on_points.parameters)
+        rows, count = len(low), len(self._value.program.outputs)
         d = self.dim
 
         def square(column: np.ndarray) -> np.ndarray:
@@ -81,11 +87,29 @@ class System:
         return Values(low, high, clean, excluded, np.all(found.high[:, d + 1 :] < 0, axis=1))
 
 
-def _enclosed(program: Any, low: np.ndarray, high: np.ndarray, parameters: Any) -> Enclosure:
+@functools.lru_cache(maxsize=256)
+def _prepared(program: "_ById", loss: int) -> Encloser:
     try:
-        return enclose(program, low, high, parameters)
+        return Encloser(where_finite(program.program, loss))
     except NotEnclosed as reason:
         raise Unprovable(str(reason)) from None
+
+
+class _ById:
+    """A program, which is long, as a key."""
+
+    def __init__(self, program: Program):
+        self.program = program
+
+    def __hash__(self) -> int:
+        return id(self.program)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, _ById) and other.program is self.program
+
+
+def _enclosers(program: Program, loss: int) -> Encloser:
+    return _prepared(_ById(program), loss)
 
 
 def joined(*parts: Any) -> Any:
@@ -96,8 +120,8 @@ def joined(*parts: Any) -> Any:
 def smooth_in(function: Callable, box: np.ndarray) -> bool | None:
     """Whether a function of w (d,) is defined everywhere in a box (d, 2) and jumps nowhere; None
     where that isn't known."""
-    on_points = OnPoints(function, len(box))
-    if on_points.program is None:
+    try:
+        found = OnPoints(function, len(box)).on_boxes(box[None, :, 0], box[None, :, 1])
+    except NotEnclosed:
         return None
-    found = _enclosed(on_points.program, box[None, :, 0], box[None, :, 1], on_points.parameters)
     return not np.any(found.kinked | found.undefined)

@@ -108,9 +108,14 @@ class StepOnState(eqx.Module):
     def __call__(self, v: Float[Array, " n"]) -> Float[Array, " n"]:
         return flat_step(self.map, self.map.init(jnp.zeros(self.dim)))[0](v)
 
-    def rest(self, w: Any) -> np.ndarray:
-        """The flat state (n,) that `init(w)` gives."""
-        return OnPoints(_Rest(self.map), self.dim).values(np.asarray(w)[None])[0]
+    def rest(self, w: Float[np.ndarray, "k dim"]) -> Float[np.ndarray, "k n"]:
+        """The flat states that `init` gives at points."""
+        return OnPoints(_Rest(self.map), self.dim).values(np.asarray(w))
+
+    def on_states(self) -> OnPoints:
+        """This step on many states at once."""
+        numbers = self.rest(np.zeros((1, self.dim))).shape[1]
+        return OnPoints(self, numbers)
 
 
 class _Rest(eqx.Module):

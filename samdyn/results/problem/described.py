@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import inspect
+import linecache
 import textwrap
+import tokenize
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -92,9 +94,25 @@ def _text(defined: Any) -> str | None:
     """The lines of a function's code, or a class, as they were when first asked for: later they
     may differ from what runs, and finding them takes 5 ms."""
     try:
-        return textwrap.dedent(inspect.getsource(defined)).strip()
-    except (OSError, TypeError, SyntaxError):  # typed into a shell, built in, compiled
+        return textwrap.dedent(_lines(defined)).strip()
+    except (
+        OSError,
+        TypeError,
+        SyntaxError,
+        tokenize.TokenError,
+    ):  # typed into a shell, built in, compiled
         return None
+
+
+def _lines(defined: Any) -> str:
+    """As `inspect.getsource`, which to find the module of a code object asks every module that
+    there is for its file, and thereby imports those that wait until they are used."""
+    if not inspect.iscode(defined):
+        return inspect.getsource(defined)
+    lines = linecache.getlines(defined.co_filename)[defined.co_firstlineno - 1 :]
+    if not lines:
+        raise OSError("the source is not known")
+    return "".join(inspect.getblock(lines))
 
 
 def _inner(function: Any) -> Any:
