@@ -75,6 +75,11 @@ class OnPoints:
         return self._traced.both
 
     @functools.cached_property
+    def key(self) -> Any:
+        """What two of one function with the same numbers share, as long as it is remembered."""
+        return self._traced, tuple(np.asarray(x).tobytes() for x in self.numbers)
+
+    @functools.cached_property
     def parameters(self) -> list[Any]:
         """The numbers in the function, in the order of the program's further inputs."""
         return [entry for array in self.numbers for entry in np.asarray(array).ravel()]

@@ -7,6 +7,7 @@ critical point c, with its gradient pointing at c. There are finitely many such 
 the box, since c lies within ρ of it; on each the equations are smooth.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -109,8 +110,26 @@ def _places(zeros: Zeros, centres: np.ndarray, dim: int) -> Zeros:
 
 
 def _zeros_of(function, box: np.ndarray) -> Zeros:
-    system = System(function, len(box))
-    return zeros_in(system, box[None, :, 0], box[None, :, 1])
+    return _remembered(_Asked(System(function, len(box)), box))
+
+
+class _Asked:
+    """What is asked for; the critical points of a loss are asked for at each radius again."""
+
+    def __init__(self, system: System, box: np.ndarray):
+        self.system, self.box = system, box
+        self._key = system.on_points.key, box.tobytes()
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self._key == other._key
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered(asked: _Asked) -> Zeros:
+    return zeros_in(asked.system, asked.box[None, :, 0], asked.box[None, :, 1])
 
 
 def _proof(zeros: list[Zeros], kinds: list[str], box: np.ndarray) -> Proof:
@@ -144,9 +163,12 @@ def merged(boxes: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def _proof_of_sam(flow: Flow, box: np.ndarray) -> Proof:
     rho = np.asarray(flow.method.radius, float)
-    wide = box + float(rho) * np.array([-1.0, 1.0]) * (1 + 1e-12)
+    # as far as a power of two: many radii then ask for the same critical points
+    reach = 2.0 ** np.ceil(np.log2(float(rho))) if float(rho) else 0.0
+    wide = box + reach * np.array([-1.0, 1.0]) * (1 + 1e-12)
     critical = _zeros_of(GradientAndLoss(flow.loss), wide)
     inside = _within(critical, box)
+    critical = _within(critical, box + float(rho) * np.array([-1.0, 1.0]) * (1 + 1e-12))
     if float(rho) == 0:
         return _proof([inside], ["critical"], box)
     unsure = merged(np.stack([critical.open_low, critical.open_high], axis=-1), wide)
