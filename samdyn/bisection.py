@@ -1,10 +1,11 @@
-"""Bisection on a yes or no, in Python and inside compiled code."""
+"""Bisection on a yes or no: of numbers, of rows, and inside compiled code."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def bisect_on_host(
@@ -22,8 +23,19 @@ def bisect_on_host(
     return low, high
 
 
+def bisect_rows(
+    like_low: Callable, low: np.ndarray, high: np.ndarray, halvings: int = 60
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for NumPy's arrays `low` and `high`, each row on its own."""
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        same = like_low(middle)
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return low, high
+
+
 def bisect_traced(like_low: Callable, low, high, halvings: int = 60) -> tuple[Any, Any]:
-    """The same for arrays `low` and `high`, each entry on its own."""
+    """The same inside compiled code."""
 
     def halve(_, ends):
         low, high = ends

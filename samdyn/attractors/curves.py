@@ -3,29 +3,31 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..dynamics.integrate import integrate
 from ..dynamics.iterate import iterate
 from ..dynamics.plane import Plane
+from ..dynamics.stiff import FIRST, MOST_STEPS, Step, Tolerance, attempt, longer
+from ..dynamics.systems.defined import where_defined
 from ..dynamics.systems.map import AbstractMap
 from ..dynamics.systems.ode import AbstractODE
+from ..programs.batch import OnPoints
 from ..results.encoding import storable
 from .judging.directions import eigenpairs
 from .report import PointStability
 
-BETWEEN = 4  # points on a curve for each step of the solver
+SHARES = np.array([0.25, 0.5, 0.75, 1.0])  # of each step of the solver: points of the curve
+RELATIVE, ABSOLUTE = 1e-6, 1e-8  # tolerances, the latter of the box's size
+STUCK = 1e-9  # of the box's size: where a step that short is too long a curve ends
+PATIENCE = 32  # steps in which a curve must move by what is seen, or have come to rest
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn
 FASTEST = 1e4  # box sizes per unit of time: the speed at which curves are followed at most
 FOREVER = 1e5  # time for a manifold to leave the box or come to rest
 NUDGE = 1e-9  # of a side: how far inside the border a curve is started at least
 ELSEWHERE = 1e4  # sizes of a plane's box: where a curve is given up in the other coordinates
 OFFSET = 1e-4  # of the box's size: how far from a saddle its manifolds are started
-MOST_STEPS = 4096
 MOST_ITERATES = 3000  # that are drawn
 
 
@@ -38,20 +40,19 @@ class Manifold(NamedTuple):
     points: np.ndarray
 
 
-class _Paced(eqx.Module):
-    """The flow with its time in units of `pace`: τ from 0 to 1, backwards where pace < 0.
+class _Levelled(eqx.Module):
+    """The flow, whose speeds level off at `fastest`.
 
-    Speeds level off at `fastest`. Without that a manifold followed back in time reaches
-    infinity so soon that no floating-point time can tell its points apart.
+    Without that a manifold followed back in time reaches infinity so soon that no floating-point
+    time can tell its points apart.
     """
 
     flow: AbstractODE
-    pace: jax.Array
-    fastest: jax.Array
+    fastest: np.ndarray
 
-    def __call__(self, tau, w, args=None):
-        velocity = self.flow.velocity(w)
-        return self.pace / (1 + jnp.linalg.norm(velocity) / self.fastest) * velocity
+    def __call__(self, w):
+        velocity = where_defined(self.flow, self.flow.velocity, ahead=True)(w)
+        return velocity / jnp.sqrt(1 + jnp.vdot(velocity, velocity) / self.fastest**2)
 
 
 def follow(
@@ -64,8 +65,8 @@ def follow(
     """The curve (n, d) of the flow from each of `starts` (k, d), until it leaves the box.
 
     `times` (k,) is how long each may take, negative to go back. A curve that reaches a point
-    where the flow slides ends there. Starts outside the box give that one point. The box (2, 2)
-    is that of `plane` where there is one.
+    where the flow slides, or is not defined, ends there. Starts outside the box give that one
+    point. The box (2, 2) is that of `plane` where there is one.
     """
     if not len(starts):
         return []
@@ -75,12 +76,11 @@ def follow(
     rim = NUDGE * (sides[:, 1] - sides[:, 0])
     safe = np.clip(starts, sides[:, 0] + rim, sides[:, 1] - rim)
     size = float(np.max(box[:, 1] - box[:, 0]))
-    arrays = (jnp.asarray(a, float) for a in (safe, times, sides, FASTEST * size))
-    points, cell = np.asarray(_follow_all(flow, *arrays)), RESOLUTION * size
-    return [
-        _thinned(curve, cell) if ok else start[None]
-        for curve, ok, start in zip(points, inside, starts, strict=True)
-    ]
+    curves = _Curves(flow, safe[inside], times[inside], sides, size).run()
+    found, following = [start[None] for start in starts], iter(curves)
+    for row in np.flatnonzero(inside):
+        found[row] = _thinned(next(following), RESOLUTION * size)
+    return found
 
 
 def _around(plane: Plane, box: np.ndarray) -> np.ndarray:
@@ -91,27 +91,69 @@ def _around(plane: Plane, box: np.ndarray) -> np.ndarray:
     return sides
 
 
-@eqx.filter_jit
-def _follow_all(flow, starts, times, box, fastest):
-    def one(start, time):
-        path = integrate(
-            _Paced(flow, time, fastest),
-            start,
-            1.0,
-            points=2,
-            box=box,
-            solver=diffrax.Kvaerno5(),  # valleys are stiff: explicit steps would be minute
-            rtol=1e-6,
-            atol=1e-8 * jnp.max(box[:, 1] - box[:, 0]),
-            max_steps=MOST_STEPS,
-        )
-        # The solver's own steps follow the curve: speeds along it differ by powers of ten.
-        steps = jnp.minimum(path.interpolation.ts, path.t)
-        shares = jnp.linspace(0.0, 1.0, BETWEEN, endpoint=False, dtype=steps.dtype)
-        inner = steps[:-1, None] + jnp.outer(jnp.diff(steps), shares)
-        return jax.vmap(path.at)(jnp.concatenate([inner.reshape(-1), path.t[None]]))
+class _Curves:
+    """Curves on their way, each with its own time and step; valleys are stiff, so that explicit
+    steps would be minute."""
 
-    return jax.vmap(one)(starts, times)
+    def __init__(self, flow: AbstractODE, starts, times, sides, size: float):
+        self.field = OnPoints(_Levelled(flow, np.asarray(FASTEST * size)), len(sides))
+        self.sides, self.size = sides, size
+        self.w, self.left, self.sign = starts.copy(), np.abs(times), np.sign(times)
+        self.h, self.mark = FIRST * self.left, np.full(starts.shape, np.inf)
+        self.parts: list[list[np.ndarray]] = [[start[None]] for start in starts]
+
+    def run(self) -> list[np.ndarray]:
+        running, allowed = np.arange(len(self.w)), Tolerance(RELATIVE, ABSOLUTE * self.size)
+        with np.errstate(all="ignore"):
+            for count in range(MOST_STEPS):
+                if count % PATIENCE == 0:
+                    running = running[self._moves(running)]
+                if not running.size:
+                    break
+                length = np.minimum(self.h[running], self.left[running])
+                step = attempt(self.field, self.w[running], length, self.sign[running], allowed)
+                running = running[self._taken(running, step, length)]
+        return [np.concatenate(parts) for parts in self.parts]
+
+    def _moves(self, rows: np.ndarray) -> np.ndarray:
+        """Which rows (n,) went somewhere since this was asked last, or take steps so long that
+        their time is soon over: where a flow slides steps stay minute."""
+        moved = np.max(np.abs(self.w[rows] - self.mark[rows]), axis=1) > RESOLUTION / 4 * self.size
+        self.mark[rows] = self.w[rows]
+        return moved | (self.h[rows] * 1e6 > self.left[rows])
+
+    def _taken(self, rows: np.ndarray, step: Step, length: np.ndarray) -> np.ndarray:
+        """What a step changes, and which rows (n,) go on."""
+        good = (step.error <= 1) & np.all(np.isfinite(step.after), axis=1)
+        self.h[rows] = longer(length, step.error)
+        on = good | (length * np.linalg.norm(step.slope, axis=1) > STUCK * self.size)
+        on &= self.h[rows] > 0
+        if not np.any(good):
+            return on
+        made, taken = rows[good], step.take(good)
+        path = taken.at(np.broadcast_to(SHARES, (len(made), len(SHARES))))
+        first = np.where(self._inside(path), len(SHARES), np.arange(len(SHARES))).min(axis=1)
+        for row, points, count in zip(made, path, first, strict=True):
+            self.parts[row].append(points[:count])
+        out = first < len(SHARES)
+        for row, end in zip(made[out], self._exits(taken.take(out), first[out]), strict=True):
+            self.parts[row].append(end[None])
+        self.w[made] = taken.after
+        self.left[made] -= length[good]
+        on[good] = ~out & (self.left[made] > 0)
+        return on
+
+    def _exits(self, step: Step, first: np.ndarray) -> np.ndarray:
+        """Where steps (n,) leave the box, before the share of the number `first` (n,)."""
+        low, high = np.where(first > 0, SHARES[first - 1], 0.0), SHARES[first]
+        for _ in range(50):
+            middle = (low + high) / 2
+            inside = self._inside(step.at(middle))
+            low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+        return step.at(high)
+
+    def _inside(self, w: np.ndarray) -> np.ndarray:
+        return np.all((w >= self.sides[:, 0]) & (w <= self.sides[:, 1]), axis=-1)
 
 
 def _thinned(curve: np.ndarray, cell: float) -> np.ndarray:
@@ -138,7 +180,7 @@ def flow_curves(
     """(manifolds of the flow's saddles among `points`, a trajectory (n, d) from each start).
 
     Four halves a saddle; none where no Jacobian exists, at a critical point of a method whose
-    field jumps there. One call for both, because each compiles a solver.
+    field jumps there.
     """
     seeds = [
         (item.point.w, value < 0, sign * vector)

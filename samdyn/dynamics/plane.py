@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ..errors import InvalidInput
 from ..results.encoding import storable
+from .systems.defined import where_defined
 from .systems.ode import AbstractODE
 
 
@@ -60,8 +61,9 @@ class OnPlane(eqx.Module):
         return self.flow.loss(self._lifted(w))  # pyright: ignore[reportAttributeAccessIssue]
 
     def velocity(self, w: Float[Array, " 2"]):
-        """The velocity at a point of the plane, projected onto it."""
-        return self.flow.velocity(self._lifted(w))[jnp.asarray(self.axes)]
+        """The velocity at a point of the plane, projected onto it; nan where there is no loss."""
+        field = where_defined(self.flow, self.flow.velocity, ahead=True)
+        return field(self._lifted(w))[jnp.asarray(self.axes)]
 
     def perturbed(self, w: Float[Array, " 2"]):
         """w^p of a point of the plane, projected onto it."""

@@ -4,14 +4,17 @@ Shape and fill say how the method behaves there: attractor ●, repeller ○, sa
 filled half along the attracting direction (two quarters where that isn't known), degenerate ◇,
 hallucinated ✕ (filled if it attracts), a period-2 orbit as two linked rings, ? where no verdict
 is known, ▷ where the step changes from step to step.
+A square frame is a place where the proof is silent: undecided, whatever was found in it.
 Vermilion is an alarm: it attracts without being a minimum. What it is instead stands inside the
 mark: a bar at a saddle, an eye at a maximum.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
@@ -26,6 +29,7 @@ from ..results.drawing import drawer
 from .style import BLACK, PURPLE, VERMILION, axes_legend, new_axes, require_plane, styled
 
 ABOVE = 10  # zorder: marks lie on top of everything else
+MOST_FRAMES = 16  # undecided boxes; more are a curve, and seen without
 
 
 class Mark(NamedTuple):
@@ -219,6 +223,24 @@ def mark_points(
         if mark.shape == "half" and direction is None:
             mark = UNDIRECTED
         draw_mark(ax, where, mark, direction, **style)
+    if plane is None:
+        draw_undecided(ax, [part.box for part in stability.complete.undecided])
+
+
+def draw_undecided(ax: Axes, boxes: Sequence[np.ndarray]) -> None:
+    """Boxes (2, 2) of which it isn't known whether they hold fixed points; tiny ones framed."""
+    if not len(boxes) or np.shape(boxes[0]) != (2, 2):
+        return
+    table = np.asarray(boxes)
+    corners = np.stack([table[:, 0][:, [0, 1, 1, 0]], table[:, 1][:, [0, 0, 1, 1]]], axis=-1)
+    look: dict[str, Any] = {"facecolors": PURPLE, "edgecolors": PURPLE, "linewidths": 0.6}
+    ax.add_collection(PolyCollection(list(corners), alpha=0.35, zorder=ABOVE - 2, **look))
+    if len(table) <= MOST_FRAMES:
+        frame: dict[str, Any] = {"mfc": "none", "mec": PURPLE, "mew": 0.9, "clip_on": False}
+        middles = table.mean(axis=2).T
+        ax.plot(*middles, "s", ms=11, zorder=ABOVE - 1, label="undecided", **frame)
+    else:
+        ax.plot([], [], "s", ms=5, color=PURPLE, alpha=0.5, label="undecided")
 
 
 def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str, style: dict[str, Any]) -> None:

@@ -1,31 +1,12 @@
 """Are all fixed points found? The degree test of `winding.py`, for the gradient and the field."""
 
-from collections.abc import Callable
-
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 
+from ...dynamics.systems.defined import where_defined
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from .point import FIXED, Completeness, FixedPoint
 from .winding import DegreeCheck, check_degree, point_indices
-
-
-class Defined(eqx.Module):
-    """A field where the loss is finite, and nan elsewhere: a derivative may exist where it is not,
-    as that of log at −1."""
-
-    field: Callable
-    loss: Callable
-
-    def __call__(self, w):
-        return jnp.where(jnp.isfinite(self.loss(w)), self.field(w), jnp.nan)
-
-
-def _where_defined(field: Callable, flow: AbstractODE) -> Callable:
-    loss = loss_of(flow)
-    return field if loss is None else Defined(field, loss)
 
 
 def doubted(
@@ -50,7 +31,7 @@ def doubted(
         if not judged:
             continue
         places = np.array([p.w for p in some])
-        indices = point_indices(_where_defined(field, flow), places, box)
+        indices = point_indices(where_defined(flow, field), places, box)
         found |= {id(p): i for p, i in zip(some, indices, strict=True) if id(p) in judged}
     return tuple(_with_doubt(p, found.get(id(p), np.nan)) for p in points)
 
@@ -84,9 +65,9 @@ def degree_checks(
 
     if loss_of(flow) is None:
         return [check(flow.velocity, isolated)]
-    checks = [check(_where_defined(flow.critical(), flow), critical)]
+    checks = [check(where_defined(flow, flow.critical()), critical)]
     if flow.ascends:
-        checks.append(check(_where_defined(flow.velocity, flow), isolated))
+        checks.append(check(where_defined(flow, flow.velocity), isolated))
     return checks
 
 

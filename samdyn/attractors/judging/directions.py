@@ -1,11 +1,9 @@
 """Along which direction of the plane a saddle attracts most."""
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...dynamics.systems.ode import AbstractODE
+from ...programs.batch import OnPoints
 from .verdict import Verdict
 
 NEAR = 1e-6  # how near to a jump of the field the limit is taken, in units of w
@@ -30,36 +28,28 @@ def attracting_direction(flow: AbstractODE, w: np.ndarray) -> np.ndarray:
     Where the field jumps there is no Jacobian; then it is the direction along which the
     distance falls fastest close by.
     """
-    point = jnp.asarray(w)
-    if flow.jumps and bool(_is_critical(flow, point)):
-        return np.asarray(_direction_of_fastest_approach(flow, point))
+    w = np.asarray(w, float)
+    if flow.jumps and _is_critical(flow, w):
+        return _direction_of_fastest_approach(flow, w)
     return eigenpairs(flow, w)[0][1]
 
 
-@eqx.filter_jit
-def _is_critical(flow: AbstractODE, point):
-    critical = flow.critical()
-    slope = jnp.linalg.norm(jax.jacfwd(critical)(point))
-    return jnp.linalg.norm(critical(point)) <= 1e-6 * slope
+def _is_critical(flow: AbstractODE, point: np.ndarray) -> bool:
+    (value,), (slope,) = OnPoints(flow.critical(), point.size).with_jacobians(point[None])
+    return bool(np.linalg.norm(value) <= 1e-6 * np.linalg.norm(slope))
 
 
-@eqx.filter_jit
-def _direction_of_fastest_approach(flow: AbstractODE, point):
-    angles = jnp.linspace(0, 2 * jnp.pi, 720, endpoint=False, dtype=point.dtype)
-    fan = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
-    outward = jax.vmap(lambda u: jnp.vdot(u, flow.velocity(point + NEAR * u)))(fan)
-    return fan[jnp.argmin(outward)]
+def _direction_of_fastest_approach(flow: AbstractODE, point: np.ndarray) -> np.ndarray:
+    angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+    fan = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    velocity = OnPoints(flow.velocity, point.size).values(point + NEAR * fan)
+    return fan[np.argmin(np.sum(fan * velocity, axis=1))]
 
 
 def eigenpairs(flow: AbstractODE, w: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """(eigenvalue, unit eigenvector) of the flow's Jacobian at w (2,), ascending, if real."""
-    values, vectors = np.linalg.eig(np.asarray(_jacobian(flow, jnp.asarray(w))))
+    values, vectors = np.linalg.eig(OnPoints(flow.velocity, w.size).with_jacobians(w[None])[1][0])
     if np.any(np.imag(values) != 0):
         return []
     order = np.argsort(np.real(values))
     return [(float(np.real(values[i])), np.real(vectors[:, i])) for i in order]
-
-
-@eqx.filter_jit
-def _jacobian(flow: AbstractODE, w):
-    return jax.jacfwd(flow.velocity)(w)

@@ -20,11 +20,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ...compiling import jit_for_few_runs
+from ...dynamics.stiff import integrate
 from ...dynamics.systems.flow import Flow
 from ...programs.batch import OnPoints
 from .jump import LIMIT
 from .spectrum import hessian_at
-from .stiff import integrate
 from .verdict import Verdict
 
 DIRECTIONS = 2048

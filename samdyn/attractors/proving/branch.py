@@ -51,14 +51,16 @@ def zeros_in(
     low: np.ndarray,
     high: np.ndarray,
     watch: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    most: float = MOST_WORK,
 ) -> Zeros:
     """The zeros of `system` in boxes (n, d) of one size. `Unprovable` where it has no rules.
 
-    `watch(low, high)` sees the boxes (m, d) of each level before they are looked at.
+    `watch(low, high)` sees the boxes (m, d) of each level before they are looked at; `most` is the
+    number of operations after which what is left stays undecided.
     """
     if not system.dim:
         return _without_unknowns(system, low, high)
-    return _Branching(system, low, high, watch).run()
+    return _Branching(system, low, high, watch, most).run()
 
 
 def _without_unknowns(system: System, low: np.ndarray, high: np.ndarray) -> Zeros:
@@ -74,9 +76,9 @@ def _without_unknowns(system: System, low: np.ndarray, high: np.ndarray) -> Zero
 class _Branching:
     """The search; every row of boxes has the coordinates that are solved for, then the others."""
 
-    def __init__(self, system: System, low: np.ndarray, high: np.ndarray, watch: Callable | None):
+    def __init__(self, system: System, low, high, watch: Callable | None, most: float):
         self.system, self.dim, self.watch = system, system.dim, watch
-        self.most = int(MOST_WORK / max(system.operations, 1))
+        self.most = int(most / max(system.operations, 1))
         self.begin = np.asarray(low, float), np.asarray(high, float)
         self.size = (self.begin[1] - self.begin[0])[0, : self.dim]
         none = np.empty((0, self.begin[0].shape[1]))

@@ -16,7 +16,7 @@ from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
-from .branch import Zeros, zeros_in
+from .branch import MOST_WORK, Zeros, zeros_in
 from .fields import FieldAndLoss, FieldBeyond, GradientAndLoss, OnFace, Place, Preimage
 from .system import System, Unprovable
 
@@ -25,6 +25,8 @@ REACH = 0.25  # of the box's sides: how far beyond it critical points are looked
 UNTOLD = "zeros of higher order, or too near to be told apart, or a jump over 0"
 MOST_CENTRES = 64  # undecided boxes about which spheres are looked at
 MOST_UNDECIDED = 2048  # boxes that are told, at most
+# A side, of a grid whose cells at ρ from what is undecided are searched.
+NEAR_CELLS = {1: 256, 2: 32, 3: 10}
 CELLS = 1024  # of the box's side: undecided boxes in one of these cells are told as one
 
 
@@ -173,8 +175,9 @@ def _proof_of_sam(flow: Flow, box: np.ndarray) -> Proof:
         return _proof([inside], ["critical"], box)
     unsure = merged(np.stack([critical.open_low, critical.open_high], axis=-1), wide)
     if len(unsure) > MOST_CENTRES:
-        around = _nothing_known(box, "critical points that are not isolated lie within ρ of it")
-        return _proof([inside, around], ["critical", "hallucinated"], box)
+        around = _on_spheres(flow, rho, critical.low, critical.high, len(critical.low), box)
+        rest = _apart(_near_spheres(flow, float(rho), unsure, box), around)
+        return _proof([inside, around, rest], ["critical", "hallucinated", "hallucinated"], box)
     low = np.concatenate([critical.low, unsure[:, :, 0]])
     high = np.concatenate([critical.high, unsure[:, :, 1]])
     around = _on_spheres(flow, rho, low, high, len(critical.low), box)
@@ -197,9 +200,29 @@ def _meets(low: np.ndarray, high: np.ndarray, box: np.ndarray) -> np.ndarray:
     return np.all((high >= box[:, 0]) & (low <= box[:, 1]), axis=1)
 
 
-def _nothing_known(box: np.ndarray, why: str) -> Zeros:
-    none = np.empty((0, len(box)))
-    return Zeros(none, none, none, none, box[None, :, 0], box[None, :, 1], 0, why)
+def _near_spheres(flow: Flow, rho: float, centres: np.ndarray, box: np.ndarray) -> Zeros:
+    """Zeros of SAM's own field in what of the box may lie at ρ from a centre in boxes (k, d, 2).
+
+    There the gradient must not vanish; where it may, nothing is known.
+    """
+    dim, count = len(box), NEAR_CELLS[len(box)]
+    edges = np.linspace(box[:, 0], box[:, 1], count + 1)
+    cells = np.stack(np.meshgrid(*[np.arange(count)] * dim, indexing="ij"), axis=-1)
+    cells = cells.reshape(-1, dim)
+    axes = np.arange(dim)
+    low, high = edges[cells, axes], edges[cells + 1, axes]
+    near = np.zeros(len(low), bool)
+    for centre in centres:
+        gap = np.maximum(0, np.maximum(low - centre[:, 1], centre[:, 0] - high))
+        reach = np.maximum(high - centre[:, 0], centre[:, 1] - low)
+        least, most = (np.linalg.norm(x, axis=1) for x in (gap, reach))
+        near |= (least <= rho * (1 + 1e-12)) & (most >= rho * (1 - 1e-12))
+    if not np.any(near):
+        none = np.empty((0, dim))
+        return Zeros(none, none, none, none, none, none, 0)
+    system = System(FieldAndLoss(flow, flow.loss), dim)
+    found = zeros_in(system, low[near], high[near], most=MOST_WORK / 4)
+    return found._replace(why=found.why or "critical points that are not isolated lie at ρ from it")
 
 
 def _on_spheres(flow, rho, low, high, sure: int, box: np.ndarray) -> Zeros:

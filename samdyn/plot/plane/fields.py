@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ...dynamics.systems.defined import where_defined
+from ...dynamics.systems.ode import AbstractODE
+from ...programs.batch import OnPoints
 from ..style import FAINT, PURPLE
 from .zeros import zero_contours
 
@@ -23,13 +23,16 @@ def sample(function: Callable, box: np.ndarray, n: int) -> tuple[np.ndarray, np.
     """(x (n,), y (n,), values (n, n, …)) of `function` of w (2,); values are indexed [y, x]."""
     x, y = (np.linspace(low, high, n) for low, high in box)
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    values = np.asarray(_evaluate(function, jnp.asarray(points)))
+    values = OnPoints(function, 2).values(points)
     return x, y, np.where(np.isfinite(values), values, np.nan).reshape(n, n, *values.shape[1:])
 
 
-@eqx.filter_jit
-def _evaluate(function: Callable, points):
-    return jax.vmap(function)(points)
+def _velocity(flow: Any) -> Callable:
+    """What a flow, or one seen on a plane, does where its loss is finite: nothing moves elsewhere,
+    though a derivative may exist."""
+    if isinstance(flow, AbstractODE):
+        return where_defined(flow, flow.velocity, ahead=True)
+    return flow.velocity
 
 
 def contour_levels(values: np.ndarray) -> np.ndarray:
@@ -50,7 +53,7 @@ def draw_contours(ax: Axes, loss: Callable, box: np.ndarray) -> None:
 
 def draw_streamlines(ax: Axes, flow: Any, box: np.ndarray, colour: str) -> None:
     """Which way the flow goes; lines are spaced evenly and say nothing about speed."""
-    x, y, field = sample(flow.velocity, box, COARSE)
+    x, y, field = sample(_velocity(flow), box, COARSE)
     # directions only: speeds over six decades would defeat the step control of the drawing
     speed = np.linalg.norm(field, axis=-1)
     unit = np.ma.masked_invalid(field / np.where(speed > 0, speed, 1)[..., None])
@@ -67,8 +70,9 @@ def nullclines(flow: Any, box: np.ndarray) -> tuple[list[np.ndarray], list[np.nd
     `flow` has a `field` of the plane. Where that jumps or has a pole its sign changes without a
     zero: nothing is drawn there.
     """
-    x, y, field = sample(flow.velocity, box, FINE)
-    first, second = (zero_contours(flow.velocity, k, x, y, field[..., k]) for k in (0, 1))
+    velocity = _velocity(flow)
+    x, y, field = sample(velocity, box, FINE)
+    first, second = (zero_contours(velocity, k, x, y, field[..., k]) for k in (0, 1))
     return first, second
 
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
@@ -11,6 +9,7 @@ from matplotlib.patheffects import Normal, withStroke
 
 from ...dynamics.plane import Plane
 from ...dynamics.systems.ode import AbstractODE
+from ...programs.batch import OnPoints
 from ..style import GREY, VERMILION
 
 ARROWS = 5  # w → wᵖ along a trajectory
@@ -108,7 +107,7 @@ def draw_ascents(
     # in the middles of equal parts: the very start is marked already, at the end it slides
     where = np.searchsorted(length, (np.arange(ARROWS) + 0.5) / ARROWS * length[-1])
     points = path[np.unique(where)]
-    ahead = np.asarray(jax.vmap(flow.perturbed)(jnp.asarray(points)))
+    ahead = OnPoints(flow.perturbed, points.shape[1]).values(points)
     shortest = 0.01 * float(np.max(box[:, 1] - box[:, 0]))
     for w, wp in zip(project(points), project(ahead), strict=True):
         if np.all(np.isfinite(wp)) and shortest < np.max(np.abs(wp - w)):

@@ -7,16 +7,13 @@ continuous it has then no size left, at a jump it keeps the jump's, at a pole it
 
 from collections.abc import Callable
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ...bisection import bisect_traced
+from ...bisection import bisect_rows
+from ...programs.batch import OnPoints
 
 BISECTIONS = 60  # an edge of the grid is then as short as two neighbouring numbers, or shorter
 CONTINUOUS = 1e-3  # of the function's size at the ends of an edge: what counts as no jump
-CHUNK = 2048  # edges that are bisected in one call
 
 
 def zero_contours(
@@ -57,29 +54,18 @@ def _refined(field, component, x, y, values, middles) -> tuple[np.ndarray, np.nd
     f_here, f_there = (values[j, i] for i, j in (first.T, last.T))
     positive = (f_here > 0)[:, None]
     low, high = np.where(positive, there, here), np.where(positive, here, there)
-    left, size_left = _bisect_all(field, component, low, high)
+    left, size_left = _bisected(field, component, low, high)
     size = np.maximum(np.abs(f_here), np.abs(f_there))
     return left, size_left <= CONTINUOUS * size  # nan, where it is not defined, is no zero
 
 
-def _bisect_all(field, component, low, high) -> tuple[np.ndarray, np.ndarray]:
-    """`_bisect` in chunks of one size, so that it compiles once."""
-    ends, sizes = [], []
-    for begin in range(0, len(low), CHUNK):
-        rows = np.minimum(begin + np.arange(CHUNK), len(low) - 1)
-        end, size = _bisect(field, np.int32(component), jnp.asarray(low[rows]), high[rows])
-        ends.append(np.asarray(end))
-        sizes.append(np.asarray(size))
-    return np.concatenate(ends)[: len(low)], np.concatenate(sizes)[: len(low)]
-
-
-@eqx.filter_jit
-def _bisect(field, component, low, high):
+def _bisected(field, component, low, high) -> tuple[np.ndarray, np.ndarray]:
     """(where (n, 2) the sign changes between `low`, not positive, and `high`, size (n,) there)."""
+    values = OnPoints(field, 2).values
 
-    def value(w):
-        return jax.vmap(field)(w)[:, component]
+    def not_positive(w: np.ndarray) -> np.ndarray:
+        return ~(values(w)[:, component] > 0)[:, None]
 
-    below = lambda w: ~(value(w) > 0)[:, None]  # noqa: E731
-    low, high = bisect_traced(below, low, jnp.asarray(high), BISECTIONS)
-    return low, jnp.maximum(jnp.abs(value(low)), jnp.abs(value(high)))
+    low, high = bisect_rows(not_positive, low, high, BISECTIONS)
+    sizes = [np.abs(values(end)[:, component]) for end in (low, high)]
+    return low, np.maximum(*sizes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samdyn.attractors.judging.enclosed import discs, signs
-from samdyn.attractors.judging.stiff import integrate
+from samdyn.dynamics.stiff import integrate
 
 
 def matrices(low, high, count=200):
