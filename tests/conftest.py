@@ -14,6 +14,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="samdyn-compiled-", ignore_cleanup_errors=True)
     atexit.register(_compiled.cleanup)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+if "SAMDYN_CACHE_DIR" not in os.environ:  # the user's own is left alone
+    _kept = tempfile.TemporaryDirectory(prefix="samdyn-kept-", ignore_cleanup_errors=True)
+    atexit.register(_kept.cleanup)
+    os.environ["SAMDYN_CACHE_DIR"] = _kept.name
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from .. import kept
 from ..dynamics.iterate import iterate
 from ..dynamics.plane import Plane
 from ..dynamics.stiff import FIRST, MOST_STEPS, Step, Tolerance, attempt, longer
@@ -76,7 +77,7 @@ def follow(
     rim = NUDGE * (sides[:, 1] - sides[:, 0])
     safe = np.clip(starts, sides[:, 0] + rim, sides[:, 1] - rim)
     size = float(np.max(box[:, 1] - box[:, 0]))
-    curves = _Curves(flow, safe[inside], times[inside], sides, size).run()
+    curves = _Curves(flow, safe[inside], times[inside], sides, size).known()
     found, following = [start[None] for start in starts], iter(curves)
     for row in np.flatnonzero(inside):
         found[row] = _thinned(next(following), RESOLUTION * size)
@@ -101,6 +102,15 @@ class _Curves:
         self.w, self.left, self.sign = starts.copy(), np.abs(times), np.sign(times)
         self.h, self.mark = FIRST * self.left, np.full(starts.shape, np.inf)
         self.parts: list[list[np.ndarray]] = [[start[None]] for start in starts]
+
+    def known(self) -> list[np.ndarray]:
+        """The curves, which the command line keeps."""
+        if self.field.program is None:
+            return self.run()
+        asked = self.w, self.left, self.sign, self.sides, np.array([self.size])
+        key = *self.field.text(), *(array.tobytes() for array in asked)
+        curves = kept.arrays(key, lambda: {f"{k}": c for k, c in enumerate(self.run())})
+        return [curves[f"{k}"] for k in range(len(self.w))]
 
     def run(self) -> list[np.ndarray]:
         running, allowed = np.arange(len(self.w)), Tolerance(RELATIVE, ABSOLUTE * self.size)
@@ -136,8 +146,10 @@ class _Curves:
         for row, points, count in zip(made, path, first, strict=True):
             self.parts[row].append(points[:count])
         out = first < len(SHARES)
-        for row, end in zip(made[out], self._exits(taken.take(out), first[out]), strict=True):
-            self.parts[row].append(end[None])
+        if np.any(out):
+            ends = self._exits(taken.take(out), first[out])
+            for row, end in zip(made[out], ends, strict=True):
+                self.parts[row].append(end[None])
         self.w[made] = taken.after
         self.left[made] -= length[good]
         on[good] = ~out & (self.left[made] > 0)

@@ -65,6 +65,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return _fail(args.command, "interrupted", 130)
+    finally:
+        if (kept := sys.modules.get("samdyn.kept")) is not None:  # for whoever calls this again
+            kept.turn_off()
 
 
 def _fail(command: str, error: object, status: int) -> int:

@@ -88,6 +88,12 @@ def add_precision(parser: argparse.ArgumentParser, dtype: str = "float64") -> No
     )
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="default: what JAX finds")
     parser.add_argument("--seed", type=parse.seed, default=0, help="default 0")
+    parser.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="keep no compiled code and no proofs in the user's cache folder (SAMDYN_CACHE_DIR)",
+    )
 
 
 def add_box(parser) -> None:

@@ -27,8 +27,8 @@ def emit(args: Any, result: dict[str, Any], text: str) -> None:
 
 
 def _config(args: Any) -> dict[str, Any]:
-    """Every option as used, defaults included."""
-    hidden = {"command", "run", "json"}
+    """Every option as used, defaults included, on which the result may depend."""
+    hidden = {"command", "run", "json", "cache"}
     return {name: value for name, value in vars(args).items() if name not in hidden}
 
 

@@ -13,6 +13,10 @@ def start_jax(args: Any) -> None:
 
     import jax
 
+    if args.cache:
+        from .. import kept
+
+        kept.turn_on()
     # paths run in --dtype whatever this is; their references need double precision
     jax.config.update("jax_enable_x64", args.dtype == "float64" or args.command == "escape")
     if args.device:

@@ -6,7 +6,7 @@ what has no program (a loop that depends on the data, a factorisation, a network
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from .boxes import Encloser, Enclosure, NotEnclosed
 from .derivative import NoDerivative, with_jacobian
 from .flatten import NotFlat, flatten
 from .points import Runner
-from .program import Program
+from .program import Program, told
 
 LONGEST = 4_000  # operations, beyond which compiled code is there sooner
 FEWEST = 64  # rows that are compiled for, at least
@@ -78,6 +78,12 @@ class OnPoints:
     def key(self) -> Any:
         """What two of one function with the same numbers share, as long as it is remembered."""
         return self._traced, tuple(np.asarray(x).tobytes() for x in self.numbers)
+
+    def text(self) -> Iterator[str | bytes]:
+        """The program and the numbers in it, to tell it from others in another process."""
+        if self.program is not None:
+            yield from told(self.program)
+        yield from (np.asarray(number).tobytes() for number in self.parameters)
 
     @functools.cached_property
     def parameters(self) -> list[Any]:

@@ -142,6 +142,7 @@ def main() -> None:
     print(f"  samdyn --help                          {answer:10.4f} s")
     print(f"  python -c 'import jax'                 {imported:10.4f} s")
 
+    subprocess.run([sys.executable, str(HERE / "first_answer.py")], check=True)
     options = ["--without-peer"] if arguments.without_peer else []
     subprocess.run([sys.executable, str(HERE / "escape.py"), *options], check=True)
 

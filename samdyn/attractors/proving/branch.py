@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ... import kept
 from ..finding.newton import newton_on
 from ..finding.starts import EvenPoints
 from .krawczyk import krawczyk
@@ -60,7 +61,23 @@ def zeros_in(
     """
     if not system.dim:
         return _without_unknowns(system, low, high)
-    return _Branching(system, low, high, watch, most).run()
+
+    def searched() -> Zeros:
+        return _Branching(system, low, high, watch, most).run()
+
+    if watch is not None:
+        return searched()
+    key = (*system.text(), low.tobytes(), high.tobytes(), most)
+    return _as_zeros(kept.arrays(key, lambda: _as_arrays(searched())))
+
+
+def _as_arrays(zeros: Zeros) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in zeros._asdict().items()}
+
+
+def _as_zeros(arrays: dict[str, np.ndarray]) -> Zeros:
+    found = {name: arrays[name] for name in Zeros._fields}
+    return Zeros(**found | {"boxes": int(found["boxes"]), "why": str(found["why"])})
 
 
 def _without_unknowns(system: System, low: np.ndarray, high: np.ndarray) -> Zeros:

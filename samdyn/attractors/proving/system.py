@@ -1,7 +1,7 @@
 """Equations whose zeros are enclosed, with conditions that a zero must meet."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -42,12 +42,19 @@ class System:
         self.dim, self.on_points = dim, OnPoints(function, dim + carried, along=dim)
         if self.on_points.program is None:
             raise Unprovable(self.on_points.why)
+        # of equations at a point where the loss is not defined nothing is asked
+        self._value = _enclosers(self.on_points.program, dim)
+
+    @functools.cached_property
+    def _both(self) -> Encloser:
         if self.on_points.both is None:
             raise Unprovable("it has an operation whose derivative is not known")
-        # of equations at a point where the loss is not defined nothing is asked
-        self._value, self._both = (
-            _enclosers(program, dim) for program in (self.on_points.program, self.on_points.both)
-        )
+        return _enclosers(self.on_points.both, self.dim)
+
+    def text(self) -> Iterator[str | bytes]:
+        """What there is to know about it, to tell it from others."""
+        yield f"{self.dim} unknowns"
+        yield from self.on_points.text()
 
     @property
     def operations(self) -> int:

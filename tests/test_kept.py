@@ -1,0 +1,130 @@
+"""What is kept on the disk changes no answer, and spoils none when it is damaged."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from samdyn import SAM, Flow, get_loss, kept
+from samdyn.attractors.proving import branch, proof
+from samdyn.attractors.proving.proof import proof_in
+from samdyn.cli.main import main
+
+CAMEL = get_loss("three-hump-camel")
+BOX = np.array([[-2.0, 2.0], [-2.0, 2.0]])
+COMMAND = ["stability", "three-hump-camel", "--method", "sam", "--rho", "0.2", "--json"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMDYN_CACHE_DIR", str(tmp_path))
+    proof._remembered.cache_clear()
+    yield tmp_path
+    kept.turn_off()
+    proof._remembered.cache_clear()
+
+
+def proofs(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted((folder / "proofs").glob("*")) if (folder / "proofs").exists() else []
+
+
+def found(rho=0.3, box=BOX, loss=CAMEL):
+    proof._remembered.cache_clear()
+    return proof_in(Flow(loss, SAM(rho)), box)
+
+
+def same(one, other):
+    for a, b in zip(one.points, other.points, strict=True):
+        np.testing.assert_array_equal(a.low, b.low)
+        np.testing.assert_array_equal(a.high, b.high)
+    assert (one.why, one.boxes) == (other.why, other.boxes)
+    np.testing.assert_array_equal(one.undecided, other.undecided)
+
+
+def test_a_proof_from_the_disk_is_the_same_and_is_not_made_again(folder, monkeypatch):
+    plain = found()
+    assert not proofs(folder)
+    kept.turn_on()
+    same(found(), plain)
+    assert len(proofs(folder)) == 3  # critical points, and two pairs of faces
+    monkeypatch.setattr(branch._Branching, "run", lambda self: pytest.fail("searched again"))
+    same(found(), plain)
+
+
+def test_another_radius_box_or_loss_is_another_proof(folder):
+    kept.turn_on()
+    found()
+    count = len(proofs(folder))
+    found(0.31)
+    assert len(proofs(folder)) == count + 2  # the critical points are known
+    found(box=BOX * 1.01)
+    more = len(proofs(folder))
+    assert more > count + 2
+    found(loss=lambda w: CAMEL(w) + 1e-9 * w[0])
+    assert len(proofs(folder)) == more + 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more", b"\x00" * 4000])
+def test_a_damaged_file_is_made_anew(folder, damage):
+    plain = found()
+    kept.turn_on()
+    found()
+    for file in proofs(folder):
+        file.write_bytes(damage)
+    same(found(), plain)
+    assert all(file.read_bytes() != damage for file in proofs(folder))
+
+
+def test_a_folder_that_cannot_be_written_is_let_be(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    monkeypatch.setenv("SAMDYN_CACHE_DIR", str(blocked))
+    kept.turn_on()
+    try:
+        assert found().points
+    finally:
+        kept.turn_off()
+
+
+def test_the_command_keeps_proofs_unless_told_not_to(folder, capsys):
+    def told(*options):
+        proof._remembered.cache_clear()
+        assert main([*COMMAND, *options]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    plain = told("--no-cache")
+    assert not proofs(folder)
+    assert told() == plain
+    assert proofs(folder)
+    assert told() == plain
+    assert kept._folder is None  # for whoever goes on in this process
+
+
+def test_the_oldest_files_go(folder, monkeypatch):
+    import os
+
+    for age in range(4):
+        (folder / f"{age}").write_bytes(b"x" * 100)
+        os.utime(folder / f"{age}", (1000 + age, 1000 + age))
+    monkeypatch.setattr(kept, "MOST", 250)
+    kept.turn_on()
+    assert sorted(p.name for p in folder.iterdir() if p.is_file()) == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "names", "end"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/samdyn"),
+        ("linux", {"HOME": "/h"}, "/h/.cache/samdyn"),
+        ("darwin", {"HOME": "/h"}, "/h/Library/Caches/samdyn"),
+        ("linux", {"SAMDYN_CACHE_DIR": "/mine"}, "/mine"),
+    ],
+)
+def test_the_folder_is_the_users_own(platform, names, end, monkeypatch):
+    for name in ("SAMDYN_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(kept.sys, "platform", platform)
+    assert str(kept.user_folder()) == end
