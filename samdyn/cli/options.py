@@ -88,6 +88,11 @@ def add_precision(parser: argparse.ArgumentParser, dtype: str = "float64") -> No
     )
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="default: what JAX finds")
     parser.add_argument("--seed", type=parse.seed, default=0, help="default 0")
+    add_cache(parser)
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """--no-cache."""
     parser.add_argument(
         "--no-cache",
         dest="cache",

@@ -136,7 +136,9 @@ def _integrated(on_points: OnPoints, starts, times, allowed: Tolerance) -> np.nd
     count = len(starts)
     found = np.full((count, len(times), starts.shape[1]), np.nan)
     y, t = starts.copy(), np.zeros(count)
-    h, next_time = np.full(count, FIRST * times[-1]), np.zeros(count, int)
+    rates = np.abs(on_points.with_jacobians(starts)[1]).sum(axis=2).max(axis=1)
+    h = np.fmax(FIRST * times[-1], np.fmin(0.1 / rates, times[0]))
+    next_time = np.zeros(count, int)
     running = np.arange(count)
     with np.errstate(all="ignore"):
         for _ in range(MOST_STEPS):

@@ -27,6 +27,7 @@ MOST_COARSE = 1_000  # open boxes that small; where more go on growing zeros are
 GROWTH, BEFORE = 1.5, 4  # times as many as so many levels before
 SPLIT = 0.4876  # where a box is cut: not in the middle, where symmetric problems have their zeros
 REFINEMENTS = 60
+GAIN = 0.5  # of an enclosure's sides: as long as a step of interval Newton takes more it goes on
 HALVINGS = 44  # of the size of the box, which are tried about a zero
 VOLUME = 1e-14  # of the box: smaller ones are not cut any more
 SAME = 1e-9  # of the box's sides: ends of Newton that are nearer are tried once
@@ -261,6 +262,6 @@ class _Branching:
         for _ in range(REFINEMENTS):
             step, wide = krawczyk(self.system, low, high), high - low
             low, high = np.maximum(low, step.low), np.minimum(high, step.high)
-            if np.all(high - low >= 0.98 * wide):
+            if np.all(high - low >= GAIN * wide):
                 break
         return low, high

@@ -68,6 +68,7 @@ def add_to(commands) -> None:
         help="runs that train side by side at most; default: what was fastest on a CPU",
     )
     parser.add_argument("--device", choices=("cpu", "gpu", "tpu"), help="default: what JAX finds")
+    options.add_cache(parser)
     parser.add_argument("--out", metavar="DIR", help="store finished cells as they come")
     parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
     parser.add_argument("--csv", metavar="FILE", help="write the rows as CSV")
