@@ -1,5 +1,6 @@
 """The main verb: find the fixed points, judge each for the flow and for the step, say why."""
 
+import dataclasses
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from .finding.kinks import KINK
 from .finding.neighbours import Neighbours
 from .finding.point import Completeness, FixedPoint, FixedPoints, as_box, describe
 from .judging.directions import saddle_direction
+from .judging.enclosed import eigenvalue_bounds, jacobian_bounds
 from .judging.jump import Limit, limit_at, undeclared
 from .judging.kink import kink_step_verdict, kink_verdict
 from .judging.linear import (
@@ -38,9 +40,15 @@ from .judging.linear import (
     step_discs,
 )
 from .judging.orbit import orbit_verdict
+from .judging.radius import flow_radius, step_radius
 from .judging.resting import RestingPoints
 from .judging.sliding import sliding_verdict
-from .judging.thresholds import critical_rho, rho_window
+from .judging.thresholds import (
+    critical_rho,
+    critical_rho_bounds,
+    rho_window,
+    rho_window_bounds,
+)
 from .judging.verdict import Verdict, flow_verdict, map_verdict
 from .report_text import stability_table
 
@@ -50,9 +58,10 @@ class PointStability(eqx.Module):
     """One fixed point with its verdicts: `flow`, and `step` for a map (None where there is none).
 
     `critical_rho` is the smallest ρ from which every negative direction is restoring under
-    USAM; `rho_window` the (low, high) radii for which the step map contracts everywhere, and
-    `window_of` what they are radii of: "rho" under USAM, and "rho/gradient_norm" under normalised
-    SAM, where ‖g‖ changes along a run.
+    USAM, and lies between `critical_rho_bounds` for sure; `rho_window` the (low, high) radii for
+    which the step map contracts everywhere, whose ends lie between those of `rho_window_bounds`,
+    and `window_of` what they are radii of: "rho" under USAM, and "rho/gradient_norm" under
+    normalised SAM, where ‖g‖ changes along a run.
     """
 
     point: FixedPoint
@@ -61,6 +70,8 @@ class PointStability(eqx.Module):
     critical_rho: float | None
     rho_window: tuple[float | None, float | None] | None
     window_of: str = "rho"
+    critical_rho_bounds: tuple[float, float] | None = None
+    rho_window_bounds: tuple[tuple[float, float] | None, tuple[float, float] | None] | None = None
 
     @property
     def main(self) -> Verdict:
@@ -70,8 +81,7 @@ class PointStability(eqx.Module):
         return verdict
 
     def _replace_step(self, step: Verdict) -> "PointStability":
-        window = self.rho_window, self.window_of
-        return PointStability(self.point, self.flow, step, self.critical_rho, *window)
+        return dataclasses.replace(self, step=step)
 
     def to_dict(self) -> dict[str, Any]:
         """One FP of `samdyn stability --json`."""
@@ -88,6 +98,7 @@ class PointStability(eqx.Module):
             else point.hessian_eigenvalues.tolist(),
             "flow": None if self.flow is None else _flow_dict(self.flow),
             "critical_rho": self.critical_rho,
+            "critical_rho_bounds": _plain(self.critical_rho_bounds),
             "proven": point.proven,
             "enclosure": None if point.enclosure is None else point.enclosure.tolist(),
         }
@@ -95,6 +106,7 @@ class PointStability(eqx.Module):
             result["map"] = _map_dict(self.step)
             result["rho_window"] = None if self.rho_window is None else list(self.rho_window)
             result["rho_window_of"] = self.window_of
+            result["rho_window_bounds"] = _plain(self.rho_window_bounds)
         if point.continuum is not None:
             result["continuum"] = point.continuum.tolist()
         return result
@@ -317,7 +329,9 @@ def judge(
     knows the other fixed points.
     """
     window, limit = None, limit or _limit(flow, point)
-    if isinstance(step_map, StepMap) and _is_nondegenerate(point):
+    curvatures = _curvature_bounds(flow, point)
+    steps = isinstance(step_map, StepMap) and _is_nondegenerate(point)
+    if steps:
         window = _window(step_map.method, point, step_map)
     return PointStability(
         point,
@@ -326,7 +340,23 @@ def judge(
         critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
         "rho/gradient_norm" if _ascent(flow) == "unit" else "rho",
+        None if curvatures is None else critical_rho_bounds(curvatures),
+        _window_bounds(step_map, curvatures) if steps and window is not None else None,
     )
+
+
+def _curvature_bounds(flow: AbstractODE, point: FixedPoint) -> np.ndarray | None:
+    """Bounds (d, 2) of the Hessian's eigenvalues at a proven nondegenerate critical point."""
+    if point.enclosure is None or not _is_nondegenerate(point):
+        return None
+    bounds = jacobian_bounds(flow.critical(), *point.enclosure.T)
+    return None if bounds is None else eigenvalue_bounds(*bounds)
+
+
+def _window_bounds(step_map: StepMap, curvatures: np.ndarray | None):
+    if curvatures is None or step_map.method.ascent not in ("gradient", "unit"):
+        return None
+    return rho_window_bounds(curvatures, float(step_map.learning_rate), step_map.momentum)
 
 
 def _is_nondegenerate(point: FixedPoint) -> bool:
@@ -344,14 +374,16 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else flow_eigenvalues(flow, w))
     if limit.jump:
-        return sliding_verdict(flow, w, _radius(flow, limit))  # pyright: ignore[reportArgumentType]
+        return sliding_verdict(flow, w, _radius(flow, limit), point.enclosure)  # pyright: ignore
     if limit.bent:
         return Verdict("unknown", limit.bent)
     scale = point.scale
     if point.kind == "critical":
         scale = float(np.max(np.abs(point.hessian_eigenvalues)))
     where, sure = flow_discs(flow, point), descent_signs(flow, point)
-    return flow_verdict(flow_eigenvalues(flow, w), scale, where, sure)
+    found = flow_verdict(flow_eigenvalues(flow, w), scale, where, sure)
+    attracts = found.verdict == "attractor" and found.proven
+    return found._replace(proven_radius=flow_radius(flow, point)) if attracts else found
 
 
 def step_verdict_at(
@@ -375,6 +407,8 @@ def step_verdict_at(
     if limit.bent:
         return Verdict("unknown", limit.bent)
     found = map_verdict(multipliers(step_map, w), w.size, step_discs(step_map, point))
+    if found.verdict == "attractor" and found.proven:
+        found = found._replace(proven_radius=step_radius(step_map, point))
     narrow = limit.narrow or step_map.jumps
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
@@ -432,6 +466,11 @@ def _list(values: np.ndarray) -> list[float] | None:
     return None if np.any(np.isnan(values)) else values.tolist()
 
 
+def _plain(bounds: Any) -> Any:
+    """Tuples as lists, however deep."""
+    return [_plain(entry) for entry in bounds] if isinstance(bounds, tuple) else bounds
+
+
 def _nullable(value: float) -> float | None:
     return None if np.isnan(value) else value
 
@@ -449,6 +488,8 @@ def _flow_dict(verdict: Verdict) -> dict[str, Any]:
     }
     if verdict.capture_radius is not None:
         result["capture_radius"] = verdict.capture_radius
+    if verdict.proven_radius is not None:
+        result["proven_radius"] = verdict.proven_radius
     return result
 
 
@@ -459,6 +500,8 @@ def _map_dict(verdict: Verdict) -> dict[str, Any]:
         "why": verdict.why,
         "proven": verdict.proven,
     }
+    if verdict.proven_radius is not None:
+        result["proven_radius"] = verdict.proven_radius
     if verdict.orbit is not None:
         result |= {"orbit": verdict.orbit, "amplitude": verdict.amplitude}
         result["period"] = verdict.period

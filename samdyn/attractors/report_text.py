@@ -63,11 +63,19 @@ def _reasons(result: "Stability") -> list[str]:
         told = [("flow", item.flow), ("step", item.step)]
         why = [f"{name}: {verdict.why}" for name, verdict in told if verdict is not None]
         lines += [f"{number}  {why[0]}", *(f"   {text}" for text in why[1:])]
+        lines += _radii(told)
         if item.rho_window is not None and any(end is not None for end in item.rho_window):
             lines.append(f"   {_window(item)}")
     if len(result.points) > len(shown):
         lines.append(f"   … and {len(result.points) - len(shown)} more points")
     return lines
+
+
+def _radii(told: list) -> list[str]:
+    """From how far away starts end at the point for sure."""
+    known = [(name, v.proven_radius) for name, v in told if v is not None and v.proven_radius]
+    text = " and ".join(f"{radius:.3g} under the {name}" for name, radius in known)
+    return [f"   proven: whatever starts within {text} ends here"] if known else []
 
 
 def _window(item: "PointStability") -> str:

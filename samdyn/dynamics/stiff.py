@@ -17,6 +17,7 @@ from .. import kept
 from ..programs.batch import OnPoints
 
 MOST_STEPS = 4096
+TINY = np.finfo(float).tiny
 FIRST = 1e-8  # of the time: the first step, which grows fivefold while errors allow
 
 _GAMMA = 0.25
@@ -137,7 +138,7 @@ def _integrated(on_points: OnPoints, starts, times, allowed: Tolerance) -> np.nd
     found = np.full((count, len(times), starts.shape[1]), np.nan)
     y, t = starts.copy(), np.zeros(count)
     rates = np.abs(on_points.with_jacobians(starts)[1]).sum(axis=2).max(axis=1)
-    h = np.fmax(FIRST * times[-1], np.fmin(0.1 / rates, times[0]))
+    h = np.fmax(FIRST * times[-1], np.fmin(0.1 / np.maximum(rates, TINY), times[0]))
     next_time = np.zeros(count, int)
     running = np.arange(count)
     with np.errstate(all="ignore"):

@@ -54,7 +54,7 @@ class Encloser:
         self._outputs = [_as_known(a) for a in program.outputs]
         dtypes = [known.dtype for known in (*program.inputs, *program.operations)]
         self._steps = [
-            (_step(operation, dtypes), [_as_known(a) for a in operation.arguments], forgotten)
+            (_step(operation, dtypes), _given(operation), forgotten)
             for operation, forgotten in zip(program.operations, last_uses(program), strict=True)
         ]
 
@@ -93,6 +93,16 @@ def _as_value(given: Any) -> _Value:
     if isinstance(given, tuple):
         return _Value(rules.pair(*(np.asarray(end, float) for end in given)))
     return _constant(np.asarray(given)[()])
+
+
+def _given(operation: Operation) -> list[Any]:
+    """The arguments as places and intervals. A number may well be compared with infinity."""
+    known = [_as_known(a) for a in operation.arguments]
+    if operation.name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        infinite = [not isinstance(a, int) and np.isinf(a) for a in operation.arguments]
+        pairs = zip(known, infinite, strict=True)
+        return [value._replace(doubt=0) if inf else value for value, inf in pairs]
+    return known
 
 
 def _as_known(argument: Any) -> Any:

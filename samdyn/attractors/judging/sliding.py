@@ -23,6 +23,7 @@ from ...compiling import jit_for_few_runs
 from ...dynamics.stiff import integrate
 from ...dynamics.systems.flow import Flow
 from ...programs.batch import OnPoints
+from .inward import inward_everywhere
 from .jump import LIMIT
 from .spectrum import hessian_at
 from .verdict import Verdict
@@ -68,11 +69,14 @@ class Rates(eqx.Module):
         return jnp.append(speed - growth * u, growth)
 
 
-def sliding_verdict(flow: Flow, c: Float[np.ndarray, " d"], rho: float) -> Verdict:
+def sliding_verdict(
+    flow: Flow, c: Float[np.ndarray, " d"], rho: float, enclosure: np.ndarray | None = None
+) -> Verdict:
     """The verdict for the flow of a discontinuous perturbation at a nondegenerate critical c.
 
     `capture_radius` is that of a ball inside the basin (V falls along the flow everywhere in
-    it), looked for up to 4ρ.
+    it), looked for up to 4ρ. With an `enclosure` (d, 2) of c the verdict on normalised SAM is
+    proven where bounds over all directions have one sign.
     """
     if rho == 0:
         raise ValueError("at rho = 0 the field is that of gradient descent: nothing slides")
@@ -89,11 +93,19 @@ def sliding_verdict(flow: Flow, c: Float[np.ndarray, " d"], rho: float) -> Verdi
             f"sliding: ‖w − c‖ falls at {-weakest:.6g} or faster in each of {count} directions, "
             "and reaches c in finite time"
         )
-        return Verdict("attractor", text, capture_radius=capture)
+        proven = _is_proven(flow, rho, enclosure, 1)
+        return Verdict("attractor", text, capture_radius=capture, proven=proven)
     if np.min(inward) > 0:
         text = f"sliding: ‖w − c‖ grows in each of {count} directions"
-        return Verdict("repeller", text)
+        return Verdict("repeller", text, proven=_is_proven(flow, rho, enclosure, -1))
     return _by_exponents(_exponents(limit, _few(directions)))
+
+
+def _is_proven(flow: Flow, rho: float, enclosure: np.ndarray | None, sign: int) -> bool:
+    """Whether the distance falls (1), or grows (−1), in every direction, not only those sampled."""
+    if enclosure is None or flow.method.ascent != "unit":
+        return False
+    return inward_everywhere(flow.loss, enclosure, rho) == sign
 
 
 def _local_frame(flow: Flow, c) -> tuple[np.ndarray, np.ndarray]:

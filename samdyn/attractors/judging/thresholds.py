@@ -48,6 +48,46 @@ def rho_window(
     return low, high
 
 
+Ends = tuple[float, float]  # between which a number lies for sure
+WIDER = 8 * np.finfo(float).eps
+
+
+def critical_rho_bounds(bounds: Any) -> Ends | None:
+    """Between what `critical_rho` lies, from bounds (d, 2) of the eigenvalues, ascending; None
+    where a sign isn't certain, or none is negative."""
+    low, high = np.asarray(bounds, float).T
+    if np.any((low <= 0) & (high >= 0)) or not np.any(high < 0):
+        return None
+    last = np.flatnonzero(high < 0)[-1]  # the negative one nearest to 0
+    return _wider(-1 / low[last], -1 / high[last])
+
+
+def rho_window_bounds(
+    bounds: Any, learning_rate: float, momentum: Any = 0.0
+) -> tuple[Ends | None, Ends | None] | None:
+    """Between what the two ends of `rho_window` lie; None for an end that there is not, and for
+    all where there is no window, or a sign isn't certain."""
+    low, high = np.asarray(bounds, float).T
+    if np.any((low <= 0) & (high >= 0)):
+        return None
+    largest = as_momentum(momentum).edge() / learning_rate
+    # (largest/λ − 1)/λ, where λ(1+ρλ) reaches the edge, falls as |λ| grows, up to λ = 2·largest
+    corners = np.stack([(largest / end - 1) / end for end in (low, high)])
+    flat = 2 * largest
+    turns = (low < flat) & (high > flat)
+    least = np.where(turns, (largest / flat - 1) / flat, corners.min(axis=0))
+    upper = _wider(float(np.min(least)), float(np.min(corners.max(axis=0))))
+    lower = critical_rho_bounds(bounds)
+    if upper[0] <= (0.0 if lower is None else lower[1]):
+        return None
+    return lower, upper
+
+
+def _wider(low: float, high: float) -> Ends:
+    """Further out, by more than a few operations round."""
+    return float(low - WIDER * abs(low)), float(high + WIDER * abs(high))
+
+
 def stable_curvatures(
     rho: float, learning_rate: float, momentum: Any = 0.0
 ) -> tuple[tuple[float, float], ...]:

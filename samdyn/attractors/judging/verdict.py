@@ -20,6 +20,7 @@ class Verdict(NamedTuple):
     belong to the critical points of normalised SAM, where a Jacobian does not decide; `orbit`
     is "period-2", "escapes", or "chaotic" for any other bounded orbit, whose `period` is given
     where it has one. `centre` is the middle of a period-2 orbit, which may lie off the point.
+    Every start within `proven_radius` of an attractor ends there, for sure.
     """
 
     verdict: str
@@ -31,6 +32,7 @@ class Verdict(NamedTuple):
     period: int | None = None
     centre: np.ndarray | None = None
     proven: bool = False
+    proven_radius: float | None = None
 
 
 def flow_verdict(

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from samdyn.attractors.judging.enclosed import discs, signs
+from samdyn.attractors.judging.enclosed import basis_of, discs, eigenvalue_bounds, signs
+from samdyn.attractors.judging.thresholds import (
+    critical_rho,
+    critical_rho_bounds,
+    rho_window,
+    rho_window_bounds,
+)
 from samdyn.dynamics.stiff import integrate
 
 
@@ -49,6 +55,69 @@ def test_signs_are_those_of_every_symmetric_matrix(dim, unit):
             whole = (matrix + matrix.T) / 2 / scale / scale[:, None]  # a congruence keeps the signs
             assert np.array_equal(np.sign(np.linalg.eigvalsh(whole)), found)
     assert known >= 40
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+@pytest.mark.parametrize("width", [0.0, 1e-9, 1e-2])
+def test_bounds_of_symmetric_eigenvalues_hold_those_at_40_digits(dim, width):
+    mpmath = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(dim)
+    for _ in range(6):
+        root = rng.normal(size=(dim, dim)) * 10.0 ** rng.uniform(-3, 3, dim)
+        middle = root @ np.diag(rng.choice([-1.0, 1.0], dim)) @ root.T
+        middle = (middle + middle.T) / 2
+        low, high = middle - width * np.abs(middle), middle + width * np.abs(middle)
+        found = eigenvalue_bounds(low, high)
+        for matrix in matrices(low, high, 6):
+            whole = np.tril(matrix) + np.tril(matrix, -1).T
+            with mpmath.workdps(40):
+                exact = sorted(mpmath.eigsy(mpmath.matrix(whole.tolist()), eigvals_only=True))
+                for value, (least, most) in zip(exact, found, strict=True):
+                    assert least <= value <= most
+        if not width:
+            assert np.max(found[:, 1] - found[:, 0]) < 1e-11 * np.max(np.abs(found))
+
+
+def test_in_a_basis_a_norm_shrinks_as_its_rows_say():
+    rng = np.random.default_rng(3)
+    middle = np.array([[-1.0, 30.0], [0.0, -2.0]])
+    low, high = middle - 0.01, middle + 0.01
+    basis = basis_of(middle)
+    centres, radii = basis.rows(low, high)
+    assert np.all(np.real(centres) + radii < 0)
+    for matrix in matrices(low, high, 50):
+        x = rng.normal(size=2)
+        before = np.max(np.abs(basis.out @ x))
+        after = np.max(np.abs(basis.out @ (x + 1e-4 * matrix @ x)))
+        assert after < before
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_thresholds_lie_between_their_bounds(seed):
+    mpmath = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(seed)
+    values = np.sort(rng.choice([-1, 1], 3) * 10 ** rng.uniform(-1, 2, 3))
+    bounds = np.stack([values - 1e-13, values + 1e-13], axis=1)
+    with mpmath.workdps(40):
+        negative = [-mpmath.mpf(v) for v in values if v < 0]
+        exact = None if not negative else 1 / min(negative)
+    found = critical_rho_bounds(bounds)
+    assert (found is None) == (exact is None)
+    if exact is not None:
+        assert found[0] <= exact <= found[1]
+        assert found[1] - found[0] < 1e-10
+        assert found[0] <= critical_rho(values) <= found[1]
+    window, sure = rho_window(values, 0.01, 0.5), rho_window_bounds(bounds, 0.01, 0.5)
+    assert (window is None) == (sure is None)
+    for end, between in zip(window or (), sure or (), strict=True):
+        assert (end is None) == (between is None)
+        assert end is None or between[0] <= end <= between[1]
+
+
+def test_a_sign_that_is_not_certain_leaves_thresholds_unknown():
+    bounds = np.array([[-1e-9, 1e-9], [1.0, 1.1]])
+    assert critical_rho_bounds(bounds) is None
+    assert rho_window_bounds(bounds, 0.1) is None
 
 
 def test_a_singular_matrix_has_no_certain_signs():
