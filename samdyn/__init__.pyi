@@ -29,9 +29,9 @@ from .attractors.judging.thresholds import trap_threshold as trap_threshold
 from .attractors.judging.verdict import Verdict as Verdict
 from .attractors.manifolds import Manifolds as Manifolds
 from .attractors.manifolds import manifolds as manifolds
-from .attractors.report import PointStability as PointStability
-from .attractors.report import Stability as Stability
 from .attractors.report import stability as stability
+from .attractors.stability_result import PointStability as PointStability
+from .attractors.stability_result import Stability as Stability
 from .attractors.trajectory import Trajectory as Trajectory
 from .attractors.trajectory import trajectory as trajectory
 from .dynamics.coupling import COUPLINGS as COUPLINGS

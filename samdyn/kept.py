@@ -50,7 +50,7 @@ def turn_on(folder: pathlib.Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _prune(folder)
         _folder = folder
-        if not jax.config.jax_compilation_cache_dir:  # one that the user has set stays
+        if not getattr(jax.config, "jax_compilation_cache_dir", None):  # the user's own stays
             jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
             # a run that was killed while it wrote leaves a file that is compiled again

@@ -17,7 +17,7 @@ from ..dynamics.systems.ode import AbstractODE
 from ..programs.batch import OnPoints
 from ..results.encoding import storable
 from .judging.directions import eigenpairs
-from .report import PointStability
+from .stability_result import PointStability
 
 SHARES = np.array([0.25, 0.5, 0.75, 1.0])  # of each step of the solver: points of the curve
 RELATIVE, ABSOLUTE = 1e-6, 1e-8  # tolerances, the latter of the box's size

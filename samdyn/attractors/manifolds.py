@@ -17,7 +17,8 @@ from ..results.result import Result
 from ..text import point_text
 from .curves import Manifold, flow_curves
 from .finding.point import as_box
-from .report import PointStability, stability
+from .report import stability
+from .stability_result import PointStability
 
 
 class Manifolds(Result, eqx.Module):

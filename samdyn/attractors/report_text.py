@@ -7,7 +7,7 @@ from ..text import columns, point_text, with_warnings
 from .judging.symbols import SYMBOL
 
 if TYPE_CHECKING:
-    from .report import PointStability, Stability
+    from .stability_result import PointStability, Stability
 
 
 def stability_table(result: "Stability") -> str:

@@ -27,7 +27,7 @@ from ..results.result import Result
 from .curves import sparse_steps
 from .finding.fixed_points import nearest_fixed_point
 from .finding.point import FixedPoint
-from .report import parts_of
+from .judge import parts_of
 from .trajectory_text import trajectory_text
 
 MOST_CHECKPOINTS = 1000  # of a trajectory whose checkpoints nobody chose

@@ -22,7 +22,7 @@ from matplotlib.patheffects import Normal, withStroke
 
 from ..attractors.finding.point import FIXED
 from ..attractors.judging.directions import attracting_direction as attracting_direction
-from ..attractors.report import PointStability, Stability
+from ..attractors.stability_result import PointStability, Stability
 from ..dynamics.plane import Plane
 from ..precision import in_double
 from ..results.drawing import drawer

@@ -86,7 +86,8 @@ class _Known:
             for part in operation.arguments:
                 self.truth(part, value)
         elif operation.name in _ABOVE:
-            self._compared(*operation.arguments, _ABOVE[operation.name] == value)
+            one, other = operation.arguments
+            self._compared(one, other, _ABOVE[operation.name] == value)
 
     def _compared(self, one: Any, other: Any, above: bool) -> None:
         """Of a value and a constant, that it is not below, or not `above`, the constant."""

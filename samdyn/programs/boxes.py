@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from . import intervals as rules
 from .points import last_uses
+from .primitives import FUNCTIONS
 from .program import Operation, Program, key_of
 
 # What may be wrong with a value somewhere in the box, as bits.
@@ -279,7 +280,13 @@ def _is_number(x: _Value, truth: bool) -> _Value:
     return _Value(rules.pair(sure, possible) if truth else rules.pair(~possible, ~sure))
 
 
+def _rounded(x: _Value, rounding_method: int) -> _Value:
+    ends = FUNCTIONS["round"](x.ends, rounding_method)
+    return _Value(ends, _flagged(x.doubt, ends[0] != ends[1], KINK))
+
+
 _SPECIAL: dict[str, Callable] = {
+    "round": _rounded,
     "select_n": _select,
     "integer_pow": _integer_pow,
     "pow": _power,
@@ -321,6 +328,8 @@ DOMAINS: dict[str, Callable] = {
     "acos": _within(1.0, True),
     "atanh": _within(1.0, False),
     "acosh": _above(1.0, True),
+    "erf_inv": _within(1.0, False),
+    "rem": lambda x, y: _no_zero(y),
     "tan": lambda x: (rules.pole_of_tan(x), np.False_),
 }
 
@@ -328,6 +337,7 @@ JUMPS: dict[str, Callable] = {
     "sign": lambda x, result: result[0] != result[1],
     "floor": lambda x, result: result[0] != result[1],
     "ceil": lambda x, result: result[0] != result[1],
+    "rem": lambda x, y, result: result[1] - result[0] >= np.max(np.abs(y), axis=0),
     "atan2": lambda y, x, result: rules.contains_zero(y) & (x[0] <= 0),
 }
 
@@ -369,6 +379,10 @@ RULES: dict[str, Callable] = {
     "logistic": rules.rising(
         lambda x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x))), 0.0, 1.0
     ),
+    "erf": rules.special(FUNCTIONS["erf"], 32),
+    "erfc": rules.special(FUNCTIONS["erfc"], 4096, rises=False),
+    "erf_inv": rules.special(lambda x: FUNCTIONS["erf_inv"](np.clip(x, -1, 1)), 32),
+    "rem": rules.remainder,
     "floor": rules.stepwise(np.floor),
     "ceil": rules.stepwise(np.ceil),
     "max": np.maximum,

@@ -193,6 +193,28 @@ def stepwise(function: Callable) -> Callable:
     return lambda x: function(x)
 
 
+def special(function: Callable, units: float, rises: bool = True) -> Callable:
+    """The rule of a monotone function of SciPy's, whose errors were found below `units`/4 in the
+    last place: it promises none."""
+
+    def apply(x: Interval) -> Interval:
+        return _moved(function(x if rises else x[::-1]), units * EPS, TINY)
+
+    return apply
+
+
+def remainder(x: Interval, y: Interval) -> Interval:
+    """What is left of x after whole multiples of a number y, with the sign of x, exactly; all that
+    there may be where x holds more than one multiple."""
+    left = np.fmod(x, y)
+    whole = x - left  # of multiples, which are told apart where these are few enough
+    same = (whole[0] == whole[1]) & np.all(np.abs(x) < 2.0**40 * np.abs(y), axis=0)
+    same &= (np.signbit(x[0]) == np.signbit(x[1])) & (y[0] == y[1])
+    size = np.max(np.abs(y), axis=0)
+    most, least = np.where(x[1] > 0, size, 0.0), np.where(x[0] < 0, -size, 0.0)
+    return pair(np.where(same, left[0], least), np.where(same, left[1], most))
+
+
 def sqrt(x: Interval) -> Interval:
     """√x, of what of x is not negative."""
     out = outwards(np.sqrt(np.maximum(x, 0)))

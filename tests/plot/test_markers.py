@@ -8,7 +8,7 @@ from verbs import stability
 
 from samdyn.attractors.finding.point import Completeness, FixedPoint
 from samdyn.attractors.judging.verdict import Verdict
-from samdyn.attractors.report import PointStability, Stability
+from samdyn.attractors.stability_result import PointStability, Stability
 from samdyn.dynamics.methods.gd import GD
 from samdyn.dynamics.methods.sam import SAM
 from samdyn.dynamics.systems.flow import Flow

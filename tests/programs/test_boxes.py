@@ -61,6 +61,7 @@ TRUTH = {
     "eq": (np.equal, 2, (-2, 2)),
     "ne": (np.not_equal, 2, (-2, 2)),
     "pow": (np.power, 2, (-1, 4)),
+    "rem": (np.fmod, 2, (-9, 9)),
     "not": (lambda x, y: ~(x > y), 2, (-2, 2)),
     "and": (lambda x, y: (x > y) & (x > 0), 2, (-2, 2)),
     "or": (lambda x, y: (x > y) | (x > 0), 2, (-2, 2)),
@@ -68,7 +69,45 @@ TRUTH = {
 
 
 def test_every_rule_is_looked_at():
-    assert set(RULES) <= set(TRUTH)
+    assert set(RULES) <= set(TRUTH) | set(SPECIAL)
+
+
+SPECIAL = {"erf": (-6, 6), "erfc": (-6, 26), "erf_inv": (-1, 1)}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_functions_of_scipy_lie_inside(name):
+    """Against 40 digits."""
+    mpmath = pytest.importorskip("mpmath")
+    exact = {"erf": mpmath.erf, "erfc": mpmath.erfc, "erf_inv": mpmath.erfinv}[name]
+    builder = Builder([Input("x", np.dtype(float))], 9)
+    program = builder.program([builder.add(name, [0], float)])
+    rng = np.random.default_rng(0)
+    middle = np.concatenate([rng.uniform(*SPECIAL[name], 400), 10.0 ** rng.uniform(-200, -1, 100)])
+    low, high = np.sort(np.stack([middle, middle + rng.uniform(0, 1, middle.size)]), axis=0)
+    low[::2] = high[::2] = middle[::2]
+    found = enclose(program, low[:, None], high[:, None])
+    with mpmath.workdps(40):
+        for row, share in zip(range(middle.size), rng.uniform(size=middle.size), strict=True):
+            x = float(np.clip(low[row] + share * (high[row] - low[row]), low[row], high[row]))
+            if name == "erf_inv" and abs(x) >= 1:
+                assert found.undefined[row, 0]
+                continue
+            assert found.low[row, 0] <= exact(mpmath.mpf(x)) <= found.high[row, 0]
+
+
+@pytest.mark.parametrize("method", [0, 1])
+def test_rounding_to_whole_numbers(method):
+    builder = Builder([Input("x", np.dtype(float))], 9)
+    options = (("rounding_method", method),)
+    program = builder.program([builder.add("round", [0], float, options)])
+    lows, highs = random_boxes(1, -3, 3)
+    found = enclose(program, lows, highs)
+    points = points_of(lows, highs)
+    for inside in points:
+        values = evaluate(program, inside)
+        assert np.all((values >= found.low) & (values <= found.high))
+    assert np.array_equal(found.kinked, found.low != found.high)
 
 
 def program_of(name):

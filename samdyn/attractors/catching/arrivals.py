@@ -10,7 +10,9 @@ from ...dynamics.systems.ode import AbstractODE
 from ..finding.clusters import clusters, distinct
 from ..finding.newton import newton
 from ..finding.point import SAME, FixedPoint, describe, facts_at
-from ..report import PointStability, judge_all, parts_of
+from ..judge import parts_of
+from ..report import judge_all
+from ..stability_result import PointStability
 from .lockstep import advance
 
 SCOUTS = 256  # paths that are run to find where paths end

@@ -28,7 +28,9 @@ from ...results.provenance import recorded
 from ...results.result import Result, require_xarray
 from ...shares import wilson_ci95
 from ..finding.point import as_box
-from ..report import PointStability, parts_of, stability
+from ..judge import parts_of
+from ..report import stability
+from ..stability_result import PointStability
 from .arrivals import arrivals, ends_of_paths
 from .basins_text import basins_table
 from .lockstep import advance

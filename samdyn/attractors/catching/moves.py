@@ -12,7 +12,7 @@ from ...dynamics.systems.map import AbstractMap, State
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.stochastic_map import AbstractStochasticMap
 from ...errors import InvalidInput
-from ..report import PointStability
+from ..stability_result import PointStability
 from .lockstep import advance
 
 RTOL, ATOL = 1e-8, 1e-11  # of a step of time, the second of the size of what is solved for

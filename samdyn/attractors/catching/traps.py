@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from ...dynamics.systems.map import AbstractMap
-from ..report import PointStability
+from ..stability_result import PointStability
 from .lockstep import advance
 
 ARRIVAL = 1e-3  # of the box's size

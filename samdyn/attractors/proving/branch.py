@@ -7,7 +7,7 @@ no cutting, though the zero lie on a border of boxes.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def _as_arrays(zeros: Zeros) -> dict[str, np.ndarray]:
 
 
 def _as_zeros(arrays: dict[str, np.ndarray]) -> Zeros:
-    found = {name: arrays[name] for name in Zeros._fields}
+    found: dict[str, Any] = {name: arrays[name] for name in Zeros._fields}
     return Zeros(**found | {"boxes": int(found["boxes"]), "why": str(found["why"])})
 
 

@@ -41,7 +41,7 @@ def run(args) -> int:
     figure_target(args, len(args.start))
     import numpy as np
 
-    from ...attractors.report import parts_of
+    from ...attractors.judge import parts_of
     from ...attractors.trajectory import trajectory
     from ...checks import told
     from ...dynamics.check import check_system

@@ -11,7 +11,9 @@ from ...arguments import of_system
 from ...attractors.catching.arrivals import zeros_from
 from ...attractors.curves import flow_curves, iterates
 from ...attractors.finding.point import Completeness, as_box
-from ...attractors.report import Stability, judge_all, parts_of, stability
+from ...attractors.judge import parts_of
+from ...attractors.report import judge_all, stability
+from ...attractors.stability_result import Stability
 from ...checks import require_flat, told
 from ...dynamics.check import check_system, check_system_in_box
 from ...dynamics.plane import OnPlane, Plane, as_plane, plane_box

@@ -7,7 +7,7 @@ from verbs import portrait
 from samdyn.attractors.curves import flow_curves, follow, iterates
 from samdyn.attractors.finding.point import FixedPoint
 from samdyn.attractors.judging.verdict import Verdict
-from samdyn.attractors.report import PointStability
+from samdyn.attractors.stability_result import PointStability
 from samdyn.dynamics.methods.gd import GD
 from samdyn.dynamics.methods.sam import SAM
 from samdyn.dynamics.methods.usam import USAM
