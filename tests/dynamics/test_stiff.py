@@ -51,6 +51,7 @@ def test_back_in_time_it_returns():
 
 
 @pytest.mark.parametrize("method", [samdyn.GD(), samdyn.USAM(0.05), samdyn.SAM(0.3)])
+@pytest.mark.thorough
 def test_curves_are_those_of_diffrax(method):
     flow = samdyn.Flow(samdyn.get_loss("himmelblau"), method)
     starts, time = np.array([[0.3, 1.0], [-2.0, -0.5], [1.0, -3.0]]), 0.05

@@ -142,7 +142,8 @@ def facts_at(flow: AbstractODE, points: np.ndarray) -> Facts:
     Near a zero of higher order the Jacobian is small without counting as zero; there the Newton
     step, which is a fraction of the distance to that zero, is what gives it away.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # far out fields overflow: no zero is there
+    # far out fields overflow, and no zero is there; a singular matrix has a determinant of 0
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return _facts(flow, points)
 
 

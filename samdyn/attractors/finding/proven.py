@@ -10,7 +10,7 @@ from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
 from ..proving.system import smooth_in
 from .clusters import linked
-from .kinks import KINK, kink_at
+from .kinks import KINK, kink_at, sides_differ
 from .newton import newton
 from .point import Completeness, FixedPoint, FixedPoints, Undecided, describe, facts_at
 from .search import Search
@@ -77,12 +77,15 @@ def with_undecided(
     search.run_within(proven, proof.undecided)
     told = [(hull, _single(flow, hull)) for hull in hulls]
     single = [point for _, point in told if point is not None]
-    taken = [hull[None] for hull, point in told if point is not None]
+    differ = [sides_differ(flow, hull, search.size, _shortest(*hull.T)) for hull in hulls]
+    taken = [
+        hull[None] for (hull, point), apart in zip(told, differ, strict=True) if point or apart
+    ]
     found = [p for p in search.points() if not p.proven and _lies_in(p, proof.undecided)]
     found = [p for p in found if p.continuum is not None or not any(_lies_in(p, h) for h in taken)]
     found = [_told(flow, p, box) for p in found if _stays(flow, p, box)]
     free = [hull for hull, point in told if point is None]
-    free = [h for h in free if not any(_lies_in(p, h[None]) for p in found)]
+    free = [hull for hull in free if not any(_lies_in(p, hull[None]) for p in found)]
     kinks = [kink_at(flow, hull, search.size, _shortest(*hull.T)) for hull in free]
     others = [*single, *found, *(kink for kink in kinks if kink is not None)]
     search.critical += [point for point in others if point.kind == KINK]

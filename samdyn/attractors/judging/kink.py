@@ -14,8 +14,12 @@ STEPS, STARTS = 2000, 64
 REACH = 4.0  # of the longest step beside the point: held runs stay within that
 
 
-def kink_verdict(flow: AbstractODE, w: np.ndarray) -> Verdict:
-    """The flow's verdict at a kink w (d,): V = ½‖δ‖² falls, or grows, in every direction."""
+def kink_verdict(flow: AbstractODE, w: np.ndarray, critical_type: str | None = None) -> Verdict:
+    """The flow's verdict at a kink w (d,): V = ½‖δ‖² falls, or grows, in every direction.
+
+    Else descent itself, without an ascent, tells one thing more: where the loss falls from w, as at
+    a "saddle" (its `critical_type`), it stays below, and never comes back.
+    """
     inward = _inward(flow, w)
     count = inward.shape[1]
     if np.all(inward < 0):
@@ -26,6 +30,9 @@ def kink_verdict(flow: AbstractODE, w: np.ndarray) -> Verdict:
         return Verdict("attractor", text)
     if np.all(inward > 0):
         return Verdict("repeller", f"a kink: ‖w − c‖ grows in each of {count} directions")
+    if critical_type == "saddle" and not flow.ascends:
+        text = "a kink: the loss falls in some directions, and descent from there never returns"
+        return Verdict("saddle", text)
     text = (
         f"a kink: ‖w − c‖ falls in {np.mean(inward < 0):.1%} of {count} directions and grows in "
         "the others, which does not decide what paths do"

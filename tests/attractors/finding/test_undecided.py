@@ -80,6 +80,56 @@ def test_descent_ends_at_the_kink_that_attracts():
     np.testing.assert_allclose(item.point.w, w, atol=2e-3)
 
 
+BENT = {
+    "one side leads away": (
+        lambda w: (jnp.maximum(1.5 * w[0] + w[1], 0) - 1) ** 2 + 0.1 * jnp.sum(w**2),
+        (0, 0),
+        "saddle",
+        "saddle",
+    ),
+    "each side has its own curvature, the point none": (
+        lambda w: jax.nn.relu(w[0]) ** 2 + 3 * jax.nn.relu(-w[0]) ** 2 + w[1] ** 2,
+        (0, 0),
+        "minimum",
+        "attractor",
+    ),
+    "up on one side, down on the other": (
+        lambda w: jnp.where(w[0] > 0, w[0] ** 2, -(w[0] ** 2)) + w[1] ** 2,
+        (0, 0),
+        "saddle",
+        "saddle",
+    ),
+    "a power below two": (
+        lambda w: jnp.abs(w[0] - 0.5) ** 1.5 + w[1] ** 2,
+        (0.5, 0),
+        "minimum",
+        "attractor",
+    ),
+    "a ridge across a valley": (
+        lambda w: jnp.abs(w[0]) - jnp.abs(w[1]) + 0.1 * w[1] ** 2,
+        (0, 0),
+        "saddle",
+        "saddle",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_where_sides_disagree_the_loss_about_the_point_decides(name):
+    loss, where, kind, verdict = BENT[name]
+    result = stability(Flow(loss, GD()), box=((-2, 2), (-2, 2)))
+    (item,) = [item for item in result.points if item.point.kind == "kink"]
+    np.testing.assert_allclose(item.point.w, where, atol=1e-9)
+    assert (item.point.critical_type, item.flow.verdict) == (kind, verdict)
+    assert not any(np.allclose(p.point.w, where, atol=1e-6) for p in result.points if p is not item)
+
+
+def test_sides_that_agree_make_a_critical_point():
+    loss = lambda w: jnp.where(w[0] > 0, w[0] ** 2, 2 * w[0] ** 2) + w[1] ** 2  # noqa: E731
+    (item,) = stability(Flow(loss, GD()), box=((-2, 2), (-2, 2))).points
+    assert (item.point.kind, item.point.critical_type) == ("critical", "minimum")
+
+
 @pytest.mark.parametrize("method", [SAM(0.05), USAM(0.05)], ids=["SAM", "USAM"])
 def test_a_kink_is_one_for_every_method(method):
     (item,) = stability(Flow(lasso, method), box=((-2, 4), (-2, 2.2))).points
