@@ -8,12 +8,12 @@ the command line turns it on, in the user's cache folder, or in the one that SAM
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import os
 import pathlib
 import sys
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,6 +23,7 @@ from . import __version__
 
 MOST = 256 * 2**20  # bytes; beyond that the oldest files go
 LARGEST = 2**20  # numbers in one proof that is kept
+DIGEST = "digest"
 _folder: pathlib.Path | None = None
 
 
@@ -69,17 +70,26 @@ def arrays(key: Iterable[Any], make: Callable[[], dict[str, np.ndarray]]) -> dic
         return make()
     digest = hashlib.sha256(_code())
     for part in key:
-        digest.update(part if isinstance(part, bytes) else str(part).encode())
-        digest.update(b"\0")
+        written = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(written).to_bytes(8, "big") + written)
     path = _folder / "proofs" / f"{digest.hexdigest()}.npz"
-    unreadable = OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile
-    with contextlib.suppress(*unreadable), path.open("rb") as file, np.load(file) as found:
-        return dict(found)
+    # a damaged file may fail in any way, or look whole: it tells its own digest
+    with contextlib.suppress(Exception), path.open("rb") as file, np.load(file) as found:
+        known = dict(found)
+        if known.pop(DIGEST).tobytes() == _digest(known):
+            return known
     made = make()
     if sum(array.size for array in made.values()) <= LARGEST:
         with contextlib.suppress(OSError):
-            _write(path, made)
+            _write(path, made | {DIGEST: np.frombuffer(_digest(made), np.uint8)})
     return made
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> bytes:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    return digest.digest()
 
 
 def _write(path: pathlib.Path, made: dict[str, np.ndarray]) -> None:
@@ -92,13 +102,13 @@ def _write(path: pathlib.Path, made: dict[str, np.ndarray]) -> None:
 
 @functools.cache
 def _code() -> bytes:
-    """The version of samdyn and NumPy, and of the files that prove."""
-    here, told = pathlib.Path(__file__).parent, [__version__, np.__version__]
-    for folder in ("programs", "attractors/proving", "attractors/finding", "dynamics"):
-        for file in sorted((here / folder).glob("*.py")):
-            known = file.stat()
-            told.append(f"{folder}/{file.name} {known.st_size} {known.st_mtime_ns}")
-    return "\n".join(told).encode()
+    """The versions of what computes, and samdyn's own files as they are."""
+    here = pathlib.Path(__file__).parent
+    told = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "scipy", "jax")]
+    for file in sorted(here.rglob("*.py")):
+        known = file.stat()
+        told.append(f"{file.relative_to(here)} {known.st_size} {known.st_mtime_ns}")
+    return "\n".join([__version__, *told]).encode()
 
 
 def _prune(folder: pathlib.Path) -> None:

@@ -76,6 +76,25 @@ def test_a_damaged_file_is_made_anew(folder, damage):
     assert all(file.read_bytes() != damage for file in proofs(folder))
 
 
+def test_a_file_with_one_byte_flipped_is_never_taken(folder):
+    made = {"a": np.arange(6.0), "b": np.array("why")}
+    kept.turn_on()
+    kept.arrays(["x"], lambda: made)
+    (file,) = proofs(folder)
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 7):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        found = kept.arrays(["x"], lambda: made)
+        np.testing.assert_array_equal(found["a"], made["a"])
+        assert found["b"] == "why"
+
+
+def test_parts_of_a_key_do_not_run_together(folder):
+    kept.turn_on()
+    kept.arrays([b"a\0b"], lambda: {"x": np.zeros(1)})
+    assert kept.arrays([b"a", b"b"], lambda: {"x": np.ones(1)})["x"][0] == 1
+
+
 def test_a_folder_that_cannot_be_written_is_let_be(tmp_path, monkeypatch):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")

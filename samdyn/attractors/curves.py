@@ -1,7 +1,7 @@
 """Curves in the plane that a figure draws: trajectories, and the manifolds of saddles."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -24,8 +24,10 @@ RELATIVE, ABSOLUTE = 1e-6, 1e-8  # tolerances, the latter of the box's size
 STUCK = 1e-9  # of the box's size: where a step that short is too long a curve ends
 PATIENCE = 32  # steps in which a curve must move by what is seen, or have come to rest
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn
-FASTEST = 1e4  # box sizes per unit of time: the speed at which curves are followed at most
-FOREVER = 1e5  # time for a manifold to leave the box or come to rest
+FASTEST = (
+    1e4  # box sizes in the time of a saddle's own rates: so fast manifolds are followed at most
+)
+FOREVER = 1e5  # e-folds of a saddle's slower rate for a manifold to leave the box or come to rest
 NUDGE = 1e-9  # of a side: how far inside the border a curve is started at least
 ELSEWHERE = 1e4  # sizes of a plane's box: where a curve is given up in the other coordinates
 OFFSET = 1e-4  # of the box's size: how far from a saddle its manifolds are started
@@ -42,17 +44,19 @@ class Manifold(NamedTuple):
 
 
 class _Levelled(eqx.Module):
-    """The flow, whose speeds level off at `fastest`.
+    """The flow as seen from `origin`, whose speeds level off at `fastest`.
 
-    Without that a manifold followed back in time reaches infinity so soon that no floating-point
+    Without an origin nearby a relative tolerance would be one of the distance to 0. And without a
+    fastest speed a manifold followed back in time reaches infinity so soon that no floating-point
     time can tell its points apart.
     """
 
     flow: AbstractODE
     fastest: np.ndarray
+    origin: np.ndarray
 
-    def __call__(self, w):
-        velocity = where_defined(self.flow, self.flow.velocity, ahead=True)(w)
+    def __call__(self, way):
+        velocity = where_defined(self.flow, self.flow.velocity, ahead=True)(self.origin + way)
         return velocity / jnp.sqrt(1 + jnp.vdot(velocity, velocity) / self.fastest**2)
 
 
@@ -62,12 +66,14 @@ def follow(
     times: np.ndarray,
     box: np.ndarray,
     plane: Plane | None = None,
+    fastest: float = np.inf,
 ) -> list[np.ndarray]:
     """The curve (n, d) of the flow from each of `starts` (k, d), until it leaves the box.
 
     `times` (k,) is how long each may take, negative to go back. A curve that reaches a point
     where the flow slides, or is not defined, ends there. Starts outside the box give that one
-    point. The box (2, 2) is that of `plane` where there is one.
+    point. The box (2, 2) is that of `plane` where there is one. Speeds above `fastest` count as
+    that.
     """
     if not len(starts):
         return []
@@ -77,7 +83,7 @@ def follow(
     rim = NUDGE * (sides[:, 1] - sides[:, 0])
     safe = np.clip(starts, sides[:, 0] + rim, sides[:, 1] - rim)
     size = float(np.max(box[:, 1] - box[:, 0]))
-    curves = _Curves(flow, safe[inside], times[inside], sides, size).known()
+    curves = _Curves(flow, safe[inside], times[inside], sides, size, fastest).known()
     found, following = [start[None] for start in starts], iter(curves)
     for row in np.flatnonzero(inside):
         found[row] = _thinned(next(following), RESOLUTION * size)
@@ -96,9 +102,12 @@ class _Curves:
     """Curves on their way, each with its own time and step; valleys are stiff, so that explicit
     steps would be minute."""
 
-    def __init__(self, flow: AbstractODE, starts, times, sides, size: float):
-        self.field = OnPoints(_Levelled(flow, np.asarray(FASTEST * size)), len(sides))
-        self.sides, self.size = sides, size
+    def __init__(self, flow: AbstractODE, starts, times, sides, size: float, fastest: float):
+        self.origin = sides.mean(axis=1)
+        levelled = _Levelled(flow, np.asarray(float(fastest)), self.origin)
+        self.field = OnPoints(levelled, len(sides))
+        self.sides, self.size = sides - self.origin[:, None], size
+        starts = starts - self.origin
         self.w, self.left, self.sign = starts.copy(), np.abs(times), np.sign(times)
         self.h, self.mark = FIRST * self.left, np.full(starts.shape, np.inf)
         self.parts: list[list[np.ndarray]] = [[start[None]] for start in starts]
@@ -123,7 +132,7 @@ class _Curves:
                 length = np.minimum(self.h[running], self.left[running])
                 step = attempt(self.field, self.w[running], length, self.sign[running], allowed)
                 running = running[self._taken(running, step, length)]
-        return [np.concatenate(parts) for parts in self.parts]
+        return [self.origin + np.concatenate(parts) for parts in self.parts]
 
     def _moves(self, rows: np.ndarray) -> np.ndarray:
         """Which rows (n,) went somewhere since this was asked last, or take steps so long that
@@ -194,24 +203,36 @@ def flow_curves(
     Four halves a saddle; none where no Jacobian exists, at a critical point of a method whose
     field jumps there.
     """
-    seeds = [
-        (item.point.w, value < 0, sign * vector)
+    durations = np.full(len(starts), float(duration))
+    trajectories = follow(flow, np.array(list(starts)), durations, box, plane)
+    saddles = [
+        (item.point.w, pairs)
         for item in points
         if item.flow is not None
         and item.flow.verdict == "saddle"
         and item.flow.eigenvalues is not None
-        for value, vector in eigenpairs(flow, item.point.w)
-        for sign in (1.0, -1.0)
+        and (pairs := eigenpairs(flow, item.point.w))
     ]
-    offset = OFFSET * float(np.max(box[:, 1] - box[:, 0]))
-    begin = [w + offset * vector for w, _, vector in seeds] + list(starts)
-    times = [-FOREVER if stable else FOREVER for _, stable, _ in seeds] + [duration] * len(starts)
-    curves = follow(flow, np.array(begin), np.array(times), box, plane)
-    manifolds = [
-        Manifold(w, bool(stable), np.concatenate([w[None], curve]))
-        for (w, stable, _), curve in zip(seeds, curves, strict=False)
-    ]
-    return manifolds, curves[len(seeds) :]
+    return _manifolds(flow, saddles, box), trajectories
+
+
+def _manifolds(flow: AbstractODE, saddles: list[Any], box: np.ndarray) -> list[Manifold]:
+    """Four halves of each saddle, in the time of its own rates."""
+    if not saddles:
+        return []
+    size = float(np.max(box[:, 1] - box[:, 0]))
+    seeds, times, rates = [], [], []
+    for w, pairs in saddles:
+        own = np.abs([value for value, _ in pairs])
+        rates.append(np.max(own))
+        for value, vector in pairs:
+            seeds += [(w, value < 0, sign * vector) for sign in (1.0, -1.0)]
+            times += [np.copysign(FOREVER / np.min(own), value)] * 2
+    begin = np.array([w + OFFSET * size * vector for w, _, vector in seeds])
+    fastest = FASTEST * size * float(np.max(rates))
+    curves = follow(flow, begin, np.array(times), box, fastest=fastest)
+    joined = (np.concatenate([seed[0][None], c]) for seed, c in zip(seeds, curves, strict=True))
+    return [Manifold(w, bool(stable), c) for (w, stable, _), c in zip(seeds, joined, strict=True)]
 
 
 def sparse_steps(steps: int, most: int) -> list[int]:

@@ -5,7 +5,11 @@ and the numbers are its parameters. A program is run by NumPy, so that nothing w
 what has no program (a loop that depends on the data, a factorisation, a network) is compiled.
 """
 
+import contextlib
+import dis
 import functools
+import inspect
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -104,21 +108,64 @@ def _is_number(leaf: Any) -> bool:
 
 
 class _Known:
-    """Anything as a key: by its own equality where it has one that hashes, else by identity."""
+    """Anything as a key: by its own equality where it has one that hashes, else by identity.
+
+    A function of somebody's also by what it reads beside its arguments, at this moment: a number in
+    its module or its closure may have changed since it was traced.
+    """
 
     def __init__(self, value: Any):
-        self.value = value
+        self.value, self.read = value, _read_by(value)
 
     def __hash__(self) -> int:
         try:
-            return hash(self.value)
+            return hash((self.value, self.read))
         except TypeError:
-            return id(self.value)
+            return hash((id(self.value), self.read))
 
     def __eq__(self, other: Any) -> bool:
-        if self.value is other.value:
-            return True
-        return type(self.value) is type(other.value) and bool(self.value == other.value)
+        if type(self.value) is not type(getattr(other, "value", None)) or self.read != other.read:
+            return False
+        return self.value is other.value or bool(self.value == other.value)
+
+
+OURS = (__name__.split(".")[0], "jax", "jaxlib", "numpy", "equinox", "optax", "diffrax")
+DEEPEST = 4  # functions that are called by functions
+
+
+def _read_by(value: Any, depth: int = 0) -> tuple[Any, ...]:
+    """What a Python function reads from its closure and its module, and the functions that it
+    calls do: numbers by their value, arrays by their bytes, all else by identity."""
+    plain = inspect.unwrap(getattr(value, "func", value)) if callable(value) else value
+    if not inspect.isfunction(plain) or depth > DEEPEST:
+        return ()
+    if (plain.__module__ or "").split(".")[0] in OURS:
+        return ()
+    code = plain.__code__
+    names = {name: plain.__globals__.get(name) for name in code.co_names}
+    for name, cell in zip(code.co_freevars, plain.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # not filled yet
+            names[name] = cell.cell_contents
+    for name in _written(code):  # a count of calls, say, which changes by being traced
+        names.pop(name, None)
+    return tuple((name, _fingerprint(found, depth)) for name, found in sorted(names.items()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(code: types.CodeType) -> frozenset[str]:
+    """The names that a function sets outside of itself."""
+    steps = dis.get_instructions(code)
+    return frozenset(s.argval for s in steps if s.opname in ("STORE_DEREF", "STORE_GLOBAL"))
+
+
+def _fingerprint(value: Any, depth: int) -> Any:
+    if isinstance(value, bool | int | float | complex | str | bytes | type(None)):
+        return type(value).__name__, repr(value)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype != object:
+        return value.shape, str(value.dtype), value.tobytes()
+    if isinstance(value, list | tuple) and len(value) < 64:
+        return tuple(_fingerprint(entry, depth) for entry in value)
+    return id(value), _read_by(value, depth + 1)
 
 
 def _shapes(numbers: list[Any]) -> tuple[tuple[tuple[int, ...], str], ...]:

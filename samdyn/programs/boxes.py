@@ -16,6 +16,8 @@ from .program import Operation, Program, key_of
 # May be undefined; may jump; is undefined everywhere; is infinite everywhere, or undefined.
 UNDEFINED, KINK, NOWHERE, INFINITE = (np.uint8(bit) for bit in (1, 2, 4, 8))
 NO_NUMBER = NOWHERE | INFINITE
+WHOLE = ("select_n", "max", "min", "clamp")  # what is for whole numbers as for others
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 # What makes of an infinite argument no number either; exp of −inf is 0, and others have bounds.
 UNBOUNDED = {"add", "sub", "mul", "neg", "abs", "square", "log", "sqrt", "select_n"}
 WITHIN = "within"  # the operation by which `assumptions.py` restricts a value to where it may lie
@@ -99,7 +101,7 @@ def _as_value(given: Any) -> _Value:
 def _given(operation: Operation) -> list[Any]:
     """The arguments as places and intervals. A number may well be compared with infinity."""
     known = [_as_known(a) for a in operation.arguments]
-    if operation.name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    if operation.name in COMPARISONS:
         infinite = [not isinstance(a, int) and np.isinf(a) for a in operation.arguments]
         pairs = zip(known, infinite, strict=True)
         return [value._replace(doubt=0) if inf else value for value, inf in pairs]
@@ -155,6 +157,8 @@ def _function(operation: Operation, dtypes: list[np.dtype]) -> Callable:
         return _conversion(
             dtypes[given] if isinstance(given, int) else given.dtype, operation.dtype
         )
+    if np.issubdtype(operation.dtype, np.integer) and name not in WHOLE:
+        raise NotEnclosed(f"{name} of whole numbers has no rule for intervals")
     if name == "select_n" and len(arguments) != 3:
         raise NotEnclosed("a choice among more than two has no rule for intervals")
     if name in _SPECIAL:
@@ -169,6 +173,8 @@ def _function(operation: Operation, dtypes: list[np.dtype]) -> Callable:
         return scaled
     if name not in RULES:
         raise NotEnclosed(f"{name} has no rule for intervals")
+    if name in COMPARISONS:
+        return functools.partial(_compared, RULES[name], name != "ne")
     return functools.partial(_ruled, RULES[name], DOMAINS.get(name), JUMPS.get(name))
 
 
@@ -190,12 +196,29 @@ def _ruled(rule: Callable, domain: Callable | None, jump: Callable | None, *give
         doubt = doubt | other.doubt
     parts = [value.ends for value in given]
     if domain is not None:
-        partly, wholly = domain(*parts)
-        doubt = _flagged(_flagged(doubt, partly, UNDEFINED), wholly, NOWHERE)
+        doubt = _outside(doubt, *domain(*parts))
     found = rule(*parts)
     if jump is not None:
         doubt = _flagged(doubt, jump(*parts, found), KINK)
     return _Value(found, doubt)
+
+
+def _outside(doubt: Any, partly: Any, nowhere: Any, pole: Any) -> Any:
+    """What is in doubt, given where a value may be undefined, is so everywhere, and is infinite."""
+    doubt = _flagged(_flagged(doubt, partly, UNDEFINED), nowhere, NOWHERE)
+    return _flagged(doubt, pole, INFINITE)
+
+
+def _compared(rule: Callable, false_of_none: bool, x: _Value, y: _Value) -> _Value:
+    """A comparison: it is defined for what is no number, too, and then false (≠ is true)."""
+    found, doubt = rule(x.ends, y.ends), x.doubt | y.doubt
+    if not np.any(doubt):
+        return _Value(found)
+    maybe, never = (np.asarray(doubt) & UNDEFINED) != 0, (np.asarray(doubt) & NOWHERE) != 0
+    low, high = found
+    if false_of_none:
+        return _Value(rules.pair(low & ~maybe, high | never))
+    return _Value(rules.pair(low & ~never, high | maybe))
 
 
 def _flagged(doubt: Any, where: Any, bit: np.uint8) -> Any:
@@ -225,8 +248,7 @@ def _select(which: _Value, *cases: _Value) -> _Value:
 def _integer_pow(x: _Value, y: int) -> _Value:
     doubt = x.doubt
     if y < 0:
-        partly, wholly = _no_zero(x.ends)
-        doubt = _flagged(_flagged(doubt, partly, UNDEFINED), wholly, NOWHERE)
+        doubt = _outside(doubt, *_no_zero(x.ends))
     return _Value(rules.integer_pow(x.ends, y), doubt)
 
 
@@ -238,7 +260,7 @@ def _power(x: _Value, y: _Value) -> _Value:
     below = x_low < 0
     partly = below | ((x_low <= 0) & (x_high >= 0) & (y_low <= 0))
     wholly = (x_high < 0) & (np.ceil(y_low) > np.floor(y_high))  # (−1)^2 is defined
-    doubt = _flagged(_flagged(x.doubt | y.doubt, partly, UNDEFINED), wholly, NOWHERE)
+    doubt = _outside(x.doubt | y.doubt, partly, wholly, False)
     found = rules.power(x.ends, y.ends)
     size = rules.power(rules.absolute(x.ends), y.ends)[1]
     return _Value(
@@ -295,25 +317,29 @@ _SPECIAL: dict[str, Callable] = {
 }
 
 
-def _no_zero(x: rules.Interval) -> tuple[Any, Any]:
-    return rules.contains_zero(x), (x[0] == 0) & (x[1] == 0)
+# Of each domain three answers: where a value may be undefined, where it is so everywhere, and where
+# it is infinite, which a further operation may make a number of: exp(−1/0) is 0.
+
+
+def _no_zero(x: rules.Interval) -> tuple[Any, Any, Any]:
+    return rules.contains_zero(x), False, (x[0] == 0) & (x[1] == 0)
 
 
 def _above(start: float, itself: bool) -> Callable:
-    """The domain x > start, or x ≥ start."""
+    """The domain x ≥ start, or x > start with a pole there."""
     if itself:
-        return lambda x: (x[0] < start, x[1] < start)
-    return lambda x: (x[0] <= start, x[1] <= start)
+        return lambda x: (x[0] < start, x[1] < start, False)
+    return lambda x: (x[0] <= start, x[1] < start, x[1] == start)
 
 
 def _within(limit: float, itself: bool) -> Callable:
-    """The domain |x| < limit, or ≤."""
+    """The domain |x| ≤ limit, or < with poles there."""
 
     def domain(x):
         size = rules.absolute(x)
         if itself:
-            return size[1] > limit, size[0] > limit
-        return size[1] >= limit, size[0] >= limit
+            return size[1] > limit, size[0] > limit, False
+        return size[1] >= limit, size[0] > limit, size[0] == limit
 
     return domain
 
@@ -330,7 +356,7 @@ DOMAINS: dict[str, Callable] = {
     "acosh": _above(1.0, True),
     "erf_inv": _within(1.0, False),
     "rem": lambda x, y: _no_zero(y),
-    "tan": lambda x: (rules.pole_of_tan(x), np.False_),
+    "tan": lambda x: (rules.pole_of_tan(x), False, False),
 }
 
 JUMPS: dict[str, Callable] = {

@@ -198,7 +198,7 @@ def special(function: Callable, units: float, rises: bool = True) -> Callable:
     last place: it promises none."""
 
     def apply(x: Interval) -> Interval:
-        return _moved(function(x if rises else x[::-1]), units * EPS, TINY)
+        return _moved(function(x if rises else x[::-1]), units * EPS, 2 * np.finfo(float).tiny)
 
     return apply
 

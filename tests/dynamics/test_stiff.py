@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import samdyn
-from samdyn.attractors.curves import follow
+from samdyn.attractors.curves import flow_curves, follow
 from samdyn.dynamics.integrate import integrate as by_diffrax
 from samdyn.dynamics.stiff import Tolerance, attempt, integrate
 from samdyn.programs.batch import OnPoints
@@ -78,3 +78,31 @@ def test_a_curve_ends_where_its_flow_slides_or_is_not_defined():
     ends = samdyn.ODE(lambda t, w, args: jnp.stack([-jnp.ones(()), jnp.sqrt(w[0])]))
     curve = follow(ends, np.array([[0.3, 0.5]]), np.array([50.0]), box)[0]
     assert curve[-1, 0] == pytest.approx(0, abs=1e-6)
+
+
+def wells(k=1.0, unit=1.0, origin=0.0):
+    """A double well with its heights, its lengths and its origin elsewhere."""
+
+    def loss(w):
+        x, y = (w - origin) / unit
+        return k * (-0.5 * x**2 + 0.25 * x**4 + 0.5 * y**2)
+
+    return samdyn.Flow(loss, samdyn.GD())
+
+
+@pytest.mark.parametrize(
+    ("k", "unit", "origin"),
+    [(1e-6, 1.0, 0.0), (1e9, 1.0, 0.0), (1.0, 1e-6, 0.0), (1.0, 1e5, 0.0), (1.0, 1.0, 1e6)],
+)
+def test_units_of_time_and_length_and_the_origin_change_no_curve(k, unit, origin):
+    box = np.array([[-2.0, 2.0], [-2.0, 2.1]])
+    start, time = np.array([[0.2, 1.5]]), np.array([3.0])
+    plain = follow(wells(), start, time, box)[0][-1]
+    other = follow(
+        wells(k, unit, origin), start * unit + origin, time * unit**2 / k, box * unit + origin
+    )[0][-1]
+    np.testing.assert_allclose((other - origin) / unit, plain, atol=1e-7)
+    found = samdyn.stability(wells(k, unit, origin), box=box * unit + origin)
+    curves, _ = flow_curves(found.flow, found.points, box * unit + origin)
+    ends = [(c.points[-1] - origin) / unit for c in curves]
+    np.testing.assert_allclose(np.abs(ends), [[0, 2.1], [0, 2], [1, 0], [1, 0]], atol=1e-3)

@@ -112,3 +112,40 @@ def test_a_function_of_many_numbers_is_not_written_out():
     assert on_points.program is None
     assert "numbers" in on_points.why
     np.testing.assert_allclose(on_points.values(np.ones((1, 300))), [300 * 300**2])
+
+
+SLOPE = 1.0
+
+
+def _helped(w):
+    return SLOPE * w[0] ** 2
+
+
+def test_what_a_function_reads_may_change(monkeypatch):
+    """A number of its module, of its closure, of a helper's; an array in place."""
+    inside, table = [3.0], np.array([1.0, 2.0])
+    closed = lambda w: inside[0] * w[0] ** 2  # noqa: E731
+    reads = lambda w: table[0] * w[0] ** 2  # noqa: E731
+    calls = lambda w: _helped(w) + w[0]  # noqa: E731
+    points = np.array([[2.0]])
+    for function, before in ((closed, 12), (reads, 4), (calls, 6), (_helped, 4)):
+        assert OnPoints(function, 1).values(points)[0] == before
+    inside[0], table[0] = 5.0, 7.0
+    monkeypatch.setitem(globals(), "SLOPE", -1.0)
+    for function, after in ((closed, 20), (reads, 28), (calls, -2), (_helped, -4)):
+        assert OnPoints(function, 1).values(points)[0] == after
+
+
+def test_what_has_not_changed_is_traced_once():
+    count = 0
+
+    def counted(w):
+        nonlocal count
+        count += 1
+        return SLOPE * w[0]
+
+    for function in (counted, lambda w: counted(w)):
+        count = 0
+        for _ in range(3):
+            OnPoints(function, 1).values(np.ones((2, 1)))
+        assert count == 1

@@ -72,7 +72,7 @@ def test_every_rule_is_looked_at():
     assert set(RULES) <= set(TRUTH) | set(SPECIAL)
 
 
-SPECIAL = {"erf": (-6, 6), "erfc": (-6, 26), "erf_inv": (-1, 1)}
+SPECIAL = {"erf": (-6, 6), "erfc": (-6, 28), "erf_inv": (-1, 1)}
 
 
 @pytest.mark.parametrize("name", SPECIAL)
@@ -248,6 +248,52 @@ def test_where_a_loss_is_not_defined_is_known():
     guarded = bounds(lambda w: jnp.where(w[0] > 0, jnp.log(w[0]), 1.0), [-2.0], [-1.0])
     assert not guarded.undefined[0, 0]
     assert (guarded.low[0, 0], guarded.high[0, 0]) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["lt", "le", "gt", "ge", "eq", "ne"])
+def test_what_is_no_number_compares_as_it_does(name):
+    """√x at x < 0: every comparison is false, but for ≠."""
+    compare = getattr(jax.lax, name)
+    function = lambda w: jnp.where(compare(jnp.sqrt(w[0]), 3.0), 5.0, 7.0)  # noqa: E731
+    for low, high in ((-2.0, -1.0), (-2.0, 1.0), (-2.0, 100.0), (1.0, 2.0)):
+        found = bounds(function, [low], [high])
+        assert not found.nowhere[0, 0]
+        for x in np.linspace(low, high, 50):
+            assert found.low[0, 0] <= float(function(jnp.array([x]))) <= found.high[0, 0]
+
+
+POLES = {
+    "1/0": lambda x: jnp.exp(-1 / jnp.maximum(x, 0)),
+    "a power": lambda x: jnp.exp(-(jnp.maximum(x, 0) ** -2)),
+    "log 0": lambda x: jnp.exp(2 * jnp.log(jnp.maximum(x, 0))),
+    "log1p": lambda x: jnp.exp(jnp.log1p(jnp.maximum(x, -1))),
+    "rsqrt": lambda x: jnp.exp(-jax.lax.rsqrt(jnp.maximum(x, 0))),
+    "arctan of a pole": lambda x: jnp.arctan(1 / jnp.maximum(x, 0)),
+    "arctanh": lambda x: jnp.tanh(jnp.arctanh(jnp.minimum(jnp.maximum(x, -1), 1))),
+}
+
+
+@pytest.mark.parametrize("name", POLES)
+def test_a_pole_may_give_a_number(name):
+    function = POLES[name]
+    for low, high in ((-2.0, -1.5), (-2.0, 0.0), (-2.0, 1.0), (0.5, 0.75)):
+        found = bounds(lambda w: function(w[0]), [low], [high])
+        assert not found.nowhere[0, 0]
+        for x in np.linspace(low, high, 50):
+            value = float(function(jnp.array(x)))
+            if np.isfinite(value):
+                slack = 1e-12
+                assert found.low[0, 0] - slack <= value <= found.high[0, 0] + slack
+
+
+@pytest.mark.parametrize(
+    "function", [lambda k: k // 2, lambda k: jax.lax.rem(k, 2), lambda k: k * k, lambda k: k + k]
+)
+def test_whole_numbers_have_no_rules(function):
+    with pytest.raises(NotEnclosed, match="no rule"):
+        bounds(
+            lambda w: function(1 + 2 * (w[0] > 0).astype(int)).astype(float) * w[0], [-1.0], [1.0]
+        )
 
 
 def test_an_infinity_may_give_a_number():

@@ -61,6 +61,13 @@ class Basis(NamedTuple):
     into: np.ndarray
     out: np.ndarray
 
+    @property
+    def inverse_defect(self) -> float:
+        """By how much, relatively, `into` may be off from the inverse of `out`."""
+        d = len(self.into)
+        unit = np.abs(self.out) @ np.abs(self.into)
+        return _overestimate(np.abs(self.out @ self.into - np.eye(d)) + 8 * d * EPS * unit)
+
     def rows(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(centres (…, d), radii (…, d)) of the rows of out·A·out⁻¹, for every real A between
         `low` and `high` (…, d, d): its diagonal, and how far that may be off plus all else there.
@@ -74,11 +81,9 @@ class Basis(NamedTuple):
         turned = self.out @ middle @ self.into
         centres = np.diagonal(turned, axis1=-2, axis2=-1)
         off = np.abs(turned - centres[..., None] * np.eye(d))
-        # `out` is only near the inverse of `into`: I + E, ‖E‖ ≤ defect
-        unit = sizes[0] @ sizes[1]
-        defect = np.abs(self.out @ self.into - np.eye(d)) + 8 * d * EPS * unit
         loose = sizes[0] @ spread @ sizes[1] + 8 * d * EPS * size
-        moved = _overestimate(defect) * np.max(np.sum(size, axis=-1), axis=-1)
+        # `out` is only near the inverse of `into`
+        moved = self.inverse_defect * np.max(np.sum(size, axis=-1), axis=-1)
         return centres, np.sum(off + loose, axis=-1) + moved[..., None]
 
 

@@ -15,14 +15,15 @@ import numpy as np
 
 from ...programs.batch import OnPoints
 from ...programs.boxes import NotEnclosed
+from ..proving.system import joined
 
 MOST = 30_000  # boxes of directions that are looked at
 SMALLEST = 1e-9  # of a face: narrower boxes are not cut any more
 
 
 class _Outward(eqx.Module):
-    """x = (a (d − 1,), c (d,), side) ↦ δ·g(c + ρHδ/‖Hδ‖), where δ has the side as coordinate
-    `axis` and a as the others."""
+    """x = (a (d − 1,), c (d,), side) ↦ (δ·g(c + ρHδ/‖Hδ‖), the losses there and at c), where δ has
+    the side as coordinate `axis` and a as the others."""
 
     loss: Callable
     rho: np.ndarray
@@ -34,7 +35,8 @@ class _Outward(eqx.Module):
         delta = jnp.concatenate([a[: self.axis], side, a[self.axis :]])
         gradient = jax.grad(self.loss)
         bent = jax.jvp(gradient, (c,), (delta,))[1]
-        return jnp.vdot(delta, gradient(c + self.rho * bent / jnp.sqrt(jnp.vdot(bent, bent))))
+        ahead = c + self.rho * bent / jnp.sqrt(jnp.vdot(bent, bent))
+        return joined(jnp.vdot(delta, gradient(ahead)), self.loss(ahead) + self.loss(c))
 
 
 def inward_everywhere(loss: Callable, enclosure: np.ndarray, rho: float) -> int:
@@ -50,7 +52,7 @@ def inward_everywhere(loss: Callable, enclosure: np.ndarray, rho: float) -> int:
                 found = on_points.on_boxes(low, high)
             except NotEnclosed:
                 return 0
-            clean = ~(found.undefined | found.kinked)[:, 0]
+            clean = ~np.any(found.undefined | found.kinked, axis=1)
             above, below = clean & (found.low[:, 0] > 0), clean & (found.high[:, 0] < 0)
             signs |= {1} if np.any(above) else set()
             signs |= {-1} if np.any(below) else set()

@@ -8,13 +8,18 @@ ends at c. In the coordinates themselves a ball inside it is told.
 
 from collections.abc import Callable
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 
 from ...dynamics.systems.map import AbstractMap, StepOnState
 from ...dynamics.systems.ode import AbstractODE
+from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
 from ...programs.boxes import NotEnclosed
 from ..finding.point import FixedPoint
+from ..proving.fields import FieldAndLoss
+from ..proving.system import joined
 from .enclosed import basis_of
 
 SIZES = 2.0 ** np.arange(40, -50, -1.0)  # of the ball, which are tried all at once
@@ -25,7 +30,8 @@ def flow_radius(flow: AbstractODE, point: FixedPoint) -> float | None:
     """The radius of a ball about an attractor from which the flow leads there; None if unknown."""
     if point.enclosure is None:
         return None
-    return _radius(flow.velocity, point.enclosure, point.w.size, lambda c, r: np.real(c) + r < 0)
+    field = FieldAndLoss(flow, loss_of(flow))
+    return _radius(field, point.enclosure, point.w.size, lambda c, r: np.real(c) + r < 0)
 
 
 def step_radius(step_map: AbstractMap, point: FixedPoint) -> float | None:
@@ -35,24 +41,45 @@ def step_radius(step_map: AbstractMap, point: FixedPoint) -> float | None:
     step = StepOnState(step_map, point.w.size)
     state = np.repeat(step.rest(point.w[None])[0][:, None], 2, axis=1)
     state[: point.w.size] = point.enclosure
-    return _radius(step, state, point.w.size, lambda c, r: np.abs(c) + r < 1)
+    where = StepAndLoss(step, loss_of(step_map), parts_ahead(step_map))
+    return _radius(where, state, point.w.size, lambda c, r: np.abs(c) + r < 1)
+
+
+class StepAndLoss(eqx.Module):
+    """A state ↦ (the state after a step, the losses where it is asked: all must be defined)."""
+
+    step: StepOnState
+    loss: Callable | None
+    ahead: Callable
+
+    def __call__(self, v):
+        w = v[: self.step.dim]
+        value = jnp.zeros(()) if self.loss is None else self.loss(w) + self.loss(self.ahead(w))
+        return joined(self.step(v), value)
+
+
+def parts_ahead(step_map: AbstractMap) -> Callable:
+    """Where else than at w a step asks the loss: w^p of its flow."""
+    flow = step_map.flow
+    return (lambda w: w) if flow is None else flow.perturbed
 
 
 def _radius(function: Callable, enclosure: np.ndarray, dim: int, shrinks: Callable) -> float | None:
-    """Of the first `dim` coordinates of a fixed point in `enclosure` (n, 2)."""
+    """Of the first `dim` coordinates of a fixed point in `enclosure` (n, 2); `function` gives the
+    field or step (n,), and last the loss, which must be defined."""
     on_points, n = OnPoints(function, len(enclosure)), len(enclosure)
     middle = enclosure.mean(axis=1)
-    matrix = on_points.with_jacobians(middle[None])[1][0]
+    matrix = on_points.with_jacobians(middle[None])[1][0, :n]
     basis = basis_of(matrix) if np.all(np.isfinite(matrix)) else None
     if basis is None:
         return None
-    half = SIZES[:, None] * np.sum(np.abs(basis.into), axis=1)
+    half = SIZES[:, None] * np.sum(np.abs(basis.into), axis=1) * (1 + 2 * basis.inverse_defect)
     low, high = middle - half, middle + half
     try:
         found = on_points.both_on_boxes(low, high)
     except NotEnclosed:
         return None
-    lower, upper = (x[:, n:].reshape(-1, n, n) for x in (found.low, found.high))
+    lower, upper = (x[:, n + 1 :].reshape(-1, n + 1, n)[:, :n] for x in (found.low, found.high))
     good = np.all(np.isfinite(lower) & np.isfinite(upper), axis=(1, 2))
     good &= ~np.any(found.undefined | found.kinked, axis=1)
     good[good] = np.all(shrinks(*basis.rows(lower[good], upper[good])), axis=1)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...dynamics.momentum import as_momentum
+from ...programs import intervals
 
 
 def critical_rho(hessian_eigenvalues: Any) -> float | None:
@@ -70,13 +71,13 @@ def rho_window_bounds(
     low, high = np.asarray(bounds, float).T
     if np.any((low <= 0) & (high >= 0)):
         return None
-    largest = as_momentum(momentum).edge() / learning_rate
-    # (largest/λ − 1)/λ, where λ(1+ρλ) reaches the edge, falls as |λ| grows, up to λ = 2·largest
-    corners = np.stack([(largest / end - 1) / end for end in (low, high)])
-    flat = 2 * largest
-    turns = (low < flat) & (high > flat)
-    least = np.where(turns, (largest / flat - 1) / flat, corners.min(axis=0))
-    upper = _wider(float(np.min(least)), float(np.min(corners.max(axis=0))))
+    edge = float(as_momentum(momentum).edge()) / learning_rate
+    largest, curvature = np.array([[edge], [edge]]), np.stack([low, high])
+    # λ(1+ρλ) reaches the edge at (edge/λ − 1)/λ; the edge itself was rounded
+    largest = intervals.widened(largest)
+    one = np.ones((2, 1))
+    ends = intervals.div(intervals.sub(intervals.div(largest, curvature), one), curvature)
+    upper = float(np.min(ends[0])), float(np.min(ends[1]))
     lower = critical_rho_bounds(bounds)
     if upper[0] <= (0.0 if lower is None else lower[1]):
         return None

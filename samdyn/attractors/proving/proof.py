@@ -167,10 +167,12 @@ def _proof_of_sam(flow: Flow, box: np.ndarray) -> Proof:
     rho = np.asarray(flow.method.radius, float)
     # as far as a power of two: many radii then ask for the same critical points
     reach = 2.0 ** np.ceil(np.log2(float(rho))) if float(rho) else 0.0
-    wide = box + reach * np.array([-1.0, 1.0]) * (1 + 1e-12)
+    sides = np.array([-1.0, 1.0]) * (1 + 1e-12)
+    rounding = 4 * float(np.spacing(np.max(np.abs(box))))
+    wide = box + (reach + rounding) * sides
     critical = _zeros_of(GradientAndLoss(flow.loss), wide)
     inside = _within(critical, box)
-    critical = _within(critical, box + float(rho) * np.array([-1.0, 1.0]) * (1 + 1e-12))
+    critical = _within(critical, box + (float(rho) + rounding) * sides)
     if float(rho) == 0:
         return _proof([inside], ["critical"], box)
     unsure = merged(np.stack([critical.open_low, critical.open_high], axis=-1), wide)

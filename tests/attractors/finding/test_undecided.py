@@ -80,6 +80,37 @@ def test_descent_ends_at_the_kink_that_attracts():
     np.testing.assert_allclose(item.point.w, w, atol=2e-3)
 
 
+HIDDEN = {
+    "a comparison with no number": lambda w: jnp.where(
+        jnp.sqrt(w[0]) > 3, (w[0] - 2) ** 2, (w[0] + 1) ** 2
+    ),
+    "one that counts": lambda w: (w[0] + 1) ** 2 + (jnp.log(w[0]) > 0).astype(float),
+    "a pole that vanishes": lambda w: (
+        (w[0] + 1) ** 2 + jax.lax.stop_gradient(jnp.exp(-1 / jnp.maximum(w[0], 0)))
+    ),
+    "an infinity that is asked for": lambda w: (
+        (w[0] + 1) ** 2 + jnp.isinf(jnp.log(jnp.maximum(w[0], 0)))
+    ),
+    "one that is compared": lambda w: (
+        (w[0] + 1) ** 2 + (jnp.log(jnp.maximum(w[0], 0)) < -5).astype(float)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_minimum_beside_what_is_no_number_is_not_lost(name):
+    result = stability(Flow(HIDDEN[name], GD()), box=((-3, 3.1),))
+    assert any(np.allclose(item.point.w, -1, atol=1e-9) for item in result.points)
+
+
+def test_whole_numbers_are_divided_as_whole_numbers():
+    half = lambda w: jax.lax.div(1 + 2 * (w[0] > 0).astype(int), 2).astype(float)  # noqa: E731
+    loss = lambda w: (w[0] - half(w)) ** 2  # noqa: E731
+    result = stability(Flow(loss, GD()), box=((-3, 3.1),))
+    assert not result.complete.proven
+    np.testing.assert_allclose([item.point.w[0] for item in result.points], [0, 1], atol=1e-9)
+
+
 BENT = {
     "one side leads away": (
         lambda w: (jnp.maximum(1.5 * w[0] + w[1], 0) - 1) ** 2 + 0.1 * jnp.sum(w**2),

@@ -114,6 +114,19 @@ def test_thresholds_lie_between_their_bounds(seed):
         assert end is None or between[0] <= end <= between[1]
 
 
+def test_ends_of_a_window_lie_between_bounds_where_terms_cancel():
+    mpmath = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(0)
+    with mpmath.workdps(40):
+        for _ in range(300):
+            values = np.sort(10 ** rng.uniform(-2, 2, 2))
+            rate = 2 / values[1] * (1 - 10 ** rng.uniform(-13, -1))
+            found = rho_window_bounds(np.stack([values, values], axis=1), rate)
+            edge = mpmath.mpf(2) / mpmath.mpf(rate)
+            exact = min((edge / mpmath.mpf(x) - 1) / mpmath.mpf(x) for x in values)
+            assert found is None or found[1][0] <= exact <= found[1][1]
+
+
 def test_a_sign_that_is_not_certain_leaves_thresholds_unknown():
     bounds = np.array([[-1e-9, 1e-9], [1.0, 1.1]])
     assert critical_rho_bounds(bounds) is None

@@ -83,6 +83,30 @@ def test_units_change_a_radius_as_they_change_lengths():
     assert 0.5 <= other / (unit * one) <= 2  # powers of two are tried
 
 
+WALLED = {
+    "inf": lambda w: 0.5 * w[0] ** 2 + jnp.where(w[0] > 0.5, jnp.inf, 0.0),
+    "nan": lambda w: 0.5 * w[0] ** 2 + jnp.where(w[0] > 0.5, jnp.nan, 0.0),
+    "log": lambda w: 0.5 * w[0] ** 2 + 1e-9 * jnp.log(0.5 - w[0]),
+}
+
+
+@pytest.mark.parametrize("name", WALLED)
+@pytest.mark.parametrize("method", [samdyn.GD(), samdyn.USAM(0.05)], ids=["GD", "USAM"])
+def test_the_ball_ends_where_the_loss_does(name, method):
+    step = samdyn.StepMap(WALLED[name], method, 0.1, 0.9)
+    (item,) = [p for p in samdyn.stability(step, box=[(-3, 3.1)]).points if abs(p.point.w) < 0.1]
+    radii = [verdict.proven_radius for verdict in (item.flow, item.step)]
+    assert all(radius is None or radius < 0.5 for radius in radii)
+
+
+def test_where_a_perturbation_lands_beyond_the_loss_nothing_slides_for_sure():
+    def loss(w):
+        return -0.5 * w[0] ** 2 - w[1] ** 2 + jnp.where(jnp.vdot(w, w) > 0.0025, jnp.inf, 0)
+
+    assert inward_everywhere(loss, enclosed([0, 0]), 0.1) == 0
+    assert inward_everywhere(loss, enclosed([0, 0]), 0.03) != 0
+
+
 def enclosed(c, width=1e-12):
     c = np.asarray(c, float)
     return np.stack([c - width, c + width], axis=1)
