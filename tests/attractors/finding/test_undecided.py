@@ -89,7 +89,7 @@ HIDDEN = {
         (w[0] + 1) ** 2 + jax.lax.stop_gradient(jnp.exp(-1 / jnp.maximum(w[0], 0)))
     ),
     "an infinity that is asked for": lambda w: (
-        (w[0] + 1) ** 2 + jnp.isinf(jnp.log(jnp.maximum(w[0], 0)))
+        (w[0] + 1) ** 2 + jnp.isinf(jnp.log(jnp.maximum(w[0], 0))).astype(float)
     ),
     "one that is compared": lambda w: (
         (w[0] + 1) ** 2 + (jnp.log(jnp.maximum(w[0], 0)) < -5).astype(float)
