@@ -68,8 +68,11 @@ def test_stability_of_a_box(run):
         assert set(point) >= FIXED_POINT | {"map", "rho_window"}
         assert point["proven"]
         assert len(point["enclosure"]) == 2
-        assert set(point["flow"]) == {"verdict", "eigenvalues", "why", "proven"}
-        assert set(point["map"]) == {"verdict", "multipliers", "why", "proven"}
+        flow, step = point["flow"], point["map"]
+        more = {"proven_radius"} if flow["verdict"] == "attractor" else set()
+        assert set(flow) == {"verdict", "eigenvalues", "why", "proven"} | more
+        more = {"proven_radius"} if step["verdict"] == "attractor" else set()
+        assert set(step) == {"verdict", "multipliers", "why", "proven"} | more
         assert len(point["flow"]["eigenvalues"]) == 2
         assert point["critical_type"] is not None or point["kind"] == "hallucinated"
     saddle = next(p for p in points if np.linalg.norm(np.subtract(p["w"], [0, 1])) < 1e-9)
