@@ -76,6 +76,9 @@ class _Known:
         """That a statement is true, or false; with what follows for its parts."""
         if not isinstance(argument, int) or argument in self.truths:
             return
+        known = (*self.program.inputs, *self.program.operations)[argument]
+        if known.dtype != np.dtype(bool):  # a whole number that chooses
+            return
         self.truths[argument] = value
         if argument < self.first:
             return

@@ -157,6 +157,12 @@ def _function(operation: Operation, dtypes: list[np.dtype]) -> Callable:
         return _conversion(
             dtypes[given] if isinstance(given, int) else given.dtype, operation.dtype
         )
+    if np.issubdtype(operation.dtype, np.floating) and np.finfo(operation.dtype).bits < 64:
+        raise NotEnclosed("single precision has no rule for intervals")
+    if name == "convert_element_type":
+        (given,) = arguments
+        known = dtypes[given] if isinstance(given, int) else given.dtype
+        return _conversion(known, operation.dtype)
     if np.issubdtype(operation.dtype, np.integer) and name not in WHOLE:
         raise NotEnclosed(f"{name} of whole numbers has no rule for intervals")
     if name == "select_n" and len(arguments) != 3:
@@ -246,7 +252,7 @@ def _select(which: _Value, *cases: _Value) -> _Value:
 
 
 def _integer_pow(x: _Value, y: int) -> _Value:
-    doubt = x.doubt
+    doubt = x.doubt if y else 0  # x⁰ is 1, whatever x is
     if y < 0:
         doubt = _outside(doubt, *_no_zero(x.ends))
     return _Value(rules.integer_pow(x.ends, y), doubt)
@@ -260,20 +266,25 @@ def _power(x: _Value, y: _Value) -> _Value:
     below = x_low < 0
     partly = below | ((x_low <= 0) & (x_high >= 0) & (y_low <= 0))
     wholly = (x_high < 0) & (np.ceil(y_low) > np.floor(y_high))  # (−1)^2 is defined
-    doubt = _outside(x.doubt | y.doubt, partly, wholly, False)
+    given = x.doubt | y.doubt
+    doubt = _outside(given & ~NO_NUMBER, partly, wholly, False)
     found = rules.power(x.ends, y.ends)
     size = rules.power(rules.absolute(x.ends), y.ends)[1]
+    low, high = np.where(below, -size, found[0]), np.where(below, size, found[1])
+    none = (np.asarray(given) & UNDEFINED) != 0  # of what is no number: x⁰ and 1^y are 1
     return _Value(
-        rules.pair(np.where(below, -size, found[0]), np.where(below, size, found[1])), doubt
+        rules.pair(
+            np.where(none, np.minimum(low, 1), low), np.where(none, np.maximum(high, 1), high)
+        ),
+        doubt,
     )
 
 
 def _conversion(given: np.dtype, wanted: np.dtype) -> Callable:
     """To double precision, or from a truth value; whole numbers are kept as floating-point ones."""
-    if np.issubdtype(wanted, np.floating):
-        if np.finfo(wanted).bits < 64:
-            raise NotEnclosed("single precision has no rule for intervals")
-    elif given.kind != "b" or not np.issubdtype(wanted, np.integer):
+    if not np.issubdtype(wanted, np.floating) and (
+        given.kind != "b" or not np.issubdtype(wanted, np.integer)
+    ):
         raise NotEnclosed(f"a conversion to {wanted} has no rule for intervals")
     return _from_truth if given.kind == "b" else lambda x: x
 

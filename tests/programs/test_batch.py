@@ -1,5 +1,8 @@
 """A function on many points: traced once, by its program or by JAX, and the same either way."""
 
+import functools
+import types
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -134,6 +137,65 @@ def test_what_a_function_reads_may_change(monkeypatch):
     monkeypatch.setitem(globals(), "SLOPE", -1.0)
     for function, after in ((closed, 20), (reads, 28), (calls, -2), (_helped, -4)):
         assert OnPoints(function, 1).values(points)[0] == after
+
+
+class _Held:
+    a = 1.0
+
+    def __call__(self, w):
+        return self.a * w[0]
+
+    def named(self, w):
+        return self.a * w[0]
+
+
+def _readers(table, space, held, array, many):
+    return {
+        "a nested function": lambda w: sum(SLOPE * x for x in w),
+        "a table": lambda w: table["a"] * w[0],
+        "a namespace": lambda w: space.a * w[0],
+        "an object": held,
+        "a method": held.named,
+        "an object that is called": lambda w: held(w),
+        "a partial application": functools.partial(lambda w, b: b[0] * w[0], b=array),
+        "a default": lambda w, b=array: b[0] * w[0],
+        "a long list": lambda w: many[0] * w[0],
+    }
+
+
+@pytest.mark.parametrize("name", range(9))
+def test_wherever_a_number_is_read_from(name, monkeypatch):
+    held, array, many = _Held(), np.ones(1), [1.0] * 100
+    held.a = 1.0
+    table, space = {"a": 1.0}, types.SimpleNamespace(a=1.0)
+    function = list(_readers(table, space, held, array, many).values())[name]
+    points = np.array([[3.0]])
+    assert OnPoints(function, 1).values(points)[0] == 3
+    monkeypatch.setitem(globals(), "SLOPE", 2.0)
+    table["a"] = space.a = held.a = array[0] = many[0] = 2.0
+    assert OnPoints(function, 1).values(points)[0] == 6
+
+
+def test_an_array_that_takes_the_place_of_another_is_another():
+    inside = [None]
+    function = lambda w: inside[0][0] * w[0]  # noqa: E731
+    for k in range(20):
+        inside[0] = None
+        inside[0] = jnp.array([float(k)])
+        assert OnPoints(function, 1).values(np.ones((1, 1)))[0] == k
+
+
+def test_what_holds_itself_and_functions_that_call_each_other_end():
+    around: list = [1.0]
+    around.append(around)
+
+    def even(w):
+        return around[0] * w[0] if len(around) else odd(w)
+
+    def odd(w):
+        return even(w)
+
+    assert OnPoints(odd, 1).values(np.ones((1, 1)))[0] == 1
 
 
 def test_what_has_not_changed_is_traced_once():

@@ -14,16 +14,21 @@ from ...arguments import of_system
 from ...checks import require_one_value
 from ...dynamics.check import check_system, check_system_in_box
 from ...dynamics.systems.ode import AbstractODE
+from ...dynamics.systems.system import loss_of
 from ...errors import InvalidInput
 from ...precision import in_double
-from ..proving.proof import proof_in
-from ..proving.system import Unprovable
+from ..proving.branch import zeros_in
+from ..proving.fields import GradientAndLoss
+from ..proving.proof import HIGHEST, proof_in
+from ..proving.system import System, Unprovable
 from .completeness import doubted
 from .newton import newton
 from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at
-from .proven import proven_complete, proven_points, with_undecided
+from .proven import proven_complete, proven_point, proven_points, stays, with_undecided
 from .search import Search
 from .starts import EvenPoints
+
+ENCLOSED = 1e-6  # of 1 + |w|: within which a point that is asked about must be the only one
 
 
 @of_system("Flow(loss, method)")
@@ -72,9 +77,41 @@ def fixed_point_near(flow: AbstractODE, w: Any) -> FixedPoint:
     if not len(reached):
         where = ", ".join(f"{x:g}" for x in w)
         raise InvalidInput(f"Newton reaches no fixed point from ({where}); start nearer to one.")
+    reached = _not_beside_one(flow, reached)
     gaps = np.linalg.norm(reached - w, axis=1)
     same = reached[gaps <= np.min(gaps) + SAME * (1 + float(np.linalg.norm(w)))]
-    return min((describe(flow, end) for end in same), key=lambda point: point.gradient_norm)
+    found = min((describe(flow, end) for end in same), key=lambda point: point.gradient_norm)
+    return _known_better(flow, found) if found.critical_type == "degenerate" else found
+
+
+def _known_better(flow: AbstractODE, point: FixedPoint) -> FixedPoint:
+    """A point whose Hessian counts as singular, enclosed if it is the only one nearby after all:
+    curvatures may differ by more than the tolerance of one scale for all."""
+    loss, reach = loss_of(flow), ENCLOSED * (1 + np.abs(point.w))
+    if loss is None or point.w.size > HIGHEST:
+        return point
+    try:
+        system = System(GradientAndLoss(loss), point.w.size)
+        zeros = zeros_in(system, (point.w - reach)[None], (point.w + reach)[None], most=1e5)
+    except Unprovable:
+        return point
+    if len(zeros.low) != 1 or len(zeros.open_low):
+        return point
+    return proven_point(flow, zeros.low[0], zeros.high[0], "critical")
+
+
+def _not_beside_one(flow: AbstractODE, reached: np.ndarray) -> np.ndarray:
+    """Without those from which Newton's exact step leads to another, as along a thin valley; the
+    ends of these steps instead."""
+    reach = 1 + np.abs(reached).max(axis=0)
+    box = np.stack([reached.min(axis=0) - reach, reached.max(axis=0) + reach], axis=1)
+    kept = [stays(flow, describe(flow, w), box) for w in reached]
+    if all(kept):
+        return reached
+    ends = newton(flow.critical(), reached, 0.1 * float(np.max(box[:, 1] - box[:, 0])), exact=True)
+    ends = ends[np.all(np.isfinite(ends), axis=1)]
+    found = np.concatenate([reached[kept], ends[facts_at(flow, ends).critical]])
+    return found if len(found) else reached
 
 
 @in_double

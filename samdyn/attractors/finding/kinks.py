@@ -56,7 +56,8 @@ def kink_at(
         return None
     value = OnPoints(loss, where.size).values
     here = float(value(where[None])[0])
-    changes = [value(rows) - here for rows in around(where, size)]
+    with np.errstate(invalid="ignore"):
+        changes = [value(rows) - here for rows in around(where, size)]
     far, near = np.max(np.abs(changes[0])), np.max(np.abs(changes[-1]))
     if not smooth_in(loss, hull) and not near <= CONTINUOUS * far:
         return None

@@ -25,14 +25,15 @@ SMALL = 1e-4  # of the box's sides: what is undecided within that is one point
 def proven_points(flow: AbstractODE, proof: Proof) -> tuple[FixedPoint, ...]:
     """The points of a proof, ordered by coordinates."""
     found = [
-        _point(flow, low, high, some.kind)
+        proven_point(flow, low, high, some.kind)
         for some in proof.points
         for low, high in zip(some.low, some.high, strict=True)
     ]
     return tuple(sorted(found, key=lambda point: tuple(np.round(point.w, 9))))
 
 
-def _point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str) -> FixedPoint:
+def proven_point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str) -> FixedPoint:
+    """The point of an enclosure (d,), (d,), with its type by the signs of every Hessian in it."""
     w = _shortest(low, high)
     point = describe(flow, w, kind)._replace(enclosure=np.stack([low, high], axis=1))
     if kind != "critical":
@@ -83,7 +84,7 @@ def with_undecided(
     ]
     found = [p for p in search.points() if not p.proven and _lies_in(p, proof.undecided)]
     found = [p for p in found if p.continuum is not None or not any(_lies_in(p, h) for h in taken)]
-    found = [_told(flow, p, box) for p in found if _stays(flow, p, box)]
+    found = [_told(flow, p, box) for p in found if stays(flow, p, box)]
     free = [hull for hull, point in told if point is None]
     free = [hull for hull in free if not any(_lies_in(p, hull[None]) for p in found)]
     kinks = [kink_at(flow, hull, search.size, _shortest(*hull.T)) for hull in free]
@@ -173,7 +174,7 @@ def _told(flow: AbstractODE, point: FixedPoint, box: np.ndarray) -> FixedPoint:
     return point if known is None else point._replace(critical_type=_named(known))
 
 
-def _stays(flow: AbstractODE, point: FixedPoint, box: np.ndarray) -> bool:
+def stays(flow: AbstractODE, point: FixedPoint, box: np.ndarray) -> bool:
     """Whether Newton's exact step stays where the Hessian is regular for sure: in a thin valley the
     gradient is small, beside the steepest curvature, far from where it vanishes."""
     size = box[:, 1] - box[:, 0]

@@ -43,11 +43,11 @@ def jacobian_bounds(
 
 def discs(low: np.ndarray, high: np.ndarray) -> Discs:
     """Discs that hold the eigenvalues of every real matrix between low and high (d, d)."""
-    found = basis_of(low / 2 + high / 2)
-    if found is None:
+    found = [basis.rows(low, high) for basis in bases_of(low / 2 + high / 2)]
+    if not found:
         values = np.linalg.eigvals(low / 2 + high / 2)
         return Discs(values, np.full(len(values), np.inf))
-    centres, radii = found.rows(low, high)
+    centres, radii = min(found, key=lambda rows: float(np.max(rows[1])))
     order = np.lexsort((np.imag(centres), np.real(centres)))
     return Discs(centres[order], radii[order])
 
@@ -87,14 +87,23 @@ class Basis(NamedTuple):
         return centres, np.sum(off + loose, axis=-1) + moved[..., None]
 
 
-def basis_of(matrix: np.ndarray) -> Basis | None:
-    """Eigenvectors of a matrix (d, d), whose units are balanced first; None where they are nearly
-    dependent."""
+def bases_of(matrix: np.ndarray) -> list[Basis]:
+    """Bases in which a matrix (d, d) is nearly diagonal: its eigenvectors, after its units have
+    been balanced.
+
+    Where these are nearly dependent, as at critical damping, Schur's vectors, too, each shorter by
+    10⁵ than the one before, in which a triangular matrix is nearly diagonal. None where all fail.
+    """
     scale = _balance(matrix)
-    vectors = np.linalg.eig(matrix * scale / scale[:, None])[1]
-    if np.linalg.cond(vectors) > 1e12:
-        return None
-    return Basis(scale[:, None] * vectors, np.linalg.inv(vectors) / scale)
+    balanced = matrix * scale / scale[:, None]
+    several = [np.linalg.eig(balanced)[1]]
+    if np.linalg.cond(several[0]) > 1e6:
+        import scipy.linalg
+
+        unitary = scipy.linalg.schur(balanced, output="complex")[1]
+        several.append(unitary * 1e-5 ** np.arange(len(matrix)))
+    good = [vectors for vectors in several if np.linalg.cond(vectors) < 1e12]
+    return [Basis(scale[:, None] * v, np.linalg.inv(v) / scale) for v in good]
 
 
 def eigenvalue_bounds(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ...programs.boxes import NotEnclosed
 from ..finding.point import FixedPoint
 from ..proving.fields import FieldAndLoss
 from ..proving.system import joined
-from .enclosed import basis_of
+from .enclosed import Basis, bases_of
 
 SIZES = 2.0 ** np.arange(40, -50, -1.0)  # of the ball, which are tried all at once
 INSIDE = 1 - 1e-12  # what rounding may take of the radius
@@ -70,9 +70,17 @@ def _radius(function: Callable, enclosure: np.ndarray, dim: int, shrinks: Callab
     on_points, n = OnPoints(function, len(enclosure)), len(enclosure)
     middle = enclosure.mean(axis=1)
     matrix = on_points.with_jacobians(middle[None])[1][0, :n]
-    basis = basis_of(matrix) if np.all(np.isfinite(matrix)) else None
-    if basis is None:
+    if not np.all(np.isfinite(matrix)):
         return None
+    found = [_in_basis(b, on_points, enclosure, dim, shrinks) for b in bases_of(matrix)]
+    return max((radius for radius in found if radius is not None), default=None)
+
+
+def _in_basis(
+    basis: Basis, on_points: OnPoints, enclosure: np.ndarray, dim: int, shrinks: Callable
+) -> float | None:
+    """The same by one basis."""
+    n, middle = len(enclosure), enclosure.mean(axis=1)
     half = SIZES[:, None] * np.sum(np.abs(basis.into), axis=1) * (1 + 2 * basis.inverse_defect)
     low, high = middle - half, middle + half
     try:

@@ -110,7 +110,10 @@ class _Branching:
         starts = np.repeat((low + high) / 2, each, axis=0)
         starts[:, : self.dim] = np.repeat(low[:, : self.dim], each, axis=0) + even * self.size
         self._enclose_from(starts)
-        smallest, wait, why = VOLUME ** (1 / self.dim) * self.size, 0, ""
+        # and no smaller than what can still be cut where it lies
+        spacing = np.spacing(np.maximum(np.abs(low), np.abs(high)).max(axis=0))[: self.dim]
+        smallest = np.maximum(VOLUME ** (1 / self.dim) * self.size, 4 * spacing)
+        wait, why = 0, ""
         while len(low):
             if self.watch is not None:
                 self.watch(low, high)

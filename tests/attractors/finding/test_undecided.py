@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samdyn import GD, SAM, USAM, Flow, StepMap, get_loss, stability
+from samdyn import GD, SAM, USAM, Flow, Map, StepMap, get_loss, stability
 
 SQUARE = ((-2, 2), (-2, 2))
 PULL = jnp.array([2.0, 0.2])
@@ -78,6 +78,41 @@ def test_descent_ends_at_the_kink_that_attracts():
     for _ in range(20_000):
         w = step(w)
     np.testing.assert_allclose(item.point.w, w, atol=2e-3)
+
+
+def test_a_point_asked_for_in_a_valley_is_that_of_the_box():
+    loss = UNITS[0]
+    (asked,) = stability(Flow(loss, GD()), at=[1.2, 1.0]).points
+    np.testing.assert_allclose(asked.point.w, [2, 1], atol=1e-9)
+    assert (asked.point.critical_type, asked.flow.verdict) == ("minimum", "attractor")
+
+
+@pytest.mark.parametrize("box", [(0.999, 1.001), (1 - 1e-9, 1 + 2e-9)])
+def test_boxes_that_are_hardly_wider_than_numbers_end(box):
+    (item,) = stability(Flow(lambda w: jnp.abs(w[0] - 1), GD()), box=(box,)).points
+    assert (item.point.kind, item.point.w[0]) == ("kink", 1)
+
+
+def test_a_map_that_makes_a_number_of_none_is_not_proven_empty():
+    step = lambda w, args: jnp.stack([0.5 * w[0] + jax.lax.pow(jnp.log(w[0]), args["p"]) - 1.5])  # noqa: E731
+    assert not stability(Map(step, {"p": 0.0}), box=((-3, 3.1),)).complete.proven
+
+
+def test_single_precision_inside_a_loss_is_not_proven():
+    a = jnp.float32(1.1)
+    loss = lambda w: (w[0] - (a * a).astype(float)) ** 2  # noqa: E731
+    (item,) = stability(Flow(loss, GD()), box=((-3, 3.1),)).points
+    assert abs(item.point.w[0] - float(a * a)) < 1e-9
+
+
+def test_a_whole_number_may_choose():
+    def loss(w):
+        which = (w[0] > 0).astype(jnp.int32)
+        value = (w[0] - 1) ** 2 * (2.0 + (-which).astype(float))
+        return jax.lax.select_n(which, jnp.asarray(jnp.inf), value)
+
+    (item,) = stability(Flow(loss, GD()), box=((-3, 3.1),)).points
+    assert item.point.w[0] == pytest.approx(1)
 
 
 HIDDEN = {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samdyn.attractors.judging.enclosed import basis_of, discs, eigenvalue_bounds, signs
+from samdyn.attractors.judging.enclosed import bases_of, discs, eigenvalue_bounds, signs
 from samdyn.attractors.judging.thresholds import (
     critical_rho,
     critical_rho_bounds,
@@ -82,7 +82,7 @@ def test_in_a_basis_a_norm_shrinks_as_its_rows_say():
     rng = np.random.default_rng(3)
     middle = np.array([[-1.0, 30.0], [0.0, -2.0]])
     low, high = middle - 0.01, middle + 0.01
-    basis = basis_of(middle)
+    (basis,) = bases_of(middle)
     centres, radii = basis.rows(low, high)
     assert np.all(np.real(centres) + radii < 0)
     for matrix in matrices(low, high, 50):
@@ -125,6 +125,14 @@ def test_ends_of_a_window_lie_between_bounds_where_terms_cancel():
             edge = mpmath.mpf(2) / mpmath.mpf(rate)
             exact = min((edge / mpmath.mpf(x) - 1) / mpmath.mpf(x) for x in values)
             assert found is None or found[1][0] <= exact <= found[1][1]
+
+
+def test_a_jordan_block_has_discs_that_tell():
+    """Critical damping: eigenvectors are one and the same, and the eigenvalue known to 10⁻⁵."""
+    block = np.array([[0.5, 3.0], [0.0, 0.5]])
+    found = discs(block, block)
+    np.testing.assert_allclose(found.centres, 0.5, atol=1e-12)
+    assert np.max(found.radii) < 1e-4
 
 
 def test_a_sign_that_is_not_certain_leaves_thresholds_unknown():
