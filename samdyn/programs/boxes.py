@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from . import intervals as rules
-from .points import last_uses
+from .points import LONGEST, OFTEN, last_uses, written_out
 from .primitives import FUNCTIONS
 from .program import Operation, Program, key_of
 
@@ -53,7 +53,7 @@ class Encloser:
     """A program made ready to run on boxes. `NotEnclosed` where an operation has no rule."""
 
     def __init__(self, program: Program):
-        self.program = program
+        self.program, self._calls, self._written = program, 0, None
         self._outputs = [_as_known(a) for a in program.outputs]
         dtypes = [known.dtype for known in (*program.inputs, *program.operations)]
         self._steps = [
@@ -72,11 +72,18 @@ class Encloser:
             count = len(self.program.inputs)
             raise ValueError(f"the program has {count} inputs, {len(values)} were given")
         with np.errstate(all="ignore"):
-            for function, arguments, forgotten in self._steps:
-                values.append(function(*[values[a] if type(a) is int else a for a in arguments]))
-                for place in forgotten:
-                    values[place] = None
-        return _collected([values[a] if type(a) is int else a for a in self._outputs], len(low))
+            return _collected(self._run(values), len(low))
+
+    def _run(self, values: list[Any]) -> list[_Value]:
+        self._calls += 1
+        if self._calls > OFTEN and len(self._steps) <= LONGEST:
+            self._written = self._written or written_out(self._steps, len(values), self._outputs)
+            return self._written(*values)
+        for function, arguments, forgotten in self._steps:
+            values.append(function(*[values[a] if type(a) is int else a for a in arguments]))
+            for place in forgotten:
+                values[place] = None
+        return [values[a] if type(a) is int else a for a in self._outputs]
 
 
 def enclose(
