@@ -95,9 +95,10 @@ def _digest(arrays: dict[str, np.ndarray]) -> bytes:
 def _write(path: pathlib.Path, made: dict[str, np.ndarray]) -> None:
     """All of it or nothing, also where several processes write at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        np.savez(file, **made)  # pyright: ignore[reportArgumentType]
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        new = pathlib.Path(folder) / path.name
+        np.savez(new, **made)  # pyright: ignore[reportArgumentType]
+        os.replace(new, path)
 
 
 @functools.cache

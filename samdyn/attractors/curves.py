@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import kept
+from ..bisection import bisect_rows
 from ..dynamics.iterate import iterate
 from ..dynamics.plane import Plane
 from ..dynamics.stiff import FIRST, MOST_STEPS, Step, Tolerance, attempt, longer
@@ -24,9 +25,7 @@ RELATIVE, ABSOLUTE = 1e-6, 1e-8  # tolerances, the latter of the box's size
 STUCK = 1e-9  # of the box's size: where a step that short is too long a curve ends
 PATIENCE = 32  # steps in which a curve must move by what is seen, or have come to rest
 RESOLUTION = 1e-3  # of the box's size: finer is not drawn
-FASTEST = (
-    1e4  # box sizes in the time of a saddle's own rates: so fast manifolds are followed at most
-)
+FASTEST = 1e4  # box sizes in the time of a saddle's fastest rate: so fast manifolds run at most
 FOREVER = 1e5  # e-folds of a saddle's slower rate for a manifold to leave the box or come to rest
 NUDGE = 1e-9  # of a side: how far inside the border a curve is started at least
 ELSEWHERE = 1e4  # sizes of a plane's box: where a curve is given up in the other coordinates
@@ -166,12 +165,8 @@ class _Curves:
 
     def _exits(self, step: Step, first: np.ndarray) -> np.ndarray:
         """Where steps (n,) leave the box, before the share of the number `first` (n,)."""
-        low, high = np.where(first > 0, SHARES[first - 1], 0.0), SHARES[first]
-        for _ in range(50):
-            middle = (low + high) / 2
-            inside = self._inside(step.at(middle))
-            low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-        return step.at(high)
+        low = np.where(first > 0, SHARES[first - 1], 0.0)
+        return step.at(bisect_rows(lambda s: self._inside(step.at(s)), low, SHARES[first])[1])
 
     def _inside(self, w: np.ndarray) -> np.ndarray:
         return np.all((w >= self.sides[:, 0]) & (w <= self.sides[:, 1]), axis=-1)

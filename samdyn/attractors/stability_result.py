@@ -60,14 +60,14 @@ class PointStability(eqx.Module):
             "hessian_eigenvalues": None
             if np.any(np.isnan(point.hessian_eigenvalues))
             else point.hessian_eigenvalues.tolist(),
-            "flow": None if self.flow is None else _flow_dict(self.flow),
+            "flow": None if self.flow is None else _verdict_dict(self.flow, "eigenvalues"),
             "critical_rho": self.critical_rho,
             "critical_rho_bounds": _plain(self.critical_rho_bounds),
             "proven": point.proven,
             "enclosure": None if point.enclosure is None else point.enclosure.tolist(),
         }
         if self.step is not None:
-            result["map"] = _map_dict(self.step)
+            result["map"] = _verdict_dict(self.step, "multipliers")
             result["rho_window"] = None if self.rho_window is None else list(self.rho_window)
             result["rho_window_of"] = self.window_of
             result["rho_window_bounds"] = _plain(self.rho_window_bounds)
@@ -151,10 +151,6 @@ def _row(item: PointStability) -> dict[str, Any]:
     return row | {"critical_rho": item.critical_rho, "why": (item.step or item.main).why}
 
 
-def _list(values: np.ndarray) -> list[float] | None:
-    return None if np.any(np.isnan(values)) else values.tolist()
-
-
 def _plain(bounds: Any) -> Any:
     """Tuples as lists, however deep."""
     return [_plain(entry) for entry in bounds] if isinstance(bounds, tuple) else bounds
@@ -168,29 +164,17 @@ def _pairs(values: np.ndarray | None) -> list[list[float]] | None:
     return None if values is None else [[float(z.real), float(z.imag)] for z in values]
 
 
-def _flow_dict(verdict: Verdict) -> dict[str, Any]:
+def _verdict_dict(verdict: Verdict, values: str) -> dict[str, Any]:
+    """A verdict, whose `values` are called "eigenvalues" or "multipliers"."""
     result = {
         "verdict": verdict.verdict,
-        "eigenvalues": _pairs(verdict.eigenvalues),
+        values: _pairs(verdict.eigenvalues),
         "why": verdict.why,
         "proven": verdict.proven,
     }
-    if verdict.capture_radius is not None:
-        result["capture_radius"] = verdict.capture_radius
-    if verdict.proven_radius is not None:
-        result["proven_radius"] = verdict.proven_radius
-    return result
-
-
-def _map_dict(verdict: Verdict) -> dict[str, Any]:
-    result = {
-        "verdict": verdict.verdict,
-        "multipliers": _pairs(verdict.eigenvalues),
-        "why": verdict.why,
-        "proven": verdict.proven,
-    }
-    if verdict.proven_radius is not None:
-        result["proven_radius"] = verdict.proven_radius
+    for name in ("capture_radius", "proven_radius"):
+        if (radius := getattr(verdict, name)) is not None:
+            result[name] = radius
     if verdict.orbit is not None:
         result |= {"orbit": verdict.orbit, "amplitude": verdict.amplitude}
         result["period"] = verdict.period

@@ -11,25 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .boxes import WITHIN
+from .interval_rules import RANGES, UNBOUNDED, WITHIN
 from .program import Builder, Operation, Program
 
-# Where the result is a number, and no nan: of which arguments that can be told. A nan argument of
-# any of these makes the result nan.
-RANGES: dict[str, tuple[float, float]] = {
-    "sqrt": (0.0, np.inf),
-    "rsqrt": (0.0, np.inf),
-    "log": (0.0, np.inf),
-    "log1p": (-1.0, np.inf),
-    "asin": (-1.0, 1.0),
-    "acos": (-1.0, 1.0),
-    "atanh": (-1.0, 1.0),
-    "acosh": (1.0, np.inf),
-}
+# A nan argument of any of these makes the result nan.
 STRICT = {*RANGES, "add", "sub", "mul", "div", "neg", "abs", "square", "exp", "exp2", "expm1"}
 STRICT |= {"sin", "cos", "tan", "tanh", "sinh", "cosh", "asinh", "atan", "logistic", "max", "min"}
-# what an infinite argument makes infinite, or nan: but for products with 0, which are nan
-UNBOUNDED = {"add", "sub", "mul", "neg", "abs", "square", "log", "sqrt"}
 
 
 class _Known:
@@ -60,7 +47,7 @@ class _Known:
         for argument in operation.arguments:
             self.numeric(argument, finite and operation.name in UNBOUNDED)
         if operation.name in RANGES and isinstance(operation.arguments[0], int):
-            self._range(operation.arguments[0], *RANGES[operation.name])
+            self._range(operation.arguments[0], *RANGES[operation.name][:2])
 
     def _chosen(self, operation: Operation, finite: bool) -> None:
         """Of a choice between a number and what is none, that it was the former."""

@@ -14,8 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float
 
-from .batch import OnPoints
-from .program import Operation, Program
+from .batch import OnPoints, padded
+from .program import ById, Operation
 
 BLOCK = 64  # steps between two looks at whether anything still moves
 
@@ -32,9 +32,7 @@ def iterated(
     The first d coordinates are compared with `centre`. `step` maps (m,) → (m,). Nothing recompiles
     for other numbers. Points are padded to a power of two.
     """
-    rows = 1 << max(len(points) - 1, 0).bit_length()
-    padded = np.asarray(points, float)[np.minimum(np.arange(rows), len(points) - 1)]
-    columns = tuple(jnp.asarray(column) for column in padded.T)
+    columns = tuple(jnp.asarray(column) for column in padded(np.asarray(points, float)).T)
     numbers = tuple(jnp.asarray(number) for number in step.parameters)
     ball = tuple(jnp.asarray(float(x)) for x in centre), jnp.asarray(float(reach))
     if step.program is None:
@@ -44,20 +42,11 @@ def iterated(
     return np.stack([np.asarray(column) for column in found], axis=1)[: len(points)]
 
 
-class _Flat:
+class _Flat(ById):
     """A program on columns, in JAX; two of one program are the same to the compile cache."""
 
-    def __init__(self, program: Program):
-        self.program = program
-
-    def __hash__(self) -> int:
-        return id(self.program)
-
-    def __eq__(self, other: Any) -> bool:
-        return isinstance(other, _Flat) and self.program is other.program
-
     def __call__(self, columns: Sequence[Any], numbers: Sequence[Any]) -> tuple[Any, ...]:
-        program, (like, *_) = self.program, columns
+        program, (like, *_) = self.value, columns
         given = zip([*columns, *numbers], program.inputs, strict=True)
         values: list[Any] = [jnp.asarray(value, known.dtype) for value, known in given]
         read = lambda a: values[a] if isinstance(a, int) else jnp.asarray(a)  # noqa: E731
@@ -102,7 +91,8 @@ def _applied(operation: Operation, given: list[Any]) -> Any:
         return lax.convert_element_type(given[0], operation.dtype)
     shape = jnp.broadcast_shapes(*(one.shape for one in given))
     given = [jnp.broadcast_to(one, shape) for one in given]
-    return _LAX[operation.name](*given, **dict(operation.options))
+    function = _OTHERWISE_CALLED.get(operation.name) or getattr(lax, operation.name)
+    return function(*given, **dict(operation.options))
 
 
 _OTHERWISE_CALLED = {
@@ -112,13 +102,3 @@ _OTHERWISE_CALLED = {
     "xor": lax.bitwise_xor,
     "round": lambda x, rounding_method: lax.round(x, lax.RoundingMethod(rounding_method)),
 }
-
-
-class _Functions(dict):
-    """JAX's function of each operation's name."""
-
-    def __missing__(self, name: str) -> Callable:
-        return _OTHERWISE_CALLED.get(name) or getattr(lax, name)
-
-
-_LAX = _Functions()

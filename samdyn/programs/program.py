@@ -108,6 +108,19 @@ class Builder:
         )
 
 
+class ById:
+    """Anything as a key by its identity; it is held, so that no other takes its place in memory."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is type(self) and other.value is self.value
+
+
 def told(program: Program) -> Iterator[str]:
     """A program as text, the same in every process; of constants every bit."""
     word = lambda a: str(a) if isinstance(a, int) else f"{a.dtype}:{a.tobytes().hex()}"  # noqa: E731

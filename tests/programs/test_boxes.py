@@ -7,9 +7,10 @@ import pytest
 
 from samdyn import SAM, USAM, Flow, get_loss, loss_names
 from samdyn.programs import intervals
-from samdyn.programs.boxes import RULES, NotEnclosed, enclose
+from samdyn.programs.boxes import enclose
 from samdyn.programs.derivative import with_jacobian
 from samdyn.programs.flatten import flatten
+from samdyn.programs.interval_rules import RULES, NotEnclosed
 from samdyn.programs.points import evaluate
 from samdyn.programs.program import Builder, Input
 
@@ -284,6 +285,20 @@ def test_a_pole_may_give_a_number(name):
             if np.isfinite(value):
                 slack = 1e-12
                 assert found.low[0, 0] - slack <= value <= found.high[0, 0] + slack
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda w: w.astype(jnp.float32).astype(float),
+        lambda w: (w.astype(jnp.float32) * 2).astype(float),
+        lambda w: w.astype(jnp.float16).astype(float),
+        lambda w: jnp.where(w > 0, jnp.float32(0.1), jnp.float32(0.3)).astype(float),
+    ],
+)
+def test_single_precision_has_no_rules(function):
+    with pytest.raises(NotEnclosed, match="single precision"):
+        bounds(function, [0.1], [0.1])
 
 
 @pytest.mark.parametrize(

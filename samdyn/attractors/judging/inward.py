@@ -8,35 +8,16 @@ enclosure.
 
 from collections.abc import Callable
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ...programs.batch import OnPoints
-from ...programs.boxes import NotEnclosed
-from ..proving.system import joined
+from ...programs.interval_rules import NotEnclosed
+from ..proving.branch import cut
+from ..proving.fields import Outward
+from ..proving.proof import faces
 
 MOST = 30_000  # boxes of directions that are looked at
 SMALLEST = 1e-9  # of a face: narrower boxes are not cut any more
-
-
-class _Outward(eqx.Module):
-    """x = (a (d − 1,), c (d,), side) ↦ (δ·g(c + ρHδ/‖Hδ‖), the losses there and at c), where δ has
-    the side as coordinate `axis` and a as the others."""
-
-    loss: Callable
-    rho: np.ndarray
-    axis: int = eqx.field(static=True)
-
-    def __call__(self, x):
-        others = x.size // 2 - 1
-        a, c, side = x[:others], x[others:-1], x[-1:]
-        delta = jnp.concatenate([a[: self.axis], side, a[self.axis :]])
-        gradient = jax.grad(self.loss)
-        bent = jax.jvp(gradient, (c,), (delta,))[1]
-        ahead = c + self.rho * bent / jnp.sqrt(jnp.vdot(bent, bent))
-        return joined(jnp.vdot(delta, gradient(ahead)), self.loss(ahead) + self.loss(c))
 
 
 def inward_everywhere(loss: Callable, enclosure: np.ndarray, rho: float) -> int:
@@ -44,8 +25,8 @@ def inward_everywhere(loss: Callable, enclosure: np.ndarray, rho: float) -> int:
     where neither is known. `enclosure` (d, 2) is that of the critical point."""
     signs, left, dim = set(), MOST, len(enclosure) - 1
     for axis in range(len(enclosure)):
-        low, high = _faces(enclosure)
-        on_points = OnPoints(_Outward(loss, np.asarray(rho, float), axis), low.shape[1])
+        low, high = faces(*enclosure.T[:, None])
+        on_points = OnPoints(Outward(loss, np.asarray(rho, float), axis), low.shape[1])
         while len(low):
             left -= len(low)
             try:
@@ -59,26 +40,9 @@ def inward_everywhere(loss: Callable, enclosure: np.ndarray, rho: float) -> int:
             low, high = low[~(above | below)], high[~(above | below)]
             if len(signs) > 1 or 2 * len(low) > left or _too_narrow(low, high, dim):
                 return 0
-            low, high = _cut(low, high, dim)
+            if len(low):
+                low, high = cut(low, high, np.ones(dim))
     return signs.pop() if len(signs) == 1 else 0
-
-
-def _faces(enclosure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    whole, side = np.ones((2, len(enclosure) - 1)), np.array([[-1.0], [1.0]])
-    begin, end = (np.tile(enclosure[:, k], (2, 1)) for k in (0, 1))
-    return np.hstack([-whole, begin, side]), np.hstack([whole, end, side])
-
-
-def _cut(low: np.ndarray, high: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each box in two, across the longest side of its first `dim`."""
-    if not len(low):
-        return low, high
-    rows = np.arange(len(low))
-    axis = np.argmax((high - low)[:, :dim], axis=1)
-    middle = (low[rows, axis] + high[rows, axis]) / 2
-    upper, lower = high.copy(), low.copy()
-    upper[rows, axis] = lower[rows, axis] = middle
-    return np.concatenate([low, lower]), np.concatenate([upper, high])
 
 
 def _too_narrow(low: np.ndarray, high: np.ndarray, dim: int) -> bool:

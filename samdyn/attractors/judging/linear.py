@@ -44,10 +44,15 @@ def step_discs(step_map: AbstractMap, point: FixedPoint) -> Discs | None:
     """Where they lie for sure; None where that isn't known."""
     if point.enclosure is None:
         return None
+    return _discs(StepOnState(step_map, point.w.size), resting_state(step_map, point))
+
+
+def resting_state(step_map: AbstractMap, point: FixedPoint) -> np.ndarray:
+    """The enclosure (n, 2) of the state at rest at an enclosed point."""
     step = StepOnState(step_map, point.w.size)
     state = np.repeat(step.rest(point.w[None])[0][:, None], 2, axis=1)
     state[: point.w.size] = point.enclosure
-    return _discs(step, state)
+    return state
 
 
 def _discs(function: Callable, enclosure: np.ndarray) -> Discs | None:

@@ -16,11 +16,12 @@ from ...dynamics.systems.map import AbstractMap, StepOnState
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
-from ...programs.boxes import NotEnclosed
+from ...programs.interval_rules import NotEnclosed
 from ..finding.point import FixedPoint
 from ..proving.fields import FieldAndLoss
 from ..proving.system import joined
 from .enclosed import Basis, bases_of
+from .linear import resting_state
 
 SIZES = 2.0 ** np.arange(40, -50, -1.0)  # of the ball, which are tried all at once
 INSIDE = 1 - 1e-12  # what rounding may take of the radius
@@ -38,11 +39,14 @@ def step_radius(step_map: AbstractMap, point: FixedPoint) -> float | None:
     """The same of a step map: every start at rest within it ends at the point."""
     if point.enclosure is None:
         return None
-    step = StepOnState(step_map, point.w.size)
-    state = np.repeat(step.rest(point.w[None])[0][:, None], 2, axis=1)
-    state[: point.w.size] = point.enclosure
-    where = StepAndLoss(step, loss_of(step_map), parts_ahead(step_map))
-    return _radius(where, state, point.w.size, lambda c, r: np.abs(c) + r < 1)
+    dim, flow = point.w.size, step_map.flow
+    ahead = _itself if flow is None else flow.perturbed
+    step = StepAndLoss(StepOnState(step_map, dim), loss_of(step_map), ahead)
+    return _radius(step, resting_state(step_map, point), dim, lambda c, r: np.abs(c) + r < 1)
+
+
+def _itself(w):
+    return w
 
 
 class StepAndLoss(eqx.Module):
@@ -56,12 +60,6 @@ class StepAndLoss(eqx.Module):
         w = v[: self.step.dim]
         value = jnp.zeros(()) if self.loss is None else self.loss(w) + self.loss(self.ahead(w))
         return joined(self.step(v), value)
-
-
-def parts_ahead(step_map: AbstractMap) -> Callable:
-    """Where else than at w a step asks the loss: w^p of its flow."""
-    flow = step_map.flow
-    return (lambda w: w) if flow is None else flow.perturbed
 
 
 def _radius(function: Callable, enclosure: np.ndarray, dim: int, shrinks: Callable) -> float | None:

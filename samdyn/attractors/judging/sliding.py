@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ...bisection import bisect_rows
 from ...compiling import jit_for_few_runs
 from ...dynamics.stiff import integrate
 from ...dynamics.systems.flow import Flow
@@ -218,11 +219,8 @@ def _first_outward(flow: Flow, c: np.ndarray, directions: np.ndarray, rho: float
         some, high = directions[outward[:, place]], block[place]
         low = distances[first + place - 1] if first + place else 0.0
         lows, highs = np.full(len(some), low), np.full(len(some), high)
-        for _ in range(60):
-            middle = (lows + highs) / 2
-            inside = inward(some, middle) < 0
-            lows, highs = np.where(inside, middle, lows), np.where(inside, highs, middle)
-        return float(np.min(lows))
+        falls = lambda r, some=some: inward(some, r) < 0  # noqa: E731
+        return float(np.min(bisect_rows(falls, lows, highs)[0]))
     return FAR * rho
 
 

@@ -72,6 +72,17 @@ def zeros_in(
     return _as_zeros(kept.arrays(key, lambda: _as_arrays(searched())))
 
 
+def cut(low: np.ndarray, high: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each box (n, …) in two, across that of its first d sides which is the longest as a share of
+    `size` (d,)."""
+    rows = np.arange(len(low))
+    axis = np.argmax((high - low)[:, : len(size)] / size, axis=1)
+    where = low[rows, axis] + SPLIT * (high - low)[rows, axis]
+    upper, lower = high.copy(), low.copy()
+    upper[rows, axis] = lower[rows, axis] = where
+    return np.concatenate([low, lower]), np.concatenate([upper, high])
+
+
 def _as_arrays(zeros: Zeros) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in zeros._asdict().items()}
 
@@ -130,7 +141,7 @@ class _Branching:
             if why:
                 self._leave_open(low, high)
                 break
-            low, high = self._cut(low, high)
+            low, high = cut(low, high, self.size)
         return self.found._replace(why=why)
 
     def _given_up(self, sides: np.ndarray) -> str:
@@ -173,15 +184,6 @@ class _Branching:
             on = ~(np.all(low >= under, axis=1) & np.all(high <= over, axis=1))
             low, high = low[on], high[on]
         return low, high
-
-    def _cut(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Each box in two, across the side that is the longest as a share of the whole box's."""
-        rows = np.arange(len(low))
-        axis = np.argmax((high - low)[:, : self.dim] / self.size, axis=1)
-        where = low[rows, axis] + SPLIT * (high - low)[rows, axis]
-        upper, lower = high.copy(), low.copy()
-        upper[rows, axis] = lower[rows, axis] = where
-        return np.concatenate([low, lower]), np.concatenate([upper, high])
 
     def _leave_open(self, low: np.ndarray, high: np.ndarray) -> None:
         found = self.found

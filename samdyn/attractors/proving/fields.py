@@ -64,10 +64,9 @@ class FieldBeyond(eqx.Module):
 class OnFace(eqx.Module):
     """SAM's fixed points on the sphere of radius ρ about c, seen through two faces of a cube.
 
-    x holds a (d − 1,), c (d,) and the side, ±1. w = c + ρp/‖p‖, where p has the side as coordinate
-    `axis` and a as the others. SAM rests at w where w^p = w + ρg/‖g‖ is c: where g is parallel to p
-    and points against it. The components of g across p are the equations, ⟨g, p⟩ < 0 is the
-    condition.
+    x holds a (d − 1,), c (d,) and the side, ±1 (`seen`). w = c + ρp/‖p‖. SAM rests at w where
+    w^p = w + ρg/‖g‖ is c: where g is parallel to p and points against it. The components of g
+    across p are the equations, ⟨g, p⟩ < 0 is the condition.
     """
 
     loss: Callable
@@ -75,26 +74,42 @@ class OnFace(eqx.Module):
     axis: int = eqx.field(static=True)
 
     def __call__(self, x):
-        a, _, side = self.split(x)
-        w, p = self.place(x), self._ray(a, side)
+        w, (p, _) = self.place(x), seen(x, self.axis)
         g = jax.grad(self.loss)(w)
-        across = g * side - g[self.axis] * p
+        across = g * p[self.axis] - g[self.axis] * p
         others = jnp.concatenate([across[: self.axis], across[self.axis + 1 :]])
         return joined(others, self.loss(w), jnp.vdot(g, p))
 
-    def _ray(self, a, side):
-        return jnp.concatenate([a[: self.axis], side, a[self.axis :]])
-
-    def split(self, x):
-        """(a, c, the side (1,)), which together are x (2d,)."""
-        others = x.size // 2 - 1
-        return x[:others], x[others:-1], x[-1:]
-
     def place(self, x):
         """w (d,) from x."""
-        a, c, side = self.split(x)
-        p = self._ray(a, side)
+        p, c = seen(x, self.axis)
         return c + self.rho * p / jnp.sqrt(jnp.vdot(p, p))
+
+
+class Outward(eqx.Module):
+    """x ↦ (δ·g(c + ρHδ/‖Hδ‖), the losses there and at c), where δ and c are what is `seen` of x.
+
+    SAM's velocity at c + εδ tends to −g(c + ρHδ/‖Hδ‖) with ε, where H is the Hessian at c.
+    """
+
+    loss: Callable
+    rho: Any
+    axis: int = eqx.field(static=True)
+
+    def __call__(self, x):
+        delta, c = seen(x, self.axis)
+        gradient = jax.grad(self.loss)
+        bent = jax.jvp(gradient, (c,), (delta,))[1]
+        ahead = c + self.rho * bent / jnp.sqrt(jnp.vdot(bent, bent))
+        return joined(jnp.vdot(delta, gradient(ahead)), self.loss(ahead) + self.loss(c))
+
+
+def seen(x, axis: int):
+    """(p, c), each (d,), from x (2d,), which holds a (d − 1,), c and a side, ±1: p has the side as
+    coordinate `axis` and a as the others."""
+    others = x.size // 2 - 1
+    a, c, side = x[:others], x[others:-1], x[-1:]
+    return jnp.concatenate([a[:axis], side, a[axis:]]), c
 
 
 class Place(eqx.Module):

@@ -236,13 +236,13 @@ def _on_spheres(flow, rho, low, high, sure: int, box: np.ndarray) -> Zeros:
         return found
     for axis in range(dim):
         face = OnFace(flow.loss, rho, axis)
-        zeros = zeros_in(System(face, dim - 1, dim + 1), *_faces(low, high))
+        zeros = zeros_in(System(face, dim - 1, dim + 1), *faces(low, high))
         found = _joined(found, zeros, face, low[:sure], box)
     return found
 
 
-def _faces(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ends (2k, 2d) of what `OnFace` is given about centres in boxes (k, d): two sides each."""
+def faces(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ends (2k, 2d) of what `fields.seen` is given about centres in boxes (k, d)."""
     whole, side = np.ones((2 * len(low), low.shape[1] - 1)), np.repeat([[-1.0], [1.0]], len(low), 0)
     begin, end = (np.concatenate([centre, centre]) for centre in (low, high))
     return np.hstack([-whole, begin, side]), np.hstack([whole, end, side])

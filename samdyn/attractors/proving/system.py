@@ -9,8 +9,9 @@ import numpy as np
 
 from ...programs.assumptions import where_finite
 from ...programs.batch import OnPoints
-from ...programs.boxes import Encloser, Enclosure, NotEnclosed
-from ...programs.program import Program
+from ...programs.boxes import Encloser, Enclosure
+from ...programs.interval_rules import NotEnclosed
+from ...programs.program import ById
 
 Bounds = tuple[np.ndarray, np.ndarray]  # (low, high), each (n, …)
 
@@ -43,13 +44,13 @@ class System:
         if self.on_points.program is None:
             raise Unprovable(self.on_points.why)
         # of equations at a point where the loss is not defined nothing is asked
-        self._value = _enclosers(self.on_points.program, dim)
+        self._value = _prepared(ById(self.on_points.program), dim)
 
     @functools.cached_property
     def _both(self) -> Encloser:
         if self.on_points.both is None:
             raise Unprovable("it has an operation whose derivative is not known")
-        return _enclosers(self.on_points.both, self.dim)
+        return _prepared(ById(self.on_points.both), self.dim)
 
     def text(self) -> Iterator[str | bytes]:
         """What there is to know about it, to tell it from others."""
@@ -95,28 +96,11 @@ class System:
 
 
 @functools.lru_cache(maxsize=256)
-def _prepared(program: "_ById", loss: int) -> Encloser:
+def _prepared(program: ById, loss: int) -> Encloser:
     try:
-        return Encloser(where_finite(program.program, loss))
+        return Encloser(where_finite(program.value, loss))
     except NotEnclosed as reason:
         raise Unprovable(str(reason)) from None
-
-
-class _ById:
-    """A program, which is long, as a key."""
-
-    def __init__(self, program: Program):
-        self.program = program
-
-    def __hash__(self) -> int:
-        return id(self.program)
-
-    def __eq__(self, other: Any) -> bool:
-        return isinstance(other, _ById) and other.program is self.program
-
-
-def _enclosers(program: Program, loss: int) -> Encloser:
-    return _prepared(_ById(program), loss)
 
 
 def joined(*parts: Any) -> Any:
