@@ -120,8 +120,9 @@ def eigenvalue_bounds(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     residual = np.abs(middle @ vectors - vectors * values)
     residual = residual + 8 * d * EPS * (np.abs(middle) @ size + size * np.abs(values))
     defect = np.abs(vectors.T @ vectors - np.eye(d)) + 8 * d * EPS * (size.T @ size)
-    smallest = 1 - min(float(np.linalg.norm(defect)), 0.5)  # of the squares of σ(X)
-    reach = float(np.linalg.norm(residual)) / smallest + float(np.linalg.norm(spread))
+    least = 1 - float(np.linalg.norm(defect))  # of the squares of σ(X), and so of σ(X) too
+    reach = float(np.linalg.norm(residual)) / least if least > 0 else np.inf
+    reach = reach + float(np.linalg.norm(spread))
     reach = reach * (1 + 64 * d * EPS)
     slack = reach + 2 * EPS * np.abs(values)
     return np.stack([values - slack, values + slack], axis=1)

@@ -10,12 +10,19 @@ from samdyn.attractors.finding.newton import newton
 from samdyn.attractors.finding.point import facts_at
 from samdyn.attractors.finding.preimages import preimages
 from samdyn.attractors.proving import branch
+from samdyn.attractors.proving import proof as proofs
 from samdyn.attractors.proving.proof import Unprovable, proof_in
 
 LOSSES = [name for name in loss_names() if get_loss(name).dim <= 3]
 DEGENERATE = {"mexican-hat", "monkey-saddle", "toy-net"}
 EIGHT = ["double-well", "double-well-2d", "himmelblau", "six-hump-camel", "styblinski-tang"]
 EIGHT += ["three-hump-camel", "muller-brown", "beale"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    """Each test proves for itself: one that changes how must not be given what another found."""
+    proofs._remembered.cache_clear()
 
 
 def proven(proof, kind=None):
