@@ -342,9 +342,9 @@ RULES: dict[str, Callable] = {
     "logistic": rules.rising(
         lambda x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x))), 0.0, 1.0
     ),
-    "erf": rules.special(FUNCTIONS["erf"], 32),
-    "erfc": rules.special(FUNCTIONS["erfc"], 4096, rises=False),
-    "erf_inv": rules.special(lambda x: FUNCTIONS["erf_inv"](np.clip(x, -1, 1)), 32),
+    "erf": rules.special(FUNCTIONS["erf"], 32.0),
+    "erfc": rules.special(FUNCTIONS["erfc"], 4096.0, rises=False),
+    "erf_inv": rules.special(lambda x: FUNCTIONS["erf_inv"](np.clip(x, -1, 1)), 32.0),
     "rem": rules.remainder,
     "floor": rules.stepwise(np.floor),
     "ceil": rules.stepwise(np.ceil),
