@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samdyn import SAM, StepMap, get_loss
+from samdyn import SAM, USAM, StepMap, get_loss
 from samdyn.dynamics.systems.map import StepOnState
 from samdyn.programs.batch import OnPoints
 from samdyn.programs.loops import _Flat, iterated
@@ -41,9 +41,10 @@ def test_every_operation_is_that_of_numpy(name):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("times", [0, 1, 63, 64, 65, 200])
 def test_many_steps_are_the_steps_one_by_one(momentum, times):
-    step = StepOnState(StepMap(get_loss("himmelblau"), SAM(0.1), 1e-3, momentum), 2)
+    step = StepOnState(StepMap(get_loss("himmelblau"), USAM(0.01), 1e-3, momentum), 2)
     starts = step.rest(np.random.default_rng(0).uniform(-3, 3, (5, 2)))
     on_states, states = step.on_states(), starts
+    # (USAM falls into the minima, where SAM would circle them without a limit, chaotically.)
     found = iterated(on_states, starts, times, np.zeros(2), FAR)
     for _ in range(times):
         states = on_states.values(states)
