@@ -1,4 +1,4 @@
-"""What the command line keeps on the disk from one run to the next: compiled code, proofs, curves.
+"""What the command line keeps on the disk from one run to the next: code, proofs, runs, curves.
 
 Nothing that is printed depends on it. What is kept is found by the very operations that it is
 about, the numbers in them and the code that made it; a file that cannot be read is made anew. Only
@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 import pathlib
+import platform
 import sys
 import tempfile
 import warnings
@@ -64,6 +65,11 @@ def turn_off() -> None:
     _folder = None
 
 
+def is_on() -> bool:
+    """Whether anything is kept."""
+    return _folder is not None
+
+
 def arrays(key: Iterable[Any], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What `make` returns, from the disk if it was made before for this key, of bytes and text."""
     if _folder is None:
@@ -103,9 +109,10 @@ def _write(path: pathlib.Path, made: dict[str, np.ndarray]) -> None:
 
 @functools.cache
 def _code() -> bytes:
-    """The versions of what computes, and samdyn's own files as they are."""
+    """The machine, the versions of what computes, and samdyn's own files as they are."""
     here = pathlib.Path(__file__).parent
-    told = [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "scipy", "jax")]
+    told = [platform.node(), platform.machine()]
+    told += [f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "scipy", "jax")]
     for file in sorted(here.rglob("*.py")):
         known = file.stat()
         told.append(f"{file.relative_to(here)} {known.st_size} {known.st_mtime_ns}")

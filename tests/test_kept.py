@@ -3,13 +3,18 @@
 import json
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samdyn import SAM, Flow, get_loss, kept
+from samdyn import SAM, USAM, Flow, StepMap, get_loss, kept
 from samdyn.attractors.proving import branch, proof
 from samdyn.attractors.proving.proof import proof_in
 from samdyn.cli.main import main
+from samdyn.dynamics.systems.map import StepOnState
+from samdyn.programs import batch, loops
+from samdyn.programs.batch import OnPoints
+from samdyn.programs.loops import iterated
 
 CAMEL = get_loss("three-hump-camel")
 BOX = np.array([[-2.0, 2.0], [-2.0, 2.0]])
@@ -50,6 +55,47 @@ def test_a_proof_from_the_disk_is_the_same_and_is_not_made_again(folder, monkeyp
     assert len(proofs(folder)) == 3  # critical points, and two pairs of faces
     monkeypatch.setattr(branch._Branching, "run", lambda self: pytest.fail("searched again"))
     same(found(), plain)
+
+
+def own(w):
+    return w[0] ** 2 - w[1] ** 2
+
+
+def test_a_program_of_our_own_parts_is_traced_once_for_all_processes(folder, monkeypatch):
+    points = np.random.default_rng(0).normal(size=(5, 2))
+    fields = [lambda r=r: OnPoints(Flow(CAMEL, USAM(r)).velocity, 2) for r in (0.1, 0.2)]
+    batch._traced.cache_clear()
+    plain = [field().with_jacobians(points) for field in fields]
+    kept.turn_on()
+    for _ in "once", "again":
+        batch._traced.cache_clear()  # as another process would begin
+        for field, known in zip(fields, plain, strict=True):
+            for one, other in zip(field().with_jacobians(points), known, strict=True):
+                np.testing.assert_array_equal(one, other)
+        monkeypatch.setattr(batch, "flatten", lambda *_, **__: pytest.fail("traced again"))
+    assert len(proofs(folder)) == 1
+
+
+def test_a_program_of_somebody_elses_is_traced_each_time(folder):
+    kept.turn_on()
+    assert OnPoints(own, 2).program is not None
+    assert OnPoints(lambda w: jnp.linalg.inv(jnp.outer(w, w))[0, 0], 2).why
+    assert not proofs(folder)
+
+
+def test_runs_are_kept_with_all_that_they_depend_on(folder, monkeypatch):
+    kept.turn_on()
+    starts, centre = np.ones((3, 2)), np.zeros(2)
+    step = lambda rho: StepOnState(StepMap(CAMEL, SAM(rho), 0.01), 2).on_states()  # noqa: E731
+    ends = iterated(step(0.1), starts, 50, centre, 5.0)
+    count = len(proofs(folder))
+    others = [(0.2, starts, 50), (0.1, 2 * starts, 50), (0.1, starts, 51)]
+    for rho, begin, times in others:
+        assert not np.array_equal(iterated(step(rho), begin, times, centre, 5.0), ends)
+    assert np.all(np.isnan(iterated(step(0.1), starts, 50, centre, 0.1)))
+    assert len(proofs(folder)) == count + len(others) + 1
+    monkeypatch.setattr(loops, "_run", lambda *_: pytest.fail("run again"))
+    np.testing.assert_array_equal(iterated(step(0.1), starts, 50, centre, 5.0), ends)
 
 
 def test_another_radius_box_or_loss_is_another_proof(folder):

@@ -4,6 +4,7 @@ Exit status: 0 done, 1 failed or not conclusive, 2 wrong usage.
 """
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -11,6 +12,10 @@ from .. import catalogue
 from ..errors import ComputationFailed, InvalidInput
 from ..interrupts import happened, heeded
 from .options import OneLineParser
+
+# New objects before garbage is looked for: while JAX is imported and programs are traced there is
+# hardly any, and each look goes through all that there is.
+COLLECTED = 50_000
 
 
 def build_parser(only: str | None = None) -> OneLineParser:
@@ -35,6 +40,7 @@ def build_parser(only: str | None = None) -> OneLineParser:
 
 def console() -> None:
     """What the command `samdyn` runs: `main`, and then the process ends."""
+    gc.set_threshold(COLLECTED)
     try:
         with heeded():
             status = main()

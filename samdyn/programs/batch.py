@@ -15,14 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .. import kept
 from ..compiling import jit_for_few_runs
 from .boxes import Encloser, Enclosure
 from .derivative import NoDerivative, with_jacobian
 from .flatten import NotFlat, flatten
 from .interval_rules import NotEnclosed
+from .names import Nameless, name_of
 from .points import Runner
-from .program import Program, told
+from .program import Program
 from .reads import read_by
+from .text import read, written
 
 LONGEST = 4_000  # operations, beyond which compiled code is there sooner
 FEWEST = 64  # rows that are compiled for, at least
@@ -84,7 +87,7 @@ class OnPoints:
     def text(self) -> Iterator[str | bytes]:
         """The program and the numbers in it, to tell it from others in another process."""
         if self.program is not None:
-            yield from told(self.program)
+            yield written(self.program)
         yield from (np.asarray(number).tobytes() for number in self.parameters)
 
     @functools.cached_property
@@ -165,20 +168,34 @@ class _Traced:
 
 @functools.lru_cache(maxsize=512)
 def _traced(known: Any, shapes: Any, dim: int, along: int, x64: bool) -> _Traced:
-    del x64  # what is traced depends on it
     structure, rest = known
 
-    def apply(w: Any, *numbers: Any) -> Any:
+    def with_numbers(numbers: Any) -> Any:
         given = iter(numbers)
         leaves = [next(given) if entry is None else entry.value for entry in rest]
-        return jax.tree.unflatten(structure, leaves)(w)
+        return jax.tree.unflatten(structure, leaves)
 
-    example = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    examples = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+
+    def made() -> Program:
+        apply = lambda w, *numbers: with_numbers(numbers)(w)  # noqa: E731
+        return flatten(apply, jax.ShapeDtypeStruct((dim,), float), *examples, longest=LONGEST)
+
     try:
-        program = flatten(apply, jax.ShapeDtypeStruct((dim,), float), *example, longest=LONGEST)
+        name = name_of(with_numbers(examples)) if kept.is_on() else None
+    except Nameless:  # not to be known again in another process
+        name = None
+    try:
+        return _Traced(made() if name is None else _kept(made, name, dim, x64), along)
     except NotFlat as reason:
         return _Traced(None, along, str(reason))
-    return _Traced(program, along)
+
+
+def _kept(made: Callable[[], Program], *key: Any) -> Program:
+    """A program that the command line keeps from run to run."""
+    as_bytes = lambda: np.frombuffer(written(made()).encode(), np.uint8)  # noqa: E731
+    found = kept.arrays(["program", *key], lambda: {"text": as_bytes()})
+    return read(found["text"].tobytes().decode())
 
 
 def _by_jax(compiled: Callable, function: Callable, points: np.ndarray) -> Any:

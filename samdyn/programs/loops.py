@@ -4,6 +4,7 @@ NumPy takes some microseconds for each operation of each step, however few the p
 thousand steps are the one thing in a verdict that is worth a compiler's half second.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float
 
+from .. import kept
 from .batch import OnPoints, padded
 from .program import ById, Operation
 
@@ -32,14 +34,15 @@ def iterated(
     The first d coordinates are compared with `centre`. `step` maps (m,) → (m,). Nothing recompiles
     for other numbers. Points are padded to a power of two.
     """
-    columns = tuple(jnp.asarray(column) for column in padded(np.asarray(points, float)).T)
-    numbers = tuple(jnp.asarray(number) for number in step.parameters)
-    ball = tuple(jnp.asarray(float(x)) for x in centre), jnp.asarray(float(reach))
+    points, centre = np.asarray(points, float), np.asarray(centre, float)
+    numbers = tuple(np.asarray(number) for number in step.parameters)
     if step.program is None:
-        found = _run(_Whole(step.function), columns, (), jnp.asarray(times), ball)
-    else:
-        found = _run(_Flat(step.program), columns, numbers, jnp.asarray(times), ball)
-    return np.stack([np.asarray(column) for column in found], axis=1)[: len(points)]
+        return _run(_Whole(step.function), points, (), times, centre, reach)
+    made = functools.partial(_run, _Flat(step.program), points, numbers, times, centre, reach)
+    if not kept.is_on():
+        return made()
+    asked = points.shape, points.tobytes(), times, centre.tobytes(), reach, jax.default_backend()
+    return kept.arrays(("iterated", *step.text(), *asked), lambda: {"ends": made()})["ends"]
 
 
 class _Flat(ById):
@@ -65,8 +68,17 @@ class _Whole(eqx.Module):
         return tuple(after[:, k] for k in range(len(columns)))
 
 
+def _run(
+    step: Callable, points: np.ndarray, numbers: tuple, times: int, centre: np.ndarray, reach: float
+) -> np.ndarray:
+    columns = tuple(jnp.asarray(column) for column in padded(points).T)
+    ball = tuple(jnp.asarray(float(x)) for x in centre), jnp.asarray(float(reach))
+    found = _compiled(step, columns, tuple(map(jnp.asarray, numbers)), jnp.asarray(times), ball)
+    return np.stack([np.asarray(column) for column in found], axis=1)[: len(points)]
+
+
 @eqx.filter_jit
-def _run(step: Callable, columns, numbers, times, ball):
+def _compiled(step: Callable, columns, numbers, times, ball):
     centre, reach = ball
 
     def once(columns):

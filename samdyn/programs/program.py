@@ -1,6 +1,6 @@
 """A program: a list of operations on single numbers, each of which stands for a whole column."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,15 +119,6 @@ class ById:
 
     def __eq__(self, other: Any) -> bool:
         return type(other) is type(self) and other.value is self.value
-
-
-def told(program: Program) -> Iterator[str]:
-    """A program as text, the same in every process; of constants every bit."""
-    word = lambda a: str(a) if isinstance(a, int) else f"{a.dtype}:{a.tobytes().hex()}"  # noqa: E731
-    yield " ".join(str(known.dtype) for known in program.inputs)
-    for name, arguments, dtype, options in program.operations:
-        yield f"{name} {' '.join(map(word, arguments))} {dtype} {options}"
-    yield " ".join(map(word, program.outputs))
 
 
 def key_of(argument: Argument) -> Any:

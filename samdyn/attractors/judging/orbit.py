@@ -113,11 +113,11 @@ def _orbit_verdict(
 
 def _period(tail: np.ndarray) -> int | None:
     """The period, up to a quarter of the tail (n, d), if the run repeats itself."""
-    for period in range(1, len(tail) // 4 + 1):
-        gap = np.max(np.linalg.norm(tail[period:] - tail[:-period], axis=1))
-        step = np.min(np.linalg.norm(np.diff(tail, axis=0), axis=1))
-        if gap <= 1e-6 * step:
-            return period
+    close = 1e-6 * np.min(np.linalg.norm(np.diff(tail, axis=0), axis=1))
+    back = np.linalg.norm(tail[-1] - tail[::-1][1 : len(tail) // 4 + 1], axis=1)
+    for period in 1 + np.flatnonzero(back <= close):
+        if np.max(np.linalg.norm(tail[period:] - tail[:-period], axis=1)) <= close:
+            return int(period)
     return None
 
 
