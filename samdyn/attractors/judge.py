@@ -114,7 +114,7 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     """Attractor, repeller, saddle, degenerate or unknown for the flow, with the reason."""
     w = point.w
     if point.kind == KINK:
-        return kink_verdict(flow, w, point.critical_type)
+        return kink_verdict(flow, w, point.critical_type, point.proven)
     if point.doubt:
         return _doubted(point, flow_verdict(flow_eigenvalues(flow, w), point.scale))
     limit = limit or limit_of(flow, point)

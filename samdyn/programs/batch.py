@@ -45,6 +45,14 @@ class OnPoints:
         self._traced = _traced(known, _shapes(self.numbers), dim, self.along, x64)
         self.program, self.why = self._traced.program, self._traced.why
 
+    @classmethod
+    def of_program(cls, program: Program, parameters: list[Any], dim: int) -> "OnPoints":
+        """Of a program that no function stands for, of points (n, dim) and further numbers."""
+        made = cls.__new__(cls)
+        made.function, made.dim, made.along, made.numbers = None, dim, dim, parameters
+        made._traced, made.program, made.why = _Traced(program, dim), program, ""
+        return made
+
     def values(self, points: Float[np.ndarray, "n d"]) -> np.ndarray:
         """(n, *shape of the result)."""
         points = np.asarray(points, float).reshape(-1, self.dim)

@@ -61,9 +61,19 @@ def kink_at(
     far, near = np.max(np.abs(changes[0])), np.max(np.abs(changes[-1]))
     if not smooth_in(loss, hull) and not near <= CONTINUOUS * far:
         return None
+    # less than the loss changes within the box says nothing of the point that is meant
+    bounds = OnPoints(loss, where.size).on_boxes(hull[None, :, 0], hull[None, :, 1])
+    slack = np.nan_to_num(bounds.high[0, 0] - bounds.low[0, 0])
     rises = np.concatenate(changes)
-    name = "minimum" if np.all(rises > 0) else "maximum" if np.all(rises < 0) else "saddle"
-    nothing = np.full(where.size, np.nan)  # a kink has no Hessian
+    climbs, falls = np.any(rises > slack), np.any(rises < -slack)
+    name = "saddle" if climbs and falls else "maximum" if falls else "minimum"
+    return kink(flow, where, name)
+
+
+def kink(flow: AbstractODE, where: np.ndarray, name: str) -> FixedPoint:
+    """The fixed point of that type at `where` (d,), which has no gradient and no Hessian."""
+    here = float(OnPoints(loss_of(flow), where.size).values(where[None])[0])
+    nothing = np.full(where.size, np.nan)
     return FixedPoint(where, here, np.nan, np.nan, KINK, name, nothing)
 
 

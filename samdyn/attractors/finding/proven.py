@@ -9,8 +9,8 @@ from ...programs.interval_rules import NotEnclosed
 from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
 from ..proving.system import smooth_in
-from .clusters import linked
-from .kinks import KINK, kink_at, sides_differ
+from ..proving.undecided import isolated
+from .kinks import KINK, kink, kink_at, sides_differ
 from .newton import newton
 from .point import Completeness, FixedPoint, FixedPoints, Undecided, describe, facts_at
 from .search import Search
@@ -19,7 +19,6 @@ NEAR = 1e-6  # of an undecided box's own size, beside it
 ROUNDING = 1e-12  # of the box's sides: how far a zero is known by Newton at best
 MOST_TOLD = 64  # undecided boxes, which may each hold one point
 BORDER = "the border of where the loss is defined runs through it, or is near"
-SMALL = 1e-4  # of the box's sides: what is undecided within that is one point
 
 
 def proven_points(flow: AbstractODE, proof: Proof) -> tuple[FixedPoint, ...]:
@@ -27,7 +26,14 @@ def proven_points(flow: AbstractODE, proof: Proof) -> tuple[FixedPoint, ...]:
     found = [
         proven_point(flow, low, high, some.kind)
         for some in proof.points
+        if some.kind != KINK
         for low, high in zip(some.low, some.high, strict=True)
+    ]
+    found += [
+        _proven_kink(flow, low, high, name)
+        for some in proof.points
+        if some.kind == KINK
+        for low, high, name in zip(some.low, some.high, some.types, strict=True)
     ]
     return tuple(sorted(found, key=lambda point: tuple(np.round(point.w, 9))))
 
@@ -40,6 +46,11 @@ def proven_point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str
         return point
     known = _signs(flow, low, high)
     return point if known is None else point._replace(critical_type=_named(known))
+
+
+def _proven_kink(flow: AbstractODE, low: np.ndarray, high: np.ndarray, name: str) -> FixedPoint:
+    w = _shortest(low, high)
+    return kink(flow, w, name)._replace(enclosure=np.stack([low, high], axis=1))
 
 
 def _shortest(low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -60,6 +71,8 @@ def _named(known: np.ndarray) -> str:
 
 def proven_complete(proof: Proof) -> Completeness:
     """That nothing is missing."""
+    if proof.doubt:
+        return Completeness(False, f"proven but for one thing: {proof.doubt}", None)
     text = (
         f"proven: each point is the only one in its enclosure, and the rest of the box is empty "
         f"(interval Newton on {proof.boxes:,d} boxes)"
@@ -74,7 +87,7 @@ def with_undecided(
 
     It never contradicts the proof: what it finds elsewhere is proven already, or not there.
     """
-    proven, hulls = proven_points(flow, proof), _isolated(proof.undecided, box)
+    proven, hulls = proven_points(flow, proof), isolated(proof.undecided, box)
     search.run_within(proven, proof.undecided)
     told = [(hull, _single(flow, hull)) for hull in hulls]
     single = [point for _, point in told if point is not None]
@@ -88,7 +101,7 @@ def with_undecided(
     free = [hull for hull, point in told if point is None]
     free = [hull for hull in free if not any(_lies_in(p, hull[None]) for p in found)]
     kinks = [kink_at(flow, hull, search.size, _shortest(*hull.T)) for hull in free]
-    others = [*single, *found, *(kink for kink in kinks if kink is not None)]
+    others = [*single, *found, *(some for some in kinks if some is not None)]
     search.critical += [point for point in others if point.kind == KINK]
     reasons = zip(proof.undecided, proof.why, _on_border(flow, proof.undecided), strict=True)
     undecided = tuple(Undecided(part, BORDER if border else why) for part, why, border in reasons)
@@ -98,6 +111,8 @@ def with_undecided(
         complete = search.check_and_refine()
     else:
         complete = Completeness(False, "not checked: not asked for", None)
+    if proof.doubt:
+        complete = complete._replace(consistent=None, method=f"{complete.method}; {proof.doubt}")
     text = f"{_but_for(undecided)}; there: {complete.method}"
     points = sorted((*proven, *others), key=lambda point: tuple(np.round(point.w, 9)))
     return FixedPoints(
@@ -131,14 +146,6 @@ def _but_for(undecided: tuple[Undecided, ...]) -> str:
     sides = " × ".join(f"[{low:.6g}, {high:.6g}]" for low, high in undecided[0].box)
     boxes = "1 box" if len(undecided) == 1 else f"{len(undecided)} boxes, the first"
     return f"proven but for {boxes} {sides} ({undecided[0].why})"
-
-
-def _isolated(boxes: np.ndarray, whole: np.ndarray) -> list[np.ndarray]:
-    """The hulls (d, 2) of groups of undecided boxes that are tiny, as about a single point."""
-    size = whole[:, 1] - whole[:, 0]
-    groups = linked(boxes.mean(axis=2) / size, SMALL)
-    hulls = [np.stack([boxes[g, :, 0].min(0), boxes[g, :, 1].max(0)], axis=1) for g in groups]
-    return [hull for hull in hulls if np.all(hull[:, 1] - hull[:, 0] <= SMALL * size)]
 
 
 def _single(flow: AbstractODE, hull: np.ndarray) -> FixedPoint | None:

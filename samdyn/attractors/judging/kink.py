@@ -5,39 +5,118 @@ import numpy as np
 from ...dynamics.systems.map import AbstractMap, StepOnState
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.step_map import StepMap
+from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
+from ..proving.fields import GradientAndLoss
+from ..proving.sides import EdgeSystem, SystemWithSides
+from ..proving.system import Unprovable
 from .sliding import unit_directions
 from .verdict import Verdict
 
+BESIDE, ALONG = 1e-8, 1e-4  # of 1 + ‖w‖: how far from an edge, and along it, the field is asked
+AT_REST = 1e-4  # of the field beside an edge: what slides more slowly there rests
+NEWTON = 8
+NOT_AT_REST = "at which this method does not rest: what it does there is not decided"
+STEADY = 0.5  # of the slowest rate at the first distance: what the last must have
 DISTANCES = (1e-4, 1e-5, 1e-6)  # of 1 + ‖w‖
 STEPS, STARTS = 2000, 64
 REACH = 4.0  # of the longest step beside the point: held runs stay within that
 
 
-def kink_verdict(flow: AbstractODE, w: np.ndarray, critical_type: str | None = None) -> Verdict:
-    """The flow's verdict at a kink w (d,): V = ½‖δ‖² falls, or grows, in every direction.
+BY_TYPE = {
+    "minimum": ("attractor", "a minimum across the edge and along it, to which descent slides"),
+    "maximum": ("repeller", "a maximum across the edge and along it"),
+    "saddle": ("saddle", "the loss falls in some directions, and descent from there never returns"),
+}
 
-    Else descent itself, without an ascent, tells one thing more: where the loss falls from w, as at
-    a "saddle" (its `critical_type`), it stays below, and never comes back.
+
+def kink_verdict(
+    flow: AbstractODE, w: np.ndarray, critical_type: str | None = None, proven: bool = False
+) -> Verdict:
+    """The flow's verdict at a kink w (d,).
+
+    For descent itself, without an ascent, its `critical_type` decides where that is `proven`, and
+    that of a saddle, from which the loss is seen to fall, in any case. Else V = ½‖δ‖² falls, or
+    grows, in every direction, as fast near w as farther away: where its rate vanishes towards w it
+    may well have the other sign between two directions, along an edge that is curved.
     """
+    if critical_type is not None and not flow.ascends and (proven or critical_type == "saddle"):
+        name, why = BY_TYPE[critical_type]
+        return Verdict(name, f"a kink: {why}", proven=proven)
+    edge = _edge_at(flow, w) if flow.ascends else None
+    if edge is not None:
+        return _on_edge(flow, w, edge)
     inward = _inward(flow, w)
-    count = inward.shape[1]
-    if np.all(inward < 0):
+    count, slowest = inward.shape[1], np.min(np.abs(inward), axis=1)
+    alike = slowest[-1] >= STEADY * slowest[0]
+    if np.all(inward < 0) and alike:
         text = (
             f"a kink, sliding: ‖w − c‖ falls at {-np.max(inward):.6g} or faster in each of {count} "
             "directions, and reaches c in finite time"
         )
         return Verdict("attractor", text)
-    if np.all(inward > 0):
+    if np.all(inward > 0) and alike:
         return Verdict("repeller", f"a kink: ‖w − c‖ grows in each of {count} directions")
-    if critical_type == "saddle" and not flow.ascends:
-        text = "a kink: the loss falls in some directions, and descent from there never returns"
-        return Verdict("saddle", text)
     text = (
         f"a kink: ‖w − c‖ falls in {np.mean(inward < 0):.1%} of {count} directions and grows in "
         "the others, which does not decide what paths do"
     )
+    if alike or not (np.all(inward < 0) or np.all(inward > 0)):
+        return Verdict("unknown", text)
+    text = "a kink: the rate at which ‖w − c‖ changes vanishes towards c, which does not decide"
     return Verdict("unknown", text)
+
+
+def _edge_at(flow: AbstractODE, w: np.ndarray) -> EdgeSystem | None:
+    """The one edge of the loss near w (d,)."""
+    reach = BESIDE * (1 + np.linalg.norm(w))
+    try:
+        system = SystemWithSides(GradientAndLoss(loss_of(flow)), w.size)
+        return system.edge(w - reach, w + reach)
+    except Unprovable:
+        return None
+
+
+def _on_edge(flow: AbstractODE, w: np.ndarray, edge: EdgeSystem) -> Verdict:
+    """By the field on both sides of the one edge through w: it pushes towards the edge or away from
+    it, and along it paths slide with that mixture of both sides that stays on it (Filippov)."""
+    size = 1 + np.linalg.norm(w)
+    normal = edge.with_jacobians(np.append(w, 0.5)[None])[1][0, -1, :-1]
+    normal = normal / np.linalg.norm(normal)
+    tangents = np.linalg.svd(normal[None])[2][1:]
+    beside = np.concatenate([w[None], w + ALONG * size * tangents, w - ALONG * size * tangents])
+    beside = _to_edge(edge, beside, normal)
+    field = OnPoints(flow.velocity, w.size).values
+    above, below = (field(beside + side * BESIDE * size * normal) for side in (1, -1))
+    up, down = above @ normal, below @ normal
+    if not (up[0] * down[0] < 0 and np.all(up * up[0] > 0) and np.all(down * down[0] > 0)):
+        return Verdict("unknown", f"a kink of the loss, {NOT_AT_REST}")
+    share = (down / (down - up))[:, None]
+    along = (share * above + (1 - share) * below) @ tangents.T
+    largest = np.max(np.abs(np.concatenate([above, below])))
+    if np.max(np.abs(along[0]), initial=0.0) > AT_REST * largest:
+        return Verdict("unknown", f"a kink of the loss, {NOT_AT_REST}")
+    half = len(tangents)
+    slopes = (along[1 : half + 1] - along[half + 1 :]).T / (2 * ALONG * size)
+    rates = np.real(np.linalg.eigvals(slopes)) if half else np.empty(0)
+    if np.any(np.abs(rates) <= AT_REST * largest / size):
+        return Verdict("unknown", "a kink: what slides along its edge does so too slowly to decide")
+    held = bool(up[0] < 0)
+    text = "a kink: the field pushes " + ("towards" if held else "away from") + " its edge"
+    if half:
+        text += f", along which paths slide with rates {', '.join(f'{r:.4g}' for r in rates)}"
+    signs = {-1.0 if held else 1.0, *np.sign(rates)}
+    if len(signs) > 1:
+        return Verdict("saddle", text)
+    return Verdict("attractor" if held else "repeller", text)
+
+
+def _to_edge(edge: EdgeSystem, points: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Points (n, d) moved along the normal onto the edge, by Newton."""
+    for _ in range(NEWTON):
+        values, slopes = edge.with_jacobians(np.pad(points, [(0, 0), (0, 1)], constant_values=0.5))
+        points = points - (values[:, -1] / (slopes[:, -1, :-1] @ normal))[:, None] * normal
+    return points
 
 
 def _inward(flow: AbstractODE, w: np.ndarray) -> np.ndarray:

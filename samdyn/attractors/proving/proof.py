@@ -8,7 +8,7 @@ the box, since c lies within ρ of it; on each the equations are smooth.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,35 +17,44 @@ from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
 from .branch import MOST_WORK, Zeros, zeros_in
+from .edges import on_edges
 from .fields import FieldAndLoss, FieldBeyond, GradientAndLoss, OnFace, Place, Preimage
+from .sides import SystemWithSides
 from .system import System, Unprovable
+from .undecided import merged
 
 HIGHEST = 3  # dimensions: beyond it boxes grow too many
 REACH = 0.25  # of the box's sides: how far beyond it critical points are looked for, at first
+ACROSS = (
+    "what rests where the perturbed point crosses an edge of the loss, or where the gradient turns "
+    "at one, was not looked for"
+)
 UNTOLD = "zeros of higher order, or too near to be told apart, or a jump over 0"
 MOST_CENTRES = 64  # undecided boxes about which spheres are looked at
-MOST_UNDECIDED = 2048  # boxes that are told, at most
 # A side, of a grid whose cells at ρ from what is undecided are searched.
 NEAR_CELLS = {1: 256, 2: 32, 3: 10}
-CELLS = 1024  # of the box's side: undecided boxes in one of these cells are told as one
 
 
 class Proven(NamedTuple):
-    """Boxes (n, d) that hold exactly one fixed point each; and of which kind it is."""
+    """Boxes (n, d) that hold exactly one fixed point each; of which kind it is, and, where that is
+    "kink", of which type each."""
 
     low: np.ndarray
     high: np.ndarray
     kind: str
+    types: tuple[str, ...] = ()
 
 
 class Proof(NamedTuple):
     """`points` that are there for sure, and boxes (m, d, 2) that stayed `undecided`, with the
-    reasons; in the rest of the box there is no fixed point. `boxes` were looked at."""
+    reasons; in the rest of the box there is no fixed point, but for what `doubt` says was not
+    looked for. `boxes` were looked at."""
 
     points: tuple[Proven, ...]
     undecided: np.ndarray
     why: tuple[str, ...]
     boxes: int
+    doubt: str = ""
 
 
 def proof_in(flow: AbstractODE, box: np.ndarray) -> Proof:
@@ -54,16 +63,35 @@ def proof_in(flow: AbstractODE, box: np.ndarray) -> Proof:
         raise Unprovable(f"no proof is tried in {len(box)} dimensions")
     loss = loss_of(flow)
     if loss is None:
-        return _proof([_zeros_of(FieldAndLoss(flow, None), box)], ["fixed point"], box)
+        return _proof(
+            [_zeros_of(FieldAndLoss(flow, None), box, SystemWithSides)], ["fixed point"], box
+        )
+    system = SystemWithSides(GradientAndLoss(loss), len(box))
+    if flow.ascends and not system.opens_in(box):
+        return _proof_of_ascending(flow, box)
+    edges = on_edges(system, _remembered(_Asked(system, box)), box)
+    kinks = Proven(edges.low, edges.high, "kink", edges.types)
     if not flow.ascends:
-        return _proof([_zeros_of(GradientAndLoss(loss), box)], ["critical"], box)
+        proof = _proof([edges.rest], ["critical"], box)
+        return proof._replace(points=(*proof.points, kinks))
+    proof = _proof_of_ascending(flow, box)
+    return proof._replace(points=(*proof.points, kinks), doubt=ACROSS)
+
+
+def _proof_of_ascending(flow: AbstractODE, box: np.ndarray) -> Proof:
     if isinstance(flow, Flow) and flow.method.ascent == "unit":
         return _proof_of_sam(flow, box)
     if isinstance(flow, Flow) and flow.method.ascent == "gradient":
         return _proof_by_preimages(flow, box)
-    critical = _zeros_of(GradientAndLoss(loss), box)
-    field = _zeros_of(FieldAndLoss(flow, loss), box)
+    loss = loss_of(flow)
+    critical, field = _critical(loss, box), _zeros_of(FieldAndLoss(flow, loss), box)
     return _proof([critical, _apart(field, critical)], ["critical", "hallucinated"], box)
+
+
+def _critical(loss: Any, box: np.ndarray) -> Zeros:
+    """Critical points of the loss, but for those on edges."""
+    system = SystemWithSides(GradientAndLoss(loss), len(box))
+    return on_edges(system, _remembered(_Asked(system, box)), box).rest
 
 
 def _apart(zeros: Zeros, others: Zeros) -> Zeros:
@@ -82,7 +110,7 @@ def _proof_by_preimages(flow: Flow, box: np.ndarray) -> Proof:
     """
     dim, size = len(box), box[:, 1] - box[:, 0]
     wide = box + REACH * size[:, None] * np.array([-1.0, 1.0])
-    critical = _zeros_of(GradientAndLoss(flow.loss), wide)
+    critical = _critical(flow.loss, wide)
     unsure = merged(np.stack([critical.open_low, critical.open_high], axis=-1), wide)
     inside = _within(critical, box)
     if len(unsure) > MOST_CENTRES:
@@ -111,8 +139,8 @@ def _places(zeros: Zeros, centres: np.ndarray, dim: int) -> Zeros:
     )
 
 
-def _zeros_of(function, box: np.ndarray) -> Zeros:
-    return _remembered(_Asked(System(function, len(box)), box))
+def _zeros_of(function, box: np.ndarray, kind: type[System] = System) -> Zeros:
+    return _remembered(_Asked(kind(function, len(box)), box))
 
 
 class _Asked:
@@ -120,7 +148,7 @@ class _Asked:
 
     def __init__(self, system: System, box: np.ndarray):
         self.system, self.box = system, box
-        self._key = system.on_points.key, box.tobytes()
+        self._key = type(system), system.on_points.key, box.tobytes()
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -147,22 +175,6 @@ def _proof(zeros: list[Zeros], kinds: list[str], box: np.ndarray) -> Proof:
     return Proof(points, np.concatenate(undecided), tuple(why), looked_at)
 
 
-def merged(boxes: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Boxes (n, d, 2) as fewer: those whose middles lie in one small cell as their hull."""
-    if not len(boxes):
-        return boxes
-    size = whole[:, 1] - whole[:, 0]
-    cells = np.floor((boxes.mean(axis=2) - whole[:, 0]) / size * CELLS)
-    while len(np.unique(cells, axis=0)) > MOST_UNDECIDED:
-        cells = np.floor(cells / 2)
-    _, group = np.unique(cells, axis=0, return_inverse=True)
-    order = np.argsort(group.ravel(), kind="stable")
-    first = np.flatnonzero(np.diff(group.ravel()[order], prepend=-1))
-    low = np.minimum.reduceat(boxes[order, :, 0], first)
-    high = np.maximum.reduceat(boxes[order, :, 1], first)
-    return np.stack([low, high], axis=-1)
-
-
 def _proof_of_sam(flow: Flow, box: np.ndarray) -> Proof:
     rho = np.asarray(flow.method.radius, float)
     # as far as a power of two: many radii then ask for the same critical points
@@ -170,7 +182,7 @@ def _proof_of_sam(flow: Flow, box: np.ndarray) -> Proof:
     sides = np.array([-1.0, 1.0]) * (1 + 1e-12)
     rounding = 4 * float(np.spacing(np.max(np.abs(box))))
     wide = box + (reach + rounding) * sides
-    critical = _zeros_of(GradientAndLoss(flow.loss), wide)
+    critical = _critical(flow.loss, wide)
     inside = _within(critical, box)
     critical = _within(critical, box + (float(rho) + rounding) * sides)
     if float(rho) == 0:

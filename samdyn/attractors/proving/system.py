@@ -40,7 +40,10 @@ class System:
     """
 
     def __init__(self, function: Callable, dim: int, carried: int = 0):
-        self.dim, self.on_points = dim, OnPoints(function, dim + carried, along=dim)
+        self._prepare(OnPoints(function, dim + carried, along=dim), dim)
+
+    def _prepare(self, on_points: OnPoints, dim: int) -> None:
+        self.dim, self.on_points = dim, on_points
         if self.on_points.program is None:
             raise Unprovable(self.on_points.why)
         # of equations at a point where the loss is not defined nothing is asked
@@ -54,7 +57,7 @@ class System:
 
     def text(self) -> Iterator[str | bytes]:
         """What there is to know about it, to tell it from others."""
-        yield f"{self.dim} unknowns"
+        yield f"{type(self).__name__} of {self.dim} unknowns"
         yield from self.on_points.text()
 
     @property
