@@ -17,7 +17,7 @@ BESIDE, ALONG = 1e-8, 1e-4  # of 1 + ‖w‖: how far from an edge, and along it
 AT_REST = 1e-4  # of the field beside an edge: what slides more slowly there rests
 NEWTON = 8
 NOT_AT_REST = "at which this method does not rest: what it does there is not decided"
-STEADY = 0.5  # of the slowest rate at the first distance: what the last must have
+STEADY = 0.5  # of a rate at the first distance: what at the last is no less than that is steady
 DISTANCES = (1e-4, 1e-5, 1e-6)  # of 1 + ‖w‖
 STEPS, STARTS = 2000, 64
 REACH = 4.0  # of the longest step beside the point: held runs stay within that
@@ -37,8 +37,9 @@ def kink_verdict(
 
     For descent itself, without an ascent, its `critical_type` decides where that is `proven`, and
     that of a saddle, from which the loss is seen to fall, in any case. Else V = ½‖δ‖² falls, or
-    grows, in every direction, as fast near w as farther away: where its rate vanishes towards w it
-    may well have the other sign between two directions, along an edge that is curved.
+    grows, in every direction, as fast near w as farther away, if the field jumps there:
+    where its rate vanishes towards w, V may have the other sign between two directions, along an
+    edge that is curved.
     """
     if critical_type is not None and not flow.ascends and (proven or critical_type == "saddle"):
         name, why = BY_TYPE[critical_type]
@@ -46,14 +47,15 @@ def kink_verdict(
     edge = _edge_at(flow, w) if flow.ascends else None
     if edge is not None:
         return _on_edge(flow, w, edge)
-    inward = _inward(flow, w)
+    inward, strongest = _inward(flow, w)
     count, slowest = inward.shape[1], np.min(np.abs(inward), axis=1)
-    alike = slowest[-1] >= STEADY * slowest[0]
+    jumps = strongest[-1] >= STEADY * strongest[0]
+    alike = slowest[-1] >= STEADY * slowest[0] or not jumps
     if np.all(inward < 0) and alike:
         text = (
             f"a kink, sliding: ‖w − c‖ falls at {-np.max(inward):.6g} or faster in each of {count} "
-            "directions, and reaches c in finite time"
-        )
+            "directions"
+        ) + (", and reaches c in finite time" if jumps else "")
         return Verdict("attractor", text)
     if np.all(inward > 0) and alike:
         return Verdict("repeller", f"a kink: ‖w − c‖ grows in each of {count} directions")
@@ -119,11 +121,13 @@ def _to_edge(edge: EdgeSystem, points: np.ndarray, normal: np.ndarray) -> np.nda
     return points
 
 
-def _inward(flow: AbstractODE, w: np.ndarray) -> np.ndarray:
-    """V'/‖δ‖ at each distance and in each direction, (distances, n)."""
+def _inward(flow: AbstractODE, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """V'/‖δ‖ at each distance and in each direction, (distances, n), and the largest ‖F‖ at each
+    distance."""
     directions, field = unit_directions(np.eye(w.size)), OnPoints(flow.velocity, w.size)
     reach = np.array(DISTANCES) * (1 + np.linalg.norm(w))
-    return np.stack([np.sum(directions * field.values(w + r * directions), axis=1) for r in reach])
+    there = np.stack([field.values(w + r * directions) for r in reach])
+    return np.sum(directions * there, axis=2), np.max(np.linalg.norm(there, axis=2), axis=1)
 
 
 def kink_step_verdict(step_map: AbstractMap, w: np.ndarray) -> Verdict:

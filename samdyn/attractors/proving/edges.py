@@ -35,7 +35,7 @@ def on_edges(system: SystemWithSides, zeros: Zeros, box: np.ndarray) -> OnEdges:
     hulls = isolated(merged(boxes, box), box) if system.has_decisions else []
     for hull in hulls[:MOST]:
         inside = np.all((boxes[..., 0] >= hull[:, 0]) & (boxes[..., 1] <= hull[:, 1]), axis=1)
-        known = _on_edge(system, hull)
+        known = _on_edge(system, hull, box[:, 1] - box[:, 0])
         if known is None:
             continue
         left &= ~inside
@@ -46,7 +46,9 @@ def on_edges(system: SystemWithSides, zeros: Zeros, box: np.ndarray) -> OnEdges:
     return OnEdges(ends[..., 0], ends[..., 1], tuple(types), rest)
 
 
-def _on_edge(system: SystemWithSides, hull: np.ndarray) -> tuple[np.ndarray, str] | None:
+def _on_edge(
+    system: SystemWithSides, hull: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, str] | None:
     """The enclosure (d, 2) and type of the one critical point in a tiny box; the type is "" where
     there is none for sure. None where neither is proven."""
     wider = hull + (hull[:, 1:] - hull[:, :1]) * np.array([-0.5, 0.5])
@@ -65,13 +67,17 @@ def _on_edge(system: SystemWithSides, hull: np.ndarray) -> tuple[np.ndarray, str
     (low,), (high,) = zeros.low, zeros.high
     if not 0 < low[-1] <= high[-1] < 1:
         return None
-    name = _type(edge, low, high)
+    name = _type(edge, low, high, size)
     return None if name is None else (np.stack([low[:-1], high[:-1]], axis=1), name)
 
 
-def _type(edge: EdgeSystem, low: np.ndarray, high: np.ndarray) -> str | None:
-    """The type at the zero in (low, high), each (d + 1,); None where a sign is too near to 0."""
-    lower, upper = (ends[0] for ends in edge.slopes(low[None], high[None]))
+def _type(edge: EdgeSystem, low: np.ndarray, high: np.ndarray, size: np.ndarray) -> str | None:
+    """The type at the zero in (low, high), each (d + 1,); None where a sign is too near to 0.
+
+    Signs are those of derivatives by w/size, `size` (d,), so that units do not matter.
+    """
+    scale = np.outer(np.append(size, 1.0), np.append(size, 1.0))
+    lower, upper = (ends[0] * scale for ends in edge.slopes(low[None], high[None]))
     middle, spread = lower / 2 + upper / 2, upper - lower
     d = edge.dim - 1
     change, normal = middle[:d, d], middle[d, :d]

@@ -89,9 +89,10 @@ class SystemWithSides(System):
             if side is None:
                 return np.zeros(len(low), bool)
             bounds.append(side(low, high, self.on_points.parameters))
-        return _one_sided([self._equations(one) for one in bounds]) & np.all(
-            [self._is_smooth(one) for one in bounds], axis=0
-        )
+        wide = (high - low)[:, : self.dim]
+        wide = np.where(wide > 0, wide, 1)  # a loss per side of the box, whatever the units are
+        sides = [tuple(end * wide for end in self._equations(one)) for one in bounds]
+        return _one_sided(sides) & np.all([self._is_smooth(one) for one in bounds], axis=0)
 
     def _side(self, which: tuple[int, ...], above: tuple[bool, ...]) -> Encloser | None:
         if (which, above) not in self._sides:

@@ -1,0 +1,160 @@
+"""What rests on the edges of a loss, against closed forms, constrained minimisation and slides."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from samdyn import GD, SAM, USAM, Flow, stability
+
+BOX = ((-3.0, 3.0), (-3.1, 3.2))
+
+
+def hinge(w):
+    return jnp.maximum(0.0, 1 - w[0] * w[1]) + 0.1 * (w @ w)
+
+
+def ring(w):
+    return jnp.abs(w @ w - 1) + 0.2 * w[0]
+
+
+def curve(w):
+    return jnp.abs(w[0] * w[1] - 1) + 0.05 * ((w[0] - 2) ** 2 + w[1] ** 2)
+
+
+def bowls(w):
+    one = (w[0] - 1) ** 2 + w[1] ** 2
+    return jnp.maximum(one, (w[0] + 1) ** 2 + 2 * w[1] ** 2)
+
+
+def ridge(w):
+    return -jnp.abs(w[0] - w[1]) - 0.1 * (w[0] + w[1]) ** 2
+
+
+def lasso(w):
+    return (w[0] - 2) ** 2 + (w[1] - 0.1) ** 2 + jnp.sum(jnp.abs(w))
+
+
+def hollow(w):
+    return jnp.where(w[0] > 0.5, (w[0] - 0.25) ** 2, (w[0] - 0.75) ** 2) + w[1] ** 2
+
+
+def on_curve():
+    """x, y = 1/x where (x − 2)² + 1/x² is least: on either branch of xy = 1."""
+    roots = np.roots([1, -2, 0, 0, -1])  # x⁴ − 2x³ − 1
+    x = np.sort(np.real(roots[np.abs(np.imag(roots)) < 1e-9]))
+    return [((x, 1 / x), "minimum") for x in x]
+
+
+KNOWN = {
+    hinge: [((-1, -1), "minimum"), ((0, 0), "saddle"), ((1, 1), "minimum")],
+    ring: [((-1, 0), "minimum"), ((0.1, 0), "maximum"), ((1, 0), "saddle")],
+    curve: sorted([*on_curve(), ((-2 / 99, -20 / 99), "saddle")]),
+    bowls: [((0, 0), "minimum")],
+    ridge: [((0, 0), "maximum")],
+    lasso: [((1.5, 0), "minimum")],
+    hollow: [],  # at (0.5, 0) it jumps up and down again: descent crosses
+}
+ATTRACTS = {"minimum": "attractor", "maximum": "repeller", "saddle": "saddle"}
+BY_NAME = {loss.__name__: loss for loss in KNOWN}
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "hollow"])
+@pytest.mark.parametrize("units", [(1.0, 1.0), (1e3, 1e-4)])
+@pytest.mark.parametrize("origin", [(0.0, 0.0), (7.0, -40.0)])
+def test_critical_points_on_edges_are_proven_in_any_units(name, units, origin):
+    loss, scale, shift = BY_NAME[name], np.array(units), np.array(origin)
+    sides = (np.array(BOX) + shift[:, None]) * scale[:, None]
+    found = stability(Flow(lambda w: loss(w / scale - shift), GD()), box=sides)
+    known = KNOWN[loss]
+    assert found.complete.proven
+    assert [point.point.critical_type for point in found.points] == [name for _, name in known]
+    for point, (w, name) in zip(found.points, known, strict=True):
+        assert np.all(np.abs(point.point.w - (np.array(w) + shift) * scale) <= 1e-9 * np.abs(scale))
+        assert point.point.enclosure is not None
+        assert point.flow.verdict == ATTRACTS[name]
+
+
+def quadratics(seed: int, count: int):
+    """Bowls and saddles (a, b, c): ½wᵀaw + bᵀw + c."""
+    rng = np.random.default_rng(seed)
+    turn = np.linalg.qr(rng.normal(size=(count, 2, 2)))[0]
+    values = rng.uniform(0.3, 3, (count, 2, 1))
+    return (
+        turn @ (values * np.swapaxes(turn, 1, 2)),
+        rng.normal(size=(count, 2)),
+        rng.normal(size=count),
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_minimum_of_a_maximum_of_bowls_is_that_of_a_constrained_program(seed):
+    """min t with each bowl ≤ t is solved by SLSQP; the loss is convex, so there is one minimum."""
+    a, b, c = quadratics(seed, 2)
+
+    def values(w):
+        return np.einsum("kij,i,j->k", a, w, w) / 2 + b @ w + c
+
+    told = {"type": "ineq", "fun": lambda x: x[2] - values(x[:2])}
+    end = minimize(lambda x: x[2], [0, 0, 9.0], constraints=told, method="SLSQP", tol=1e-13)
+    A, B, C = map(jnp.asarray, (a, b, c))
+    loss = lambda w: jnp.max(0.5 * jnp.einsum("kij,i,j->k", A, w, w) + B @ w + C)  # noqa: E731
+    found = stability(Flow(loss, GD()), box=[(-20, 20)] * 2)
+    assert [point.point.critical_type for point in found.points] == ["minimum"]
+    np.testing.assert_allclose(found.points[0].point.w, end.x[:2], atol=1e-5)
+    assert found.points[0].flow.verdict == "attractor"
+    assert found.complete.proven
+
+
+def test_a_jump_over_which_the_field_goes_on_is_no_fixed_point():
+    found = stability(Flow(lambda w: (w @ w) + jnp.where(w[0] > 1, 0.0, 5.0), GD()), box=BOX)
+    assert [tuple(point.point.w) for point in found.points] == [(0, 0)]
+    assert found.complete.proven
+
+
+@pytest.mark.parametrize("method", [SAM(0.3), USAM(0.1)])
+@pytest.mark.parametrize(
+    ("loss", "w"), [(hinge, (1.0, 1.0)), (ring, (-1.0, 0.0)), (lasso, (1.5, 0.0))]
+)
+def test_paths_slide_along_an_edge_at_the_rate_that_is_told(loss, w, method):
+    """Euler steps of 1e-5 beside the edge: log distance along it falls at that rate."""
+    flow = Flow(loss, method)
+    found = stability(flow, box=BOX)
+    (point,) = [point for point in found.points if np.allclose(point.point.w, w)]
+    assert point.flow.verdict == "attractor"
+    rate = float(point.flow.why.split()[-1])
+    normal = (
+        np.array([1.0, 1.0]) if loss is hinge else np.array(w) if loss is ring else np.eye(2)[1]
+    )
+    tangent = np.array([-normal[1], normal[0]]) / np.linalg.norm(normal)
+    step = jax.jit(
+        lambda v: jax.lax.fori_loop(0, 20_000, lambda _, v: v + 1e-5 * flow.velocity(v), v)
+    )
+    v = [jnp.asarray(np.array(w) + 0.02 * tangent)]
+    v += [step(v[0])]
+    v += [step(v[1])]
+    far = [float((np.asarray(some) - w) @ tangent) for some in v]
+    assert np.log(far[2] / far[1]) / 0.2 == pytest.approx(rate, rel=0.05)
+
+
+def test_where_a_method_does_not_rest_no_verdict_is_told():
+    found = stability(Flow(curve, SAM(0.3)), box=BOX)
+    kinks = [point for point in found.points if point.point.kind == "kink"]
+    assert len(kinks) == 2
+    assert {point.flow.verdict for point in kinks} == {"unknown"}
+    assert all("does not rest" in point.flow.why for point in kinks)
+
+
+def test_of_an_ascent_over_edges_not_all_is_looked_for_and_it_says_so():
+    found = stability(Flow(lasso, SAM(0.3)), box=BOX)
+    assert not found.complete.proven
+    assert "crosses an edge" in found.complete.method
+    smooth = stability(Flow(lambda w: w @ w + jnp.maximum(w[0], -10.0), SAM(0.3)), box=BOX)
+    assert smooth.complete.proven  # an edge that is nowhere near is none
+
+
+def test_a_slope_that_only_changes_its_size_is_no_fixed_point():
+    found = stability(Flow(lambda w: w[0] + jnp.maximum(w[0], 0.0) + w[1] ** 2, GD()), box=BOX)
+    assert found.complete.proven
+    assert not found.points
