@@ -118,7 +118,7 @@ def _is_float(argument: Argument, program: Program) -> bool:
     return bool(np.issubdtype(known.dtype, np.floating))
 
 
-def _key(pair: Pair) -> Any:
+def _key(pair: tuple[Argument, ...]) -> Any:
     return tuple(map(key_of, pair))
 
 

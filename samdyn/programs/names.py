@@ -40,8 +40,9 @@ def name_of(value: Any) -> str:
         return _named(value)
     if isinstance(value, functools.partial):
         return f"partial({name_of([value.func, value.args, value.keywords])})"
-    if hasattr(value, "__func__") and hasattr(value, "__self__"):  # a method of an object
-        return f"{_named(value.__func__)} of {name_of(value.__self__)}"
+    function, owner = (getattr(value, name, None) for name in ("__func__", "__self__"))
+    if function is not None and owner is not None:  # a method of an object
+        return f"{_named(function)} of {name_of(owner)}"
     if dataclasses.is_dataclass(value):
         known = {
             field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)

@@ -5,6 +5,8 @@ Branch and prune leaves a tiny box there, in which its bounds of the gradient, t
 sides, hold 0.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...dynamics.systems.ode import AbstractODE
@@ -67,12 +69,12 @@ def kink_at(
     rises = np.concatenate(changes)
     climbs, falls = np.any(rises > slack), np.any(rises < -slack)
     name = "saddle" if climbs and falls else "maximum" if falls else "minimum"
-    return kink(flow, where, name)
+    return kink(loss, where, name)
 
 
-def kink(flow: AbstractODE, where: np.ndarray, name: str) -> FixedPoint:
+def kink(loss: Callable, where: np.ndarray, name: str) -> FixedPoint:
     """The fixed point of that type at `where` (d,), which has no gradient and no Hessian."""
-    here = float(OnPoints(loss_of(flow), where.size).values(where[None])[0])
+    here = float(OnPoints(loss, where.size).values(where[None])[0])
     nothing = np.full(where.size, np.nan)
     return FixedPoint(where, here, np.nan, np.nan, KINK, name, nothing)
 

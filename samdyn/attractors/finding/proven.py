@@ -29,10 +29,11 @@ def proven_points(flow: AbstractODE, proof: Proof) -> tuple[FixedPoint, ...]:
         if some.kind != KINK
         for low, high in zip(some.low, some.high, strict=True)
     ]
+    loss = loss_of(flow)
     found += [
-        _proven_kink(flow, low, high, name)
+        kink(loss, _shortest(low, high), name)._replace(enclosure=np.stack([low, high], axis=1))
         for some in proof.points
-        if some.kind == KINK
+        if some.kind == KINK and loss is not None
         for low, high, name in zip(some.low, some.high, some.types, strict=True)
     ]
     return tuple(sorted(found, key=lambda point: tuple(np.round(point.w, 9))))
@@ -46,11 +47,6 @@ def proven_point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str
         return point
     known = _signs(flow, low, high)
     return point if known is None else point._replace(critical_type=_named(known))
-
-
-def _proven_kink(flow: AbstractODE, low: np.ndarray, high: np.ndarray, name: str) -> FixedPoint:
-    w = _shortest(low, high)
-    return kink(flow, w, name)._replace(enclosure=np.stack([low, high], axis=1))
 
 
 def _shortest(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -71,9 +71,11 @@ def kink_verdict(
 
 def _edge_at(flow: AbstractODE, w: np.ndarray) -> EdgeSystem | None:
     """The one edge of the loss near w (d,)."""
-    reach = BESIDE * (1 + np.linalg.norm(w))
+    loss, reach = loss_of(flow), BESIDE * (1 + np.linalg.norm(w))
+    if loss is None:
+        return None
     try:
-        system = SystemWithSides(GradientAndLoss(loss_of(flow)), w.size)
+        system = SystemWithSides(GradientAndLoss(loss), w.size)
         return system.edge(w - reach, w + reach)
     except Unprovable:
         return None

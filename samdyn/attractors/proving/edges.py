@@ -5,7 +5,7 @@ are d + 1 equations in (w, λ), whose zero interval Newton proves. Across the ed
 both sides, or falls; along it its curvature is that of λl₊ + (1 − λ)l₋, whose gradient vanishes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def _type(edge: EdgeSystem, low: np.ndarray, high: np.ndarray, size: np.ndarray)
     change, normal = middle[:d, d], middle[d, :d]
     sizes = np.linalg.norm(change), np.linalg.norm(normal)
     loose = np.linalg.norm(spread[:d, d]), np.linalg.norm(spread[d, :d])
-    across = float(change @ normal)
+    across = change @ normal
     signs = [_sign(across, sizes[0] * loose[1] + sizes[1] * loose[0] + loose[0] * loose[1])]
     if d > 1:
         hessian = (middle[:d, :d] + middle[:d, :d].T) / 2
@@ -91,14 +91,13 @@ def _type(edge: EdgeSystem, low: np.ndarray, high: np.ndarray, size: np.ndarray)
         turned = 2 * np.linalg.norm(hessian) * loose[1] / sizes[1]
         doubt = turned + np.linalg.norm(spread[:d, :d]) + ROUNDING * np.linalg.norm(hessian)
         curvatures = np.linalg.eigvalsh(tangents @ hessian @ tangents.T)
-        signs += [_sign(float(curvature), float(doubt)) for curvature in curvatures]
+        signs += [_sign(curvature, doubt) for curvature in curvatures]
     if 0 in signs and {1, -1} - set(signs):
         return None
     return "minimum" if min(signs) > 0 else "maximum" if max(signs) < 0 else "saddle"
 
 
-def _sign(value: float, doubt: float) -> int:
+def _sign(value: Any, doubt: Any) -> int:
     """1, −1, or 0 where it is not certain."""
-    return (
-        0 if not abs(value) > doubt + 8 * np.finfo(float).eps * abs(value) else int(np.sign(value))
-    )
+    certain = abs(value) > doubt + 8 * np.finfo(float).eps * abs(value)
+    return int(np.sign(value)) if certain else 0

@@ -91,7 +91,8 @@ class SystemWithSides(System):
             bounds.append(side(low, high, self.on_points.parameters))
         wide = (high - low)[:, : self.dim]
         wide = np.where(wide > 0, wide, 1)  # a loss per side of the box, whatever the units are
-        sides = [tuple(end * wide for end in self._equations(one)) for one in bounds]
+        equations = map(self._equations, bounds)
+        sides = [(lower * wide, upper * wide) for lower, upper in equations]
         return _one_sided(sides) & np.all([self._is_smooth(one) for one in bounds], axis=0)
 
     def _side(self, which: tuple[int, ...], above: tuple[bool, ...]) -> Encloser | None:
