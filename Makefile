@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # makes tests two to three times as slow, and with all that the compiler does for speed, which
 # the others leave out.
 CHECKED := tests/test_shapes.py tests/attractors/test_plane.py tests/dynamics/methods/test_method.py \
-	tests/dynamics/regions/test_regions.py tests/programs/test_boxes.py tests/losses/test_registry.py \
+	tests/dynamics/regions/test_regions.py tests/programs/enclosing/test_boxes.py tests/losses/test_registry.py \
 	tests/networks/training/test_sam_grad_fn.py tests/spectra/products/test_hessian.py
 
 .PHONY: demo test thorough lint types bench figures clean

@@ -17,15 +17,15 @@ from jaxtyping import Float
 
 from .. import kept
 from ..compiling import jit_for_few_runs
-from .boxes import Encloser, Enclosure
 from .derivative import NoDerivative, with_jacobian
-from .flatten import NotFlat, flatten
-from .interval_rules import NotEnclosed
-from .names import Nameless, name_of
+from .enclosing.boxes import Encloser, Enclosure
+from .enclosing.interval_rules import NotEnclosed
 from .points import Runner
 from .program import Program
-from .reads import read_by
-from .text import read, written
+from .tracing.flatten import NotFlat, flatten
+from .tracing.names import Nameless, name_of
+from .tracing.reads import read_by
+from .tracing.text import read, written
 
 LONGEST = 4_000  # operations, beyond which compiled code is there sooner
 FEWEST = 64  # rows that are compiled for, at least

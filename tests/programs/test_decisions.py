@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from samdyn.programs.decisions import decided, decisions, differences, on_edge
-from samdyn.programs.flatten import flatten
 from samdyn.programs.points import evaluate
+from samdyn.programs.tracing.flatten import flatten
 
 AT = jax.ShapeDtypeStruct((2,), float)
 POINTS = np.random.default_rng(0).normal(size=(200, 2))

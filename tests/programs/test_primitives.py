@@ -7,9 +7,9 @@ import pytest
 import scipy.special
 from jax import lax
 
-from samdyn.programs.flatten import flatten
 from samdyn.programs.points import evaluate
 from samdyn.programs.primitives import FUNCTIONS
+from samdyn.programs.tracing.flatten import flatten
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, -2.5, 2.0, 1e-300, -1e-300, 1e300, -1e300]
 SPECIAL += [np.inf, -np.inf, np.nan, np.pi, -np.pi / 2, 20.0, -20.0, 700.0, -700.0]

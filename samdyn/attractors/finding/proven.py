@@ -5,7 +5,7 @@ import numpy as np
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
-from ...programs.interval_rules import NotEnclosed
+from ...programs.enclosing.interval_rules import NotEnclosed
 from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
 from ..proving.system import smooth_in

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...programs.batch import OnPoints
-from ...programs.interval_rules import NotEnclosed
+from ...programs.enclosing.interval_rules import NotEnclosed
 
 EPS = np.finfo(float).eps
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...programs.batch import OnPoints
-from ...programs.interval_rules import NotEnclosed
+from ...programs.enclosing.interval_rules import NotEnclosed
 from ..proving.branch import cut
 from ..proving.fields import Outward
 from ..proving.proof import faces

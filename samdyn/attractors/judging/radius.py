@@ -16,7 +16,7 @@ from ...dynamics.systems.map import AbstractMap, StepOnState
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
-from ...programs.interval_rules import NotEnclosed
+from ...programs.enclosing.interval_rules import NotEnclosed
 from ..finding.point import FixedPoint
 from ..proving.fields import FieldAndLoss
 from ..proving.system import joined

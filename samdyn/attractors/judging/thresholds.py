@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...dynamics.momentum import as_momentum
-from ...programs import intervals
+from ...programs.enclosing import intervals
 
 
 def critical_rho(hessian_eigenvalues: Any) -> float | None:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ...programs.batch import OnPoints
-from ...programs.boxes import Encloser, Enclosure
 from ...programs.decisions import Pair, decided, decisions, differences, on_edge
-from ...programs.interval_rules import NotEnclosed
+from ...programs.enclosing.boxes import Encloser, Enclosure
+from ...programs.enclosing.interval_rules import NotEnclosed
 from .system import System, Unprovable, Values
 
 MOST_DECISIONS = 3  # in one box: of them all sides are looked at

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ...programs.assumptions import where_finite
 from ...programs.batch import OnPoints
-from ...programs.boxes import Encloser, Enclosure
-from ...programs.interval_rules import NotEnclosed
+from ...programs.enclosing.assumptions import where_finite
+from ...programs.enclosing.boxes import Encloser, Enclosure
+from ...programs.enclosing.interval_rules import NotEnclosed
 from ...programs.program import ById
 
 Bounds = tuple[np.ndarray, np.ndarray]  # (low, high), each (n, …)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jex
 
-from ....programs.components import (
+from ....programs.tracing.components import (
     ELEMENTWISE,
     REDUCTIONS,
     Components,

@@ -10,7 +10,7 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from .program import ById
+from ..program import ById
 
 OURS = (__name__.split(".")[0], "jax", "jaxlib", "numpy", "scipy", "equinox", "optax", "diffrax")
 LONGEST_READ = 4096  # entries of a list, or of a table, that are looked at

@@ -8,8 +8,8 @@ from jax import lax
 
 from samdyn import SAM, USAM, Flow, StepMap, get_loss, loss_names
 from samdyn.programs.derivative import with_jacobian
-from samdyn.programs.flatten import NotFlat, flatten
 from samdyn.programs.points import evaluate
+from samdyn.programs.tracing.flatten import NotFlat, flatten
 
 SMALL = [name for name in loss_names() if get_loss(name).dim <= 6]
 

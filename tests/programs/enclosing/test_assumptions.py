@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from samdyn.programs.assumptions import where_finite
-from samdyn.programs.boxes import enclose
 from samdyn.programs.derivative import with_jacobian
-from samdyn.programs.flatten import flatten
+from samdyn.programs.enclosing.assumptions import where_finite
+from samdyn.programs.enclosing.boxes import enclose
 from samdyn.programs.points import evaluate
+from samdyn.programs.tracing.flatten import flatten
 
 
 def both(loss):

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..points import LONGEST, OFTEN, last_uses, written_out
+from ..program import Program
 from . import intervals
 from .interval_rules import KINK, NO_NUMBER, UNDEFINED, Value, as_known, constant, given, rule_of
-from .points import LONGEST, OFTEN, last_uses, written_out
-from .program import Program
 
 
 class Enclosure(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .program import Argument, Input, Operation, Program
+from ..program import Argument, Input, Operation, Program
 
 
 def written(program: Program) -> str:

@@ -14,7 +14,7 @@ from samdyn.losses.families import quadratic
 from samdyn.losses.gradient import Gradient
 from samdyn.losses.loss import Loss
 from samdyn.losses.surfaces import beale, himmelblau
-from samdyn.programs.names import Nameless, name_of
+from samdyn.programs.tracing.names import Nameless, name_of
 
 BEALE = get_loss("beale")
 

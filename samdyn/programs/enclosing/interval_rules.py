@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..primitives import FUNCTIONS
+from ..program import Operation, key_of
 from . import intervals as rules
-from .primitives import FUNCTIONS
-from .program import Operation, key_of
 
 # What may be wrong with a value somewhere in the box, as bits.
 # May be undefined; may jump; is undefined everywhere; is infinite everywhere, or undefined.

@@ -7,9 +7,9 @@ import pytest
 
 from samdyn import SAM, StepMap, get_loss
 from samdyn.dynamics.systems.map import StepOnState
-from samdyn.programs.flatten import flatten
 from samdyn.programs.points import evaluate
-from samdyn.programs.text import read, written
+from samdyn.programs.tracing.flatten import flatten
+from samdyn.programs.tracing.text import read, written
 
 AT = jax.ShapeDtypeStruct((2,), float)
 FUNCTIONS = {

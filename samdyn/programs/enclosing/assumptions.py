@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..program import Builder, Operation, Program
 from .interval_rules import RANGES, UNBOUNDED, WITHIN
-from .program import Builder, Operation, Program
 
 # A nan argument of any of these makes the result nan.
 STRICT = {*RANGES, "add", "sub", "mul", "div", "neg", "abs", "square", "exp", "exp2", "expm1"}

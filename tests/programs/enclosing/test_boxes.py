@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from samdyn import SAM, USAM, Flow, get_loss, loss_names
-from samdyn.programs import intervals
-from samdyn.programs.boxes import enclose
 from samdyn.programs.derivative import with_jacobian
-from samdyn.programs.flatten import flatten
-from samdyn.programs.interval_rules import RULES, NotEnclosed
+from samdyn.programs.enclosing import intervals
+from samdyn.programs.enclosing.boxes import enclose
+from samdyn.programs.enclosing.interval_rules import RULES, NotEnclosed
 from samdyn.programs.points import evaluate
 from samdyn.programs.program import Builder, Input
+from samdyn.programs.tracing.flatten import flatten
 
 LONG = np.longdouble
 BOXES, INSIDE = 2_000, 50

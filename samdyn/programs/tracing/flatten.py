@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jex
 
+from ..primitives import FUNCTIONS
+from ..program import Argument, Builder, Input, Program, TooLong
 from .components import (
     ELEMENTWISE,
     REDUCTIONS,
@@ -23,8 +25,6 @@ from .components import (
     product,
     reduced,
 )
-from .primitives import FUNCTIONS
-from .program import Argument, Builder, Input, Program, TooLong
 
 LONGEST = 20_000  # operations; beyond it a compiler is the better reader
 SAME = ("copy", "copy_p", "stop_gradient", "optimization_barrier")

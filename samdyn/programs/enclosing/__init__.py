@@ -1,0 +1,1 @@
+"""Bounds of a program over boxes, with outward rounding."""
