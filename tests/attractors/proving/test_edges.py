@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from samdyn import GD, SAM, USAM, Flow, stability
 
@@ -158,3 +158,57 @@ def test_a_slope_that_only_changes_its_size_is_no_fixed_point():
     found = stability(Flow(lambda w: w[0] + jnp.maximum(w[0], 0.0) + w[1] ** 2, GD()), box=BOX)
     assert found.complete.proven
     assert not found.points
+
+
+def uneven(seed: int):
+    """Smooth random losses under maxima, minima, absolute values."""
+    rng = np.random.default_rng(seed)
+    waves, slopes = rng.normal(size=(3, 3, 4)) * [1.3, 1.3, 1, 0.7], 0.3 * rng.normal(size=(3, 4))
+
+    def smooth(w, k):
+        x, y = w
+        total = 0.15 * (x * x + y * y) + slopes[k] @ jnp.stack([x, y, x * y, x * x])
+        return total + sum(d * jnp.sin(a * x + b * y + c) for a, b, c, d in waves[k])
+
+    kinds = (
+        lambda f, g, h: jnp.maximum(f, g),
+        lambda f, g, h: jnp.abs(f) + 0.3 * g,
+        lambda f, g, h: jnp.maximum(f, jnp.maximum(g, h)),
+        lambda f, g, h: jnp.minimum(f, g) + jax.nn.relu(h),
+    )
+    return lambda w: kinds[seed % 4](*(smooth(w, k) for k in range(3)))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(8))
+def test_no_proof_of_random_uneven_losses_is_false(seed):
+    """Every end of a search without gradients that is a minimum is listed; every type that is
+    proven is that of the loss on a small circle, whose lowest and highest points are sought."""
+    loss = uneven(seed)
+    value, values = jax.jit(loss), jax.jit(jax.vmap(loss))
+    found = stability(Flow(loss, GD()), box=((-3, 3), (-3, 3)))
+    where = np.array([item.point.w for item in found.points]).reshape(-1, 2)
+    assert found.complete.consistent is not False
+
+    def extreme(w, sign, radius):
+        on = lambda a: w + radius * np.stack([np.cos(a), np.sin(a)], axis=-1)  # noqa: E731
+        angles = np.linspace(0, 2 * np.pi, 4001)
+        heights = sign * np.asarray(values(on(angles)))
+        near = np.flatnonzero((heights < np.roll(heights, 1)) & (heights <= np.roll(heights, -1)))
+        seek = lambda a: minimize_scalar(  # noqa: E731
+            lambda x: sign * float(value(on(x))), bounds=(a - 2e-3, a + 2e-3), method="bounded"
+        )
+        return sign * min(seek(angles[k]).fun for k in near) - float(value(w))
+
+    for start in np.random.default_rng(1).uniform(-3, 3, (24, 2)):
+        corners = start + np.array([[0, 0], [0.05, 0], [0, 0.05]])
+        told = {"xatol": 1e-9, "fatol": 1e-13, "maxiter": 2000, "initial_simplex": corners}
+        end = minimize(lambda w: float(value(w)), start, method="Nelder-Mead", options=told).x
+        if np.max(np.abs(end)) < 2.99 and extreme(end, 1, 1e-3) > 0:
+            assert np.min(np.linalg.norm(where - end, axis=1)) < 1e-4, end
+    for item in found.points:
+        point = item.point
+        if point.kind == "kink" and point.proven:
+            falls, climbs = extreme(point.w, 1, 0.01) < 0, extreme(point.w, -1, 0.01) > 0
+            name = "saddle" if falls and climbs else "maximum" if falls else "minimum"
+            assert point.critical_type == name, point.w
