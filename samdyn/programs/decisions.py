@@ -108,6 +108,8 @@ def _pair(operation: Operation, program: Program) -> Pair | None:
         pair = arguments[0], arguments[1]
     else:
         return None
+    if key_of(pair[0]) == key_of(pair[1]):  # whether it is a number is asked
+        return None
     return pair if all(_is_float(a, program) for a in pair) else None
 
 

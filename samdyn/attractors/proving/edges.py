@@ -65,7 +65,7 @@ def _on_edge(
     if not len(zeros.low):
         return hull, ""
     (low,), (high,) = zeros.low, zeros.high
-    if not 0 < low[-1] <= high[-1] < 1:
+    if not 0 < low[-1] <= high[-1] < 1 or edge.jumps(low[:-1], high[:-1]):
         return None
     name = _type(edge, low, high, size)
     return None if name is None else (np.stack([low[:-1], high[:-1]], axis=1), name)
@@ -88,6 +88,10 @@ def _type(edge: EdgeSystem, low: np.ndarray, high: np.ndarray, size: np.ndarray)
     if d > 1:
         hessian = (middle[:d, :d] + middle[:d, :d].T) / 2
         tangents = np.linalg.svd(normal[None])[2][1:]
+        # where the loss is continuous it gains nothing along the edge by changing sides
+        along = np.linalg.norm(tangents @ change)
+        if along > loose[0] + sizes[0] * (loose[1] / sizes[1] + ROUNDING):
+            return None
         turned = 2 * np.linalg.norm(hessian) * loose[1] / sizes[1]
         doubt = turned + np.linalg.norm(spread[:d, :d]) + ROUNDING * np.linalg.norm(hessian)
         curvatures = np.linalg.eigvalsh(tangents @ hessian @ tangents.T)

@@ -16,6 +16,7 @@ from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
+from ...programs.enclosing.interval_rules import NotEnclosed
 from .branch import MOST_WORK, Zeros, zeros_in
 from .edges import on_edges
 from .fields import FieldAndLoss, FieldBeyond, GradientAndLoss, OnFace, Place, Preimage
@@ -67,7 +68,7 @@ def proof_in(flow: AbstractODE, box: np.ndarray) -> Proof:
             [_zeros_of(FieldAndLoss(flow, None), box, SystemWithSides)], ["fixed point"], box
         )
     system = SystemWithSides(GradientAndLoss(loss), len(box))
-    if flow.ascends and not system.opens_in(box):
+    if flow.ascends and not system.opens_in(_reached(flow, box)):
         return _proof_of_ascending(flow, box)
     edges = on_edges(system, _remembered(_Asked(system, box)), box)
     kinks = Proven(edges.low, edges.high, "kink", edges.types)
@@ -76,6 +77,19 @@ def proof_in(flow: AbstractODE, box: np.ndarray) -> Proof:
         return proof._replace(points=(*proof.points, kinks))
     proof = _proof_of_ascending(flow, box)
     return proof._replace(points=(*proof.points, kinks), doubt=ACROSS)
+
+
+def _reached(flow: AbstractODE, box: np.ndarray) -> np.ndarray:
+    """A box that holds a box and all of its perturbed points."""
+    if isinstance(flow, Flow) and flow.method.ascent == "unit":
+        ahead = box + 1.001 * float(flow.method.radius) * np.array([-1.0, 1.0])
+    else:
+        try:
+            found = OnPoints(flow.perturbed, len(box)).on_boxes(box[None, :, 0], box[None, :, 1])
+            ahead = np.stack([found.low[0], found.high[0]], axis=1)
+        except NotEnclosed:
+            ahead = np.broadcast_to([-np.inf, np.inf], box.shape)
+    return np.stack([np.minimum(box, ahead)[:, 0], np.maximum(box, ahead)[:, 1]], axis=1)
 
 
 def _proof_of_ascending(flow: AbstractODE, box: np.ndarray) -> Proof:

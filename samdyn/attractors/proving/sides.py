@@ -15,12 +15,14 @@ import numpy as np
 
 from ...programs.batch import OnPoints
 from ...programs.decisions import Pair, decided, decisions, differences, on_edge
+from ...programs.derivative import NoDerivative, with_jacobian
 from ...programs.enclosing.boxes import Encloser, Enclosure
 from ...programs.enclosing.interval_rules import NotEnclosed
 from .system import System, Unprovable, Values
 
 MOST_DECISIONS = 3  # in one box: of them all sides are looked at
 MOST_KINDS = 64  # of boxes, by what is undecided in them, at once
+ROUNDING = 8 * np.finfo(float).eps  # of a difference: what may be its sign
 SLACK = 16 * np.finfo(float).eps  # of products and sums of d numbers
 
 
@@ -32,15 +34,28 @@ class SystemWithSides(System):
         self._sides: dict[tuple, Encloser | None] = {}
 
     def values(self, low: np.ndarray, high: np.ndarray) -> Values:
-        """As of any system; boxes are excluded also by looking at each side of an edge."""
-        found = super().values(low, high)
-        rows = np.flatnonzero(~found.excluded & ~found.clean)
-        if not (len(rows) and self._decisions):
+        """As of any system; boxes are excluded also by looking at each side of an edge.
+
+        Where an edge is the border of a box, its values there are those of one side alone: such a
+        box is excluded by all of its sides, or not at all.
+        """
+        bounds = self._value(low, high, self.on_points.parameters)
+        found = self._values(bounds)
+        if self._gaps is None:
             return found
-        excluded = found.excluded.copy()
-        for which, some in self._kinds(low[rows], high[rows]):
-            excluded[rows[some]] = self._apart(which, low[rows[some]], high[rows[some]])
-        return found._replace(excluded=excluded)
+        gaps = self._gaps(low, high, self.on_points.parameters)
+        count = len(self._decisions)
+        lower, upper = gaps.low[:, :count], gaps.high[:, :count]
+        unsure = ~((lower > 0) | (upper < 0))
+        margin = ROUNDING * np.maximum(-lower, upper)
+        touches = np.any(unsure & ~((lower < -margin) & (upper > margin)), axis=1)
+        barred = np.any(bounds.nowhere, axis=1) | np.any(bounds.low[:, self.dim + 1 :] >= 0, axis=1)
+        excluded = np.where(touches, barred, found.excluded)
+        clean = found.clean & ~touches
+        rows = np.flatnonzero(~excluded & ~clean & np.any(unsure, axis=1))
+        for which, some in self._kinds(unsure[rows], gaps, rows):
+            excluded[some] = self._apart(which, low[some], high[some])
+        return found._replace(excluded=excluded, clean=clean)
 
     @property
     def has_decisions(self) -> bool:
@@ -51,35 +66,47 @@ class SystemWithSides(System):
         """Whether a decision is open in a box (d, 2)."""
         if not self._decisions:
             return False
-        if self._differences is None:
+        if self._gaps is None:
             return True
-        gaps = self._differences(box[None, :, 0], box[None, :, 1], self.on_points.parameters)
-        return not bool(np.all((gaps.low > 0) | (gaps.high < 0)))
+        gaps = self._gaps(box[None, :, 0], box[None, :, 1], self.on_points.parameters)
+        count = len(self._decisions)
+        return not bool(np.all((gaps.low[:, :count] > 0) | (gaps.high[:, :count] < 0)))
 
     @functools.cached_property
     def _decisions(self) -> list:
         return decisions(self._value.program)
 
     @functools.cached_property
-    def _differences(self) -> Encloser | None:
+    def _gaps(self) -> Encloser | None:
+        """Of each decision (a, b) the bounds of a − b, and then those of its derivatives."""
+        if not self._decisions:
+            return None
+        gaps = differences(self._value.program, self._decisions)
         try:
-            return Encloser(differences(self._value.program, self._decisions))
-        except NotEnclosed:
+            return Encloser(with_jacobian(gaps, range(self.dim)))
+        except (NoDerivative, NotEnclosed):
             return None
 
     def _kinds(
-        self, low: np.ndarray, high: np.ndarray
+        self, unsure: np.ndarray, gaps: Enclosure, rows: np.ndarray
     ) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
-        """Which decisions are open, and the boxes in which they are."""
-        if self._differences is None:
-            return
-        gaps = self._differences(low, high, self.on_points.parameters)
-        unsure = ~((gaps.low > 0) | (gaps.high < 0))
-        kinds, group = np.unique(unsure, axis=0, return_inverse=True)
+        """Which decisions are open, and the boxes of those `rows` in which they are.
+
+        Each of them must be defined, and a = b on a thin set: where a − b rises or falls along
+        some coordinate. Else there may be a region on neither side.
+        """
+        count = unsure.shape[1]
+        shape = (-1, count, self.dim)
+        slopes_low, slopes_high = (x[rows, count:].reshape(shape) for x in (gaps.low, gaps.high))
+        thin = np.any((slopes_low > 0) | (slopes_high < 0), axis=2)
+        undefined = gaps.undefined[rows]
+        thin &= ~(undefined[:, :count] | np.any(undefined[:, count:].reshape(shape), axis=2))
+        good = np.all(thin | ~unsure, axis=1)
+        kinds, group = np.unique(unsure[good], axis=0, return_inverse=True)
         for number, kind in enumerate(kinds[:MOST_KINDS]):
             which = tuple(int(k) for k in np.flatnonzero(kind))
             if 0 < len(which) <= MOST_DECISIONS:
-                yield which, np.flatnonzero(group.ravel() == number)
+                yield which, rows[good][group.ravel() == number]
 
     def _apart(self, which: tuple[int, ...], low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """In which boxes (n, d) 0 lies outside of the hull of the sides for sure, (n,)."""
@@ -108,22 +135,27 @@ class SystemWithSides(System):
     def edge(self, low: np.ndarray, high: np.ndarray) -> "EdgeSystem | None":
         """The equations of what rests on the one edge in a box (d,), (d,); None where there is
         none, or more, or where a side itself is not smooth, or may have a zero."""
-        kinds = list(self._kinds(low[None], high[None]))
+        if self._gaps is None:
+            return None
+        gaps = self._gaps(low[None], high[None], self.on_points.parameters)
+        count = len(self._decisions)
+        unsure = ~((gaps.low[:, :count] > 0) | (gaps.high[:, :count] < 0))
+        kinds = list(self._kinds(unsure, gaps, np.arange(1)))
         if len(kinds) != 1 or len(kinds[0][0]) != 1:
             return None
         ((place,), _) = kinds[0]
         pairs = decisions(self.on_points.program) if self.on_points.program else []
         if len(pairs) != len(self._decisions):  # some are known where the loss is defined
             return None
-        for above in (True, False):
-            side = self._side((place,), (above,))
+        sides = [self._side((place,), (above,)) for above in (True, False)]
+        for side in sides:
             if side is None:
                 return None
             found = side(low[None], high[None], self.on_points.parameters)
             lower, upper = self._equations(found)
             if not (self._is_smooth(found)[0] and np.any((lower > 0) | (upper < 0))):
                 return None
-        return EdgeSystem(self.on_points, pairs[place], self.dim)
+        return EdgeSystem(self.on_points, pairs[place], self.dim, sides)
 
     def _equations(self, found: Enclosure) -> tuple[np.ndarray, np.ndarray]:
         return found.low[:, : self.dim], found.high[:, : self.dim]
@@ -140,11 +172,19 @@ class EdgeSystem(System):
     normal n, which points to the side F₊. At a zero F₊ = (1 − λ)c and F₋ = −λc.
     """
 
-    def __init__(self, on_points: OnPoints, pair: Pair, dim: int):
+    def __init__(self, on_points: OnPoints, pair: Pair, dim: int, sides: list):
+        self._sides, self._parameters = sides, on_points.parameters
         if on_points.program is None:
             raise Unprovable(on_points.why)
         program = on_edge(on_points.program, pair, dim)
         self._prepare(OnPoints.of_program(program, on_points.parameters, dim + 1), dim + 1)
+
+    def jumps(self, low: np.ndarray, high: np.ndarray) -> bool:
+        """Whether the loss of one side differs from that of the other, for sure, wherever both meet
+        in a box of w, (d,), (d,)."""
+        d = self.dim - 1
+        one, other = (side(low[None], high[None], self._parameters) for side in self._sides)
+        return bool(one.low[0, d] > other.high[0, d] or other.low[0, d] > one.high[0, d])
 
 
 def _one_sided(sides: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -212,3 +212,70 @@ def test_no_proof_of_random_uneven_losses_is_false(seed):
             falls, climbs = extreme(point.w, 1, 0.01) < 0, extreme(point.w, -1, 0.01) > 0
             name = "saddle" if falls and climbs else "maximum" if falls else "minimum"
             assert point.critical_type == name, point.w
+
+
+def thick(v):
+    a = jnp.log(v[0])
+    return jnp.where(a < 0.5, v[0], jnp.where(a >= 0.5, 2 * v[0], (v[0] + 1) ** 2))
+
+
+NEITHER_SIDE = {
+    "equal in a region": (
+        lambda v: jnp.where(jnp.clip(v[0], -1, 1) == v[0], (v[0] - 0.3) ** 2, 5 * v[0]),
+        0.3,
+    ),
+    "equal by an absolute value": (
+        lambda v: jnp.where(jnp.abs(v[0]) == v[0], (v[0] - 1) ** 2, 3 - 4 * v[0]),
+        1.0,
+    ),
+    "always equal": (
+        lambda v: jnp.where(3 * v[0] == v[0] + v[0] + v[0], (v[0] - 1) ** 2, 5 * v[0]),
+        1.0,
+    ),
+    "different in a region": (
+        lambda v: jnp.where(3 * jnp.maximum(v[0], 0) != 0, v[0], (v[0] + 1) ** 2 - 1),
+        -1.0,
+    ),
+    "no number": (lambda v: jnp.where(jnp.isnan(jnp.exp(v[0])), 9 * v[0], jnp.abs(v[0])), 0.0),
+    "no number in a region": (thick, -1.0),
+}
+
+
+@pytest.mark.parametrize("name", NEITHER_SIDE)
+def test_a_region_on_neither_side_is_not_proven_away(name):
+    loss, where = NEITHER_SIDE[name]
+    found = stability(Flow(loss, GD()), box=[(-2.1, 3)])
+    assert any(abs(item.point.w[0] - where) < 1e-9 for item in found.points)
+
+
+@pytest.mark.parametrize("box", [(0, 2), (-2, 0), (0, 1e-3), (-1e-30, 1)])
+@pytest.mark.parametrize("loss", [lambda v: jnp.abs(v[0]), lambda v: -jnp.abs(v[0])])
+def test_an_edge_on_the_border_of_the_box_belongs_to_it(box, loss):
+    found = stability(Flow(loss, GD()), box=[box])
+    assert [float(item.point.w[0]) for item in found.points] == [0]
+    assert found.complete.proven
+
+
+@pytest.mark.parametrize("step", [-1.0, 1e-9])
+def test_where_the_loss_jumps_no_type_is_proven(step):
+    loss = lambda v: jnp.where(v[0] > 0, v[0] + step, -v[0]) + v[1] ** 2  # noqa: E731
+    found = stability(Flow(loss, GD()), box=[(-1, 2), (-1, 2)])
+    assert not found.complete.proven
+    assert not any(item.point.proven for item in found.points)
+
+
+def test_a_jump_that_grows_along_the_edge_drives_what_slides_there():
+    """Euler from (0.001, 0.01) leaves along x = 0 at a rate of 1.5: it is no minimum."""
+    above = lambda x, y: x + 4 * x * y + y  # noqa: E731
+    below = lambda x, y: -x - y + y**2 / 2  # noqa: E731
+    loss = lambda v: jnp.where(v[0] > 0, above(*v), below(*v))  # noqa: E731
+    found = stability(Flow(loss, GD()), box=[(-0.2, 0.15), (-0.2, 0.15)])
+    assert not found.complete.proven
+    assert not any(item.flow.verdict == "attractor" for item in found.points)
+
+
+@pytest.mark.parametrize("method", [SAM(0.3), USAM(0.3)])
+def test_an_edge_outside_of_the_box_that_the_ascent_reaches_is_told(method):
+    found = stability(Flow(lambda v: -jnp.abs(v[0]), method), box=[(0.1, 1)])
+    assert not found.complete.proven
+    assert "crosses an edge" in found.complete.method
