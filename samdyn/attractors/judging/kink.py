@@ -1,4 +1,7 @@
-"""Does a kink of the loss attract? The field about it tells, at several distances."""
+"""Does a kink of the loss attract? Its type tells, or what slides along its edge.
+
+Where neither is known the field about it is asked, at several distances.
+"""
 
 import numpy as np
 

@@ -39,8 +39,10 @@ def on_edges(system: SystemWithSides, zeros: Zeros, box: np.ndarray) -> OnEdges:
         if known is None:
             continue
         left &= ~inside
-        found += [known[0]] if known[1] else []
-        types += [known[1]] if known[1] else []
+        ends, name = known
+        if name and np.all((ends[:, 0] <= box[:, 1]) & (ends[:, 1] >= box[:, 0])):
+            found.append(ends)
+            types.append(name)
     ends = np.array(found).reshape(-1, len(box), 2)
     rest = zeros._replace(open_low=zeros.open_low[left], open_high=zeros.open_high[left])
     return OnEdges(ends[..., 0], ends[..., 1], tuple(types), rest)

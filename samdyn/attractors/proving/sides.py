@@ -43,10 +43,8 @@ class SystemWithSides(System):
         found = self._values(bounds)
         if self._gaps is None:
             return found
-        gaps = self._gaps(low, high, self.on_points.parameters)
-        count = len(self._decisions)
-        lower, upper = gaps.low[:, :count], gaps.high[:, :count]
-        unsure = ~((lower > 0) | (upper < 0))
+        unsure, gaps = self._open(self._gaps, low, high)
+        lower, upper = (end[:, : unsure.shape[1]] for end in (gaps.low, gaps.high))
         margin = ROUNDING * np.maximum(-lower, upper)
         touches = np.any(unsure & ~((lower < -margin) & (upper > margin)), axis=1)
         barred = np.any(bounds.nowhere, axis=1) | np.any(bounds.low[:, self.dim + 1 :] >= 0, axis=1)
@@ -68,9 +66,7 @@ class SystemWithSides(System):
             return False
         if self._gaps is None:
             return True
-        gaps = self._gaps(box[None, :, 0], box[None, :, 1], self.on_points.parameters)
-        count = len(self._decisions)
-        return not bool(np.all((gaps.low[:, :count] > 0) | (gaps.high[:, :count] < 0)))
+        return bool(np.any(self._open(self._gaps, box[None, :, 0], box[None, :, 1])[0]))
 
     @functools.cached_property
     def _decisions(self) -> list:
@@ -86,6 +82,13 @@ class SystemWithSides(System):
             return Encloser(with_jacobian(gaps, range(self.dim)))
         except (NoDerivative, NotEnclosed):
             return None
+
+    def _open(
+        self, gaps_in: Encloser, low: np.ndarray, high: np.ndarray
+    ) -> tuple[np.ndarray, Enclosure]:
+        """Which decisions are open in boxes (n, d), (n, decisions), and the bounds of `_gaps`."""
+        gaps, count = gaps_in(low, high, self.on_points.parameters), len(self._decisions)
+        return ~((gaps.low[:, :count] > 0) | (gaps.high[:, :count] < 0)), gaps
 
     def _kinds(
         self, unsure: np.ndarray, gaps: Enclosure, rows: np.ndarray
@@ -117,7 +120,7 @@ class SystemWithSides(System):
                 return np.zeros(len(low), bool)
             bounds.append(side(low, high, self.on_points.parameters))
         wide = (high - low)[:, : self.dim]
-        wide = np.where(wide > 0, wide, 1)  # a loss per side of the box, whatever the units are
+        wide = np.where(wide > 0, wide, 1)  # what the loss gains across the box: no units
         equations = map(self._equations, bounds)
         sides = [(lower * wide, upper * wide) for lower, upper in equations]
         return _one_sided(sides) & np.all([self._is_smooth(one) for one in bounds], axis=0)
@@ -137,9 +140,7 @@ class SystemWithSides(System):
         none, or more, or where a side itself is not smooth, or may have a zero."""
         if self._gaps is None:
             return None
-        gaps = self._gaps(low[None], high[None], self.on_points.parameters)
-        count = len(self._decisions)
-        unsure = ~((gaps.low[:, :count] > 0) | (gaps.high[:, :count] < 0))
+        unsure, gaps = self._open(self._gaps, low[None], high[None])
         kinds = list(self._kinds(unsure, gaps, np.arange(1)))
         if len(kinds) != 1 or len(kinds[0][0]) != 1:
             return None

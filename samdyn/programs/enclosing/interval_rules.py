@@ -53,6 +53,7 @@ def as_known(argument: Any) -> Any:
 
 
 def constant(value: Any) -> Value:
+    """The interval (2, 1) of a number or a truth; what is not finite is in doubt."""
     if np.asarray(value).dtype == bool:
         return Value(np.full((2, 1), value))
     if np.isfinite(value):
