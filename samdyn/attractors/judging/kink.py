@@ -3,6 +3,9 @@
 Where neither is known the field about it is asked, at several distances.
 """
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import numpy as np
 
 from ...dynamics.systems.map import AbstractMap, StepOnState
@@ -16,7 +19,9 @@ from ..proving.system import Unprovable
 from .sliding import unit_directions
 from .verdict import Verdict
 
-BESIDE, ALONG = 1e-8, 1e-4  # of 1 + ‖w‖: how far from an edge, and along it, the field is asked
+BESIDE = 1e-4  # of how far along an edge the field is asked: how far from it
+NEARER = tuple(10.0**-k for k in range(3, 9))  # of 1 + ‖w‖
+SETTLED = 0.01  # of the largest rate of sliding: by how much it may still change
 AT_REST = 1e-4  # of the field beside an edge: what slides more slowly there rests
 NEWTON = 8
 NOT_AT_REST = "at which this method does not rest: what it does there is not decided"
@@ -74,7 +79,7 @@ def kink_verdict(
 
 def _edge_at(flow: AbstractODE, w: np.ndarray) -> EdgeSystem | None:
     """The one edge of the loss near w (d,)."""
-    loss, reach = loss_of(flow), BESIDE * (1 + np.linalg.norm(w))
+    loss, reach = loss_of(flow), BESIDE * NEARER[-1] * (1 + np.linalg.norm(w))
     if loss is None:
         return None
     try:
@@ -84,35 +89,69 @@ def _edge_at(flow: AbstractODE, w: np.ndarray) -> EdgeSystem | None:
         return None
 
 
+class Slide(NamedTuple):
+    """Beside an edge: the field's part along its normal on either side, at w and the points about
+    it, `up` and `down` (n,), the part of what slides at w along the edge, `along` (d − 1,), the
+    `rates` of sliding (d − 1,), and the `largest` component of the field."""
+
+    up: np.ndarray
+    down: np.ndarray
+    along: np.ndarray
+    rates: np.ndarray
+    largest: float
+
+
 def _on_edge(flow: AbstractODE, w: np.ndarray, edge: EdgeSystem) -> Verdict:
     """By the field on both sides of the one edge through w: it pushes towards the edge or away from
-    it, and along it paths slide with that mixture of both sides that stays on it (Filippov)."""
-    size = 1 + np.linalg.norm(w)
+    it, and along it paths slide with that mixture of both sides that stays on it (Filippov).
+
+    It is asked nearer and nearer to w until the rates no longer change.
+    """
+    slides = [_slide(flow, w, edge, near * float(1 + np.linalg.norm(w))) for near in NEARER]
+    for one, other in pairwise(slides):
+        size = np.max(np.abs(other.rates), initial=0.0)
+        if np.all(np.abs(one.rates - other.rates) <= SETTLED * size) and _same_sides(other):
+            return _by_slide(other)
+    return Verdict("unknown", f"a kink of the loss, {NOT_AT_REST}")
+
+
+def _slide(flow: AbstractODE, w: np.ndarray, edge: EdgeSystem, reach: float) -> Slide:
     normal = edge.with_jacobians(np.append(w, 0.5)[None])[1][0, -1, :-1]
     normal = normal / np.linalg.norm(normal)
     tangents = np.linalg.svd(normal[None])[2][1:]
-    beside = np.concatenate([w[None], w + ALONG * size * tangents, w - ALONG * size * tangents])
-    beside = _to_edge(edge, beside, normal)
+    about = _to_edge(
+        edge, np.concatenate([w[None], w + reach * tangents, w - reach * tangents]), normal
+    )
     field = OnPoints(flow.velocity, w.size).values
-    above, below = (field(beside + side * BESIDE * size * normal) for side in (1, -1))
+    above, below = (field(about + side * BESIDE * reach * normal) for side in (1, -1))
     up, down = above @ normal, below @ normal
-    if not (up[0] * down[0] < 0 and np.all(up * up[0] > 0) and np.all(down * down[0] > 0)):
-        return Verdict("unknown", f"a kink of the loss, {NOT_AT_REST}")
     share = (down / (down - up))[:, None]
     along = (share * above + (1 - share) * below) @ tangents.T
-    largest = np.max(np.abs(np.concatenate([above, below])))
-    if np.max(np.abs(along[0]), initial=0.0) > AT_REST * largest:
-        return Verdict("unknown", f"a kink of the loss, {NOT_AT_REST}")
     half = len(tangents)
-    slopes = (along[1 : half + 1] - along[half + 1 :]).T / (2 * ALONG * size)
-    rates = np.real(np.linalg.eigvals(slopes)) if half else np.empty(0)
-    if np.any(np.abs(rates) <= AT_REST * largest / size):
-        return Verdict("unknown", "a kink: what slides along its edge does so too slowly to decide")
-    held = bool(up[0] < 0)
+    slopes = (along[1 : half + 1] - along[half + 1 :]).T / (2 * reach)
+    known = half > 0 and bool(np.all(np.isfinite(slopes)))
+    rates = np.sort(np.real(np.linalg.eigvals(slopes))) if known else np.full(half, np.nan)
+    largest = float(np.max(np.abs(np.concatenate([above, below]))))
+    return Slide(up, down, along[0], rates, largest)
+
+
+def _same_sides(slide: Slide) -> bool:
+    """Whether both sides push towards the edge, or both away, and what slides at w rests."""
+    up, down = slide.up, slide.down
+    opposed = up[0] * down[0] < 0 and np.all(up * up[0] > 0) and np.all(down * down[0] > 0)
+    return bool(opposed and np.max(np.abs(slide.along), initial=0.0) <= AT_REST * slide.largest)
+
+
+def _by_slide(slide: Slide) -> Verdict:
+    fastest = np.max(np.abs(slide.rates), initial=0.0)
+    if np.any(np.abs(slide.rates) <= SETTLED * fastest):
+        return Verdict("unknown", "a kink: a rate of sliding along its edge is too near to 0")
+    held = bool(slide.up[0] < 0)
     text = "a kink: the field pushes " + ("towards" if held else "away from") + " its edge"
-    if half:
-        text += f", along which paths slide with rates {', '.join(f'{r:.4g}' for r in rates)}"
-    signs = {-1.0 if held else 1.0, *np.sign(rates)}
+    if len(slide.rates):
+        told = ", ".join(f"{rate:.4g}" for rate in slide.rates)
+        text += f", along which paths slide with rates {told}"
+    signs = {-1.0 if held else 1.0, *np.sign(slide.rates)}
     if len(signs) > 1:
         return Verdict("saddle", text)
     return Verdict("attractor" if held else "repeller", text)

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize, minimize_scalar
 
 from samdyn import GD, SAM, USAM, Flow, stability
+from samdyn.attractors.judging.kink import kink_verdict
 
 BOX = ((-3.0, 3.0), (-3.1, 3.2))
 
@@ -279,3 +280,28 @@ def test_an_edge_outside_of_the_box_that_the_ascent_reaches_is_told(method):
     found = stability(Flow(lambda v: -jnp.abs(v[0]), method), box=[(0.1, 1)])
     assert not found.complete.proven
     assert "crosses an edge" in found.complete.method
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1e4])
+@pytest.mark.parametrize(("loss", "w"), [(hinge, (1.0, 1.0)), (ring, (1.0, 0.0))])
+def test_rates_of_sliding_do_not_depend_on_the_unit_of_length(loss, w, unit):
+    """With w in other units, l·unit² and ρ·unit for l and ρ, all rates are the same."""
+    whole = np.array(BOX)
+    words = []
+    for scale in (1.0, unit):
+        scaled = lambda v, scale=scale: loss(v / scale) * scale**2  # noqa: E731
+        found = stability(Flow(scaled, SAM(0.3 * scale)), box=whole * scale)
+        (item,) = [i for i in found.points if np.allclose(i.point.w / scale, w)]
+        words.append((item.flow.verdict, float(item.flow.why.split()[-1])))
+    assert words[0][0] == words[1][0]
+    assert words[0][1] == pytest.approx(words[1][1], rel=1e-2)
+
+
+def test_what_hardly_slides_in_one_direction_is_not_decided():
+    """Along y paths slide, along z only at third order."""
+    loss = lambda w: jnp.abs(w[0]) + w[1] ** 2 + w[2] ** 4  # noqa: E731
+    w = np.zeros(3)
+    verdict = kink_verdict(Flow(loss, USAM(0.1)), w)
+    assert verdict.verdict == "unknown"
+    curved = kink_verdict(Flow(lambda w: loss(w) + 0.1 * w[2] ** 2, USAM(0.1)), w)
+    assert curved.verdict == "attractor"
