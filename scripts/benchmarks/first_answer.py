@@ -1,9 +1,10 @@
 """How long a first answer takes: CPU time of whole commands, as multiples of starting JAX alone.
 
-Every round runs each command once with an empty cache folder and once with a filled one, between
-two starts of JAX. Python's bytecode is there from a run that does not count, as it is wherever
-packages are installed. Prints medians of five rounds and the ratios, and of a second verdict in one
-process the CPU seconds.
+Every round runs each command with an empty cache folder and with the filled one, each between two
+starts of JAX, of which the ratio takes the mean: clocks of shared machines change by half from one
+second to the next. Python's bytecode is there from a run that does not count, as it is wherever
+packages are installed. Prints medians of five rounds, and of verdicts with other radii in a process
+that has given one the CPU seconds.
 """
 
 import argparse
@@ -46,18 +47,27 @@ def commands(folder: pathlib.Path) -> dict[str, list[str]]:
     return {name: [str(SAMDYN), *words] for name, words in asked.items()}
 
 
-def second_verdict() -> float:
-    """CPU seconds of a verdict on Beale with another radius, after a first in this process."""
+def further_verdicts() -> list[float]:
+    """CPU seconds of verdicts on Beale with other radii, after a first in this process."""
     import jax
 
     import samdyn
 
     jax.config.update("jax_enable_x64", True)
     loss = samdyn.get_loss("beale")
-    for rho in (0.5, 0.3):
+    taken = []
+    for rho in (0.5, 0.3, 0.45, 0.35, 0.25, 0.4):
         began = time.process_time()
         samdyn.stability(samdyn.StepMap(loss, samdyn.SAM(rho), 1e-3), box=loss.box)
-    return time.process_time() - began
+        taken.append(time.process_time() - began)
+    return taken[1:]
+
+
+def beside_jax(command: list[str], folder: str) -> tuple[float, float]:
+    """CPU seconds of a command, and their ratio to the mean of a start of JAX before and after."""
+    alone = [sys.executable, "-c", JAX]
+    before, taken, after = (cpu_seconds(one, folder) for one in (alone, command, alone))
+    return taken, taken / (before + after) * 2
 
 
 def main() -> None:
@@ -69,26 +79,28 @@ def main() -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
         asked = commands(folder)
-        alone: list[float] = []
-        cold = {name: [] for name in asked}
-        warm = {name: [] for name in asked}
+        taken: dict[str, list] = {name: [] for name in asked}
         for command in ([sys.executable, "-c", JAX], *asked.values()):
             cpu_seconds(command, str(folder / "not counted"))
         for _ in range(rounds):
             for name, command in asked.items():
-                alone.append(cpu_seconds([sys.executable, "-c", JAX], place))
                 with tempfile.TemporaryDirectory() as empty:
-                    cold[name].append(cpu_seconds(command, empty))
-                    warm[name].append(cpu_seconds(command, empty))
-    base = statistics.median(alone)
-    print(f"CPU seconds of whole commands, medians of {rounds}; × is of JAX alone, {base:.2f} s")
-    for name in asked:
-        first, again = statistics.median(cold[name]), statistics.median(warm[name])
-        print(
-            f"  {name:32}  nothing kept {first:6.2f} s {first / base:5.2f} ×   "
-            f"kept {again:6.2f} s {again / base:5.2f} ×"
+                    taken[name].append([beside_jax(command, empty) for _ in ("nothing", "kept")])
+    print(f"CPU seconds of whole commands, and × of JAX alone beside them; medians of {rounds}")
+    for name, pairs in taken.items():
+        (first, cold), (again, warm) = (
+            [statistics.median(column) for column in zip(*one, strict=True)]
+            for one in zip(*pairs, strict=True)
         )
-    print(f"  {'second verdict, another radius':32}  {second_verdict():6.2f} s")
+        print(
+            f"  {name:32}  nothing kept {first:6.2f} s {cold:5.2f} ×   "
+            f"kept {again:6.2f} s {warm:5.2f} ×"
+        )
+    further = further_verdicts()
+    print(
+        f"  {'second verdict, another radius':32}  {statistics.median(further):6.2f} s, "
+        f"from {min(further):.2f} to {max(further):.2f}"
+    )
 
 
 if __name__ == "__main__":

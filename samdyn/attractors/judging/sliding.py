@@ -11,6 +11,7 @@ u' = (I − uuᵀ)HF₀ and (log‖q‖)' = uᵀHF₀ in the time τ with dτ = 
 the layer of width λ_min/λ_max in the direction of δ, in which SAM's field turns.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ...bisection import bisect_rows
 from ...compiling import jit_for_few_runs
 from ...dynamics.stiff import integrate
 from ...dynamics.systems.flow import Flow
@@ -218,18 +218,26 @@ def _first_outward(flow: Flow, c: np.ndarray, directions: np.ndarray, rho: float
     bend = np.max(np.abs(np.diff(ends, 2, axis=1)), axis=1, keepdims=True)
     close = ~(np.maximum(ends[:, :-1], ends[:, 1:]) + 4 * bend / 8 < 0)
     for place in np.flatnonzero(np.any(close, axis=0)):
-        some, first = directions[close[:, place]], place * AT_ONCE
-        block = distances[first : first + AT_ONCE + 1]
-        outward = ~(inward(some[:, None], block[None]) < 0)
-        if not np.any(outward):
-            continue
-        step = int(np.min(np.argmax(outward, axis=1)[np.any(outward, axis=1)]))
-        some, high = some[outward[:, step]], block[step]
-        low = distances[first + step - 1] if first + step else 0.0
-        lows, highs = np.full(len(some), low), np.full(len(some), high)
-        falls = lambda r, some=some: inward(some, r) < 0  # noqa: E731
-        return float(np.min(bisect_rows(falls, lows, highs)[0]))
+        first, last = place * AT_ONCE, (place + 1) * AT_ONCE
+        low = distances[first - 1] if first else 0.0
+        found = _smallest_outward(inward, directions[close[:, place]], low, distances[last])
+        if found is not None:
+            return found
     return FAR * rho
+
+
+def _smallest_outward(inward: Callable, some: np.ndarray, low: float, high: float) -> float | None:
+    """The last distance before V' ≥ 0 in one of the directions, in (low, high], to the last digit:
+    the step of a grid that holds it is divided again and again."""
+    while True:
+        grid = np.linspace(low, high, AT_ONCE + 2)
+        outward = ~(inward(some[:, None], grid[None, 1:]) < 0)
+        if not np.any(outward):
+            return None
+        step = int(np.argmax(np.any(outward, axis=0)))
+        some, low, high = some[outward[:, step]], float(grid[step]), float(grid[step + 1])
+        if not low < (low + high) / 2 < high:
+            return low
 
 
 def _inward(directions: Any, field: Any) -> tuple[Any, Any]:
