@@ -129,6 +129,12 @@ from .escape.statistics import Summary as Summary
 from .escape.statistics import exponential_tail as exponential_tail
 from .escape.statistics import kaplan_meier as kaplan_meier
 from .escape.statistics import summarize as summarize
+from .growth.edge import Edge as Edge
+from .growth.exponents import Exponents as Exponents
+from .growth.exponents import exponents as exponents
+from .growth.moments import CurvatureMoments as CurvatureMoments
+from .growth.rates import Growth as Growth
+from .growth.rates import Rate as Rate
 from .losses.families import quadratic as quadratic
 from .losses.loss import CriticalPoint as CriticalPoint
 from .losses.loss import Loss as Loss

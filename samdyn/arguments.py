@@ -78,8 +78,8 @@ def _cannot_move(system: Any, given: dict[str, Any]) -> str | None:
     """Why a system can't be asked at the point that a verb was given; None if it can."""
     point = next((given[name] for name in ("start", "at", "params") if name in given), None)
     motion = _motion(system)
-    if point is None or motion is None:
-        return None
+    if point is None or motion is None or given.get("batches") is not None:
+        return None  # under batches it moves by more than the point alone
     try:
         with jax.enable_x64(True):
             w = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), _as_pytree(point))
@@ -192,6 +192,16 @@ def _options(given: Any, name: str) -> None:
         raise InvalidInput(f"{name} is a dictionary, not {told(given)}.")
 
 
+def _kind(given: Any, name: str) -> None:
+    if not isinstance(given, str):
+        _POSITIVE(given, f"{name}, a power p or a word like 'mean-square',")
+
+
+def _powers(given: Any, name: str) -> None:
+    if not is_real(given) or np.ndim(given) > 1 or isinstance(given, bool):
+        raise InvalidInput(f"{name} are powers p > 0, like (2, 4), not {told(given)}.")
+
+
 _POSITIVE = _number("be a finite number > 0", lambda x: x > 0)
 _NUMBER = _number("be a finite number", lambda x: True)
 _STEPS = _whole(0, MOST_STEPS)
@@ -200,6 +210,10 @@ EXPECTED: dict[str, Callable[[Any, str], Any]] = {
     "parameter": _word,
     "values": _values,
     "between": _range,
+    "kind": _kind,
+    "moments": _powers,
+    "draws": _whole(32, 2**24),
+    "max_products": _whole(1),
     "grid": _whole(1),
     "steps": _STEPS,
     "paths": _whole(1, 2**32 - 1),

@@ -91,6 +91,8 @@ MODELS = _table(
 
 _POINTS = "fixed points and their verdicts for the flow and the step"
 _BRANCHES = "branches of fixed points over a range of rho, and where they change"
+_RATES = "how fast a perturbation grows per step, also under minibatches"
+_EDGES = "where in a parameter an exponent, or the fate of a start, changes"
 _FAR = "how far noise carries the optimizer from a critical point"
 _RUNS = "a grid of training runs, method × rho × momentum × batch size × seeds"
 
@@ -98,6 +100,8 @@ COMMANDS = _table(
     Entry("losses", "list the registered losses", "cli.commands.losses"),
     Entry("stability", _POINTS, "cli.commands.stability"),
     Entry("sweep", _BRANCHES, "cli.commands.sweep"),
+    Entry("exponents", _RATES, "cli.commands.exponents"),
+    Entry("threshold", _EDGES, "cli.commands.threshold"),
     Entry("trajectory", "run one start and say where and how it ends", "cli.commands.trajectory"),
     Entry("basins", "where a grid of starts ends", "cli.commands.basins"),
     Entry("portrait", "phase portraits side by side", "cli.commands.portrait"),

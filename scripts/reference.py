@@ -9,7 +9,7 @@ import samdyn
 TARGET = pathlib.Path(__file__).parent.parent / "docs" / "reference.md"
 VERBS = (
     *("stability", "sweep", "basins", "threshold", "manifolds", "trajectory", "portrait"),
-    *("escape_times", "spread", "theory", "diagnose", "study"),
+    *("escape_times", "spread", "theory", "exponents", "diagnose", "study"),
 )
 SYSTEMS = (
     *("ODE", "Flow", "Map", "StepMap", "OptaxStepMap", "SDE", "Diffusion"),

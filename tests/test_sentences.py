@@ -215,6 +215,7 @@ CALLS = {
     "sweep": ((FLOW, *RHO), {"at": AT}),
     "basins": ((STEP, BOX), {"grid": 2}),
     "threshold": ((STEP, "rho", (0.1, 0.2)), {"start": AT, "target": AT, "steps": 2}),
+    "exponents": ((STEP,), {"at": AT}),
     "portrait": ((FLOW, BOX), {}),
     "trajectory": ((STEP, AT), {"steps": 2}),
     "manifolds": ((FLOW, AT), {}),

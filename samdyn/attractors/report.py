@@ -9,6 +9,7 @@ from ..checks import require_flat, require_one_value, require_point
 from ..dynamics.check import unread_by
 from ..dynamics.systems.flat import flattened, is_vector
 from ..dynamics.systems.map import AbstractMap
+from ..dynamics.systems.minibatch_map import MinibatchStepMap
 from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
@@ -32,6 +33,7 @@ def stability(
     *,
     box: Any = None,
     at: Any = None,
+    batches: Any = None,
     seed: int = 0,
 ) -> Stability:
     """The stability of the fixed points of a system.
@@ -40,6 +42,9 @@ def stability(
     that Newton reaches from there; `at` may be a pytree like the parameters, whose numbers then
     make one vector in the result (the box of a pytree has no meaning). An `ODE` or `Flow` is
     judged as a flow, a `Map` or an `OptaxStepMap` as a step in its full state, a `StepMap` as both.
+    With `batches` the loss is one of (w, batch), the points are those of the mean loss, and it is
+    also said what steps that draw one of them do, in mean square and almost surely; so it is of a
+    `MinibatchStepMap`.
     It computes in float64 whatever JAX's default is.
 
     `InvalidInput` for a system that has no fixed points of its own (a noisy one), and for a point
@@ -48,6 +53,8 @@ def stability(
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to judge, not both or neither.")
     require_one_value(system)
+    if batches is not None or isinstance(system, MinibatchStepMap):
+        return _under_batches(system, box, at, batches, seed)
     if at is not None and not is_vector(require_point(at, "a point")):
         system, at, _ = flattened(system, at)
     flow, step_map = parts_of(system)
@@ -64,6 +71,23 @@ def stability(
     judged, warnings = _judged_by_limit(flow, found, step_map, neighbours)
     warnings = (*warnings, *unread_by(flow, box, at))
     return Stability(judged, complete, flow, tuple(dict.fromkeys(warnings)))
+
+
+def _under_batches(system: Any, box: Any, at: Any, batches: Any, seed: int) -> Stability:
+    from .minibatches import of_batches, with_growth
+
+    random = of_batches(system, batches)
+    assert random is not None
+    found = stability(random.mean, box=box, at=at, seed=seed)
+    judged, warnings = [], list(found.warnings)
+    places = np.array([item.point.w for item in found.points])
+    for item in found.points:
+        apart = np.linalg.norm(places - item.point.w, axis=1)
+        nearest = float(np.min(apart[apart > 0], initial=np.inf))
+        item, warning = with_growth(item, random, nearest, seed)
+        judged.append(item)
+        warnings += [warning] * bool(warning)
+    return Stability(tuple(judged), found.complete, found.flow, tuple(dict.fromkeys(warnings)))
 
 
 def judge_all(

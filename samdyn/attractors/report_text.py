@@ -63,12 +63,25 @@ def _reasons(result: "Stability") -> list[str]:
         told = [("flow", item.flow), ("step", item.step)]
         why = [f"{name}: {verdict.why}" for name, verdict in told if verdict is not None]
         lines += [f"{number}  {why[0]}", *(f"   {text}" for text in why[1:])]
+        lines += _under_batches(item)
         lines += _radii(told)
         if item.rho_window is not None and any(end is not None for end in item.rho_window):
             lines.append(f"   {_window(item)}")
     if len(result.points) > len(shown):
         lines.append(f"   … and {len(result.points) - len(shown)} more points")
     return lines
+
+
+def _under_batches(item: "PointStability") -> list[str]:
+    """What steps that draw a minibatch do."""
+    if item.growth is None:
+        return []
+    rates = (
+        ("in mean square", item.growth.mean_square),
+        ("almost surely", item.growth.almost_sure),
+    )
+    parts = [f"{name} {item.verdict_of(rate)} ({rate} a step)" for name, rate in rates]
+    return [f"   under minibatches: {', '.join(parts)}"]
 
 
 def _radii(told: list) -> list[str]:

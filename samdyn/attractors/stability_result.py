@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ..dynamics.systems.ode import AbstractODE
+from ..growth.rates import Growth, Rate
 from ..results.encoding import storable
 from ..results.result import Result
 from .finding.point import Completeness, FixedPoint
@@ -25,7 +26,7 @@ class PointStability(eqx.Module):
     USAM, and lies between `critical_rho_bounds` for sure; `rho_window` the (low, high) radii for
     which the step map contracts everywhere, whose ends lie between those of `rho_window_bounds`,
     and `window_of` what they are radii of: "rho" under USAM, and "rho/gradient_norm" under
-    normalised SAM, where ‖g‖ changes along a run.
+    normalised SAM, where ‖g‖ changes along a run. `growth` is that of steps on minibatches.
     """
 
     point: FixedPoint
@@ -36,6 +37,7 @@ class PointStability(eqx.Module):
     window_of: str = "rho"
     critical_rho_bounds: tuple[float, float] | None = None
     rho_window_bounds: tuple[tuple[float, float] | None, tuple[float, float] | None] | None = None
+    growth: Growth | None = None
 
     @property
     def main(self) -> Verdict:
@@ -43,6 +45,25 @@ class PointStability(eqx.Module):
         verdict = self.step if self.flow is None else self.flow
         assert verdict is not None
         return verdict
+
+    def verdict_of(self, rate: Rate) -> str:
+        """ "attractor" where a rate decays; "repeller" or "saddle" where it grows: which of them,
+        only a single direction or the step of the mean loss tells."""
+        if rate.sign is None:
+            return "unknown"
+        if rate.sign < 0:
+            return "attractor"
+        alone = self.point.w.size == 1 or (self.step and self.step.verdict == "repeller")
+        return "repeller" if alone else "saddle"
+
+    def _under_batches(self) -> dict[str, Any]:
+        if self.growth is None:
+            return {}
+        rates = {"mean_square": self.growth.mean_square, "almost_sure": self.growth.almost_sure}
+        return {
+            name: {**rate.to_dict(), "verdict": self.verdict_of(rate)}
+            for name, rate in rates.items()
+        }
 
     def _replace_step(self, step: Verdict) -> "PointStability":
         return dataclasses.replace(self, step=step)
@@ -67,7 +88,7 @@ class PointStability(eqx.Module):
             "enclosure": None if point.enclosure is None else point.enclosure.tolist(),
         }
         if self.step is not None:
-            result["map"] = _verdict_dict(self.step, "multipliers")
+            result["map"] = _verdict_dict(self.step, "multipliers") | self._under_batches()
             result["rho_window"] = None if self.rho_window is None else list(self.rho_window)
             result["rho_window_of"] = self.window_of
             result["rho_window_bounds"] = _plain(self.rho_window_bounds)

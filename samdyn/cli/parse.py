@@ -134,6 +134,21 @@ def span(text: str) -> tuple[float, float, int]:
     return values
 
 
+def named_range(text: str) -> tuple[str, float, float]:
+    """ "NAME=low:high" with low < high."""
+    name, _, ends = text.partition("=")
+    try:
+        low, high = (float(end) for end in ends.split(":"))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not (name and math.isfinite(low) and math.isfinite(high) and low < high):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} given, a range "NAME=low:high" with low < high, such as "lr=0.1:2", is '
+            "accepted"
+        )
+    return name, low, high
+
+
 def neighbourhood(text: str) -> tuple[float, tuple[float, ...]]:
     """ "r:x,y,…": the ball of radius r > 0 about a point."""
     first, colon, rest = text.partition(":")

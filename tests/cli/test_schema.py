@@ -10,7 +10,7 @@ from golden.contract import contract
 from samdyn.catalogue import COMMANDS
 from samdyn.cli.main import build_parser
 
-PLANNED = {"diagram", "exponents", "threshold"}
+PLANNED = {"diagram"}
 
 
 def answered(name):

@@ -61,3 +61,17 @@ def slope():
 def flat():
     """No curvature at all, which no arithmetic can tell from a little."""
     return _problem([1.0, 1.0], [[0.0, 0.0], [0.0, 0.0]])
+
+
+def wells(w):
+    """The mean of `two_wells` over its batches."""
+    return jnp.mean(jnp.stack([_well(w, c) for c in (0.1, 1.9)]))
+
+
+def _well(w, c):
+    return jnp.minimum(w[0] ** 2, c * (w[0] - 1) ** 2)
+
+
+def two_wells():
+    """min(w², c(w − 1)²), of which steps on one batch leave the well at 1 first."""
+    return {"params": jnp.ones(1), "loss": _well, "batches": [jnp.asarray(0.1), jnp.asarray(1.9)]}

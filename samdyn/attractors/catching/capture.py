@@ -1,4 +1,6 @@
-"""From which ρ on does a fixed point capture the trajectory that starts at a given point?"""
+"""Where in a parameter does the fate of a start change: from which ρ on is it captured?
+
+Of an exponent in place of a start the same is asked in `growth/edge.py`."""
 
 from typing import Any
 
@@ -15,6 +17,7 @@ from ...dynamics.systems.map import AbstractMap
 from ...dynamics.systems.stochastic_map import AbstractStochasticMap
 from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import ComputationFailed, InvalidInput
+from ...growth.edge import Edge, edge
 from ...losses.check import check_loss
 from ...precision import in_double
 from ...results.provenance import recorded
@@ -25,30 +28,43 @@ SECTIONS = 33  # radii that run side by side in each round
 
 
 class CaptureThreshold(Result, eqx.Module):
-    """The radii between which capture sets in: not captured at `low`, captured at `high`.
+    """The values of `parameter` between which capture sets in, at `low` not captured, at `high`
+    captured; or, where not `sets_in`, ends.
 
     `monotone` is False if the first round, over the whole range, saw capture come and go; then
-    this is the first onset only. `rounds` counts the rounds of simulation.
+    this is the first change only. `rounds` counts the rounds of simulation.
     """
 
     low: float
     high: float
     monotone: bool
     rounds: int
+    parameter: str = "rho"
+    sets_in: bool = True
 
     @property
-    def rho(self) -> float:
+    def value(self) -> float:
         """The middle of the bracket."""
         return (self.low + self.high) / 2
 
+    @property
+    def rho(self) -> float:
+        """The same, of a radius."""
+        return self.value
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON types."""
-        bracket = {"rho": self.rho, "low": self.low, "high": self.high}
-        return bracket | {"monotone": self.monotone, "rounds": self.rounds}
+        """The result object of `samdyn threshold --json`."""
+        found: dict[str, Any] = {"parameter": self.parameter, "value": self.value}
+        found["error"] = (self.high - self.low) / 2
+        if not self.monotone:
+            found["warnings"] = ["capture comes and goes between the ends; this is the first."]
+        return found
 
     def __str__(self) -> str:
+        name = "ρ" if self.parameter == "rho" else self.parameter
+        word = "from" if self.sets_in else "up to"
         note = "" if self.monotone else " (capture comes and goes above it)"
-        return f"captured from ρ = {self.rho:.8g} ± {(self.high - self.low) / 2:.1g}{note}"
+        return f"captured {word} {name} = {self.value:.8g} ± {(self.high - self.low) / 2:.1g}{note}"
 
 
 @of_system("StepMap(loss, method, learning_rate)")
@@ -60,52 +76,95 @@ def threshold(
     parameter: str,
     between: tuple[float, float],
     *,
-    start: Any,
-    target: Any,
-    steps: int,
+    start: Any = None,
+    target: Any = None,
+    steps: int | None = None,
     within: float = 0.05,
     rtol: float = 1e-6,
+    at: Any = None,
+    kind: str | float | None = None,
+    batches: Any = None,
+    weights: Any = None,
+    draws: int = 16_384,
     seed: int = 0,
-) -> CaptureThreshold:
-    """The smallest value of "rho" `between` (low, high) with which `start` ends at `target`.
+) -> CaptureThreshold | Edge:
+    """Where the fate of a start, or the sign of an exponent, changes in a parameter.
 
-    `start` and `target` (d,). A run of `steps` steps of a `StepMap`, `OptaxStepMap` or
-    `StochasticStepMap` (with one set of random numbers, from `seed`, for all values) is captured if
-    it ends within `within` of `target`. The bracket narrows until it is shorter than `rtol` of its
-    upper end; 33 values run at a time.
+    `parameter` is any that the system has: "rho", "learning_rate", "momentum", a float field of the
+    loss; `between` (low, high).
 
-    `InvalidInput` for a flow, another parameter or a range that is none; `ComputationFailed` if the
-    ends do not straddle an onset.
+    With `at` and `kind` an `Edge`: where the rate of `exponents(system, at=at, batches=batches)` of
+    that kind, "mean", "mean-square", "almost-sure" or a power p of ‖δ‖, is 0.
+
+    With `start`, `target` and `steps` a `CaptureThreshold`: the first value with which `start` ends
+    at `target`, or no longer does; without a target, where it ends at the upper value, or at the
+    lower one if it diverges there. `start` and `target` (d,). A run of `steps` steps of a
+    `StepMap`, `OptaxStepMap` or `StochasticStepMap` (with one set of random numbers, from `seed`,
+    for all values) is captured if it ends within `within` of `target`. The bracket narrows until it
+    is shorter than `rtol` of its upper end; 33 values run at a time.
+
+    `InvalidInput` for a flow, a parameter that it does not have or a range that is none;
+    `ComputationFailed` if nothing changes between the ends.
     """
-    low, high = _range(between)
+    low, high = _range(between, parameter)
     require_one_value(system)
+    if parameter not in system.parameters():
+        path_of(system, parameter)  # a longer name of one; else it says which there are
+    if start is not None and not (at is None and kind is None):
+        raise InvalidInput("kind is of an exponent at a point: give at=…, and no start.")
+    if at is not None:
+        asked = {"batches": batches, "weights": weights, "draws": draws, "seed": seed}
+        kind = "mean" if kind is None else kind
+        return edge(system, parameter, (low, high), at=at, kind=kind, **asked)
+    if target is None and start is not None and steps is not None:
+        target = _end_of(system, parameter, (low, high), start, steps, seed)
+    missing = [name for name, x in (("start", start), ("steps", steps)) if x is None]
+    if missing:
+        raise InvalidInput(
+            f"threshold needs at=… and kind=…, of an exponent, or start=… and steps=…, of a "
+            f"run: {' and '.join(missing)} missing."
+        )
     step_map = _steps_of(system, seed)
-    if path_of(system, parameter)[-1] != "rho":
-        raise InvalidInput(f"threshold varies rho, not {parameter}.")
     start, target = jnp.asarray(require_flat(start)), jnp.asarray(require_flat(target, "a target"))
     loss = loss_of(system)
     if loss is not None:
         check_loss(loss, start)
     if target.shape != start.shape:
         raise InvalidInput(f"target has shape {target.shape}, the start {start.shape}.")
-    monotone, rounds = True, 0
-    while high - low > rtol * high:
-        radii = np.linspace(low, high, SECTIONS)
-        ends = _ends(step_map, jnp.asarray(radii), start, jnp.asarray(steps))
+    monotone, rounds, sets_in = True, 0, True
+    while high - low > rtol * max(abs(high), abs(low)):
+        values = np.linspace(low, high, SECTIONS)
+        ends = _ends(step_map, parameter, jnp.asarray(values), start, jnp.asarray(steps))
         captured = np.linalg.norm(np.asarray(ends) - np.asarray(target), axis=1) <= within
-        if captured[0] or not np.any(captured):
-            word = "already at the lowest" if captured[0] else "at no"
-            raise ComputationFailed(f"captured {word} radius of [{low:g}, {high:g}].")
-        first = int(np.argmax(captured))
-        monotone &= bool(np.all(captured[first:]))
-        low, high, rounds = float(radii[first - 1]), float(radii[first]), rounds + 1
-    return CaptureThreshold(low, high, monotone, rounds)
+        if np.all(captured == captured[0]):
+            name = "radius" if parameter == "rho" else f"{parameter}"
+            word = f"at every {name}" if captured[0] else f"at no {name}"
+            raise ComputationFailed(f"captured {word} of [{low:g}, {high:g}].")
+        sets_in = not captured[0] if rounds == 0 else sets_in
+        first = int(np.argmax(captured != captured[0]))
+        monotone &= bool(np.all(captured[first:] == captured[first]))
+        low, high, rounds = float(values[first - 1]), float(values[first]), rounds + 1
+    return CaptureThreshold(low, high, monotone, rounds, parameter, bool(sets_in))
 
 
-def _range(between: Any) -> tuple[float, float]:
+def _end_of(system: Any, parameter: str, between, start: Any, steps: int, seed: int) -> np.ndarray:
+    """Where a start ends at the upper value, or at the lower one."""
+    for value in between[::-1]:
+        step_map = _steps_of(system, seed)
+        w = jnp.asarray(require_flat(start))
+        ends = _ends(step_map, parameter, jnp.asarray([value]), w, jnp.asarray(steps))
+        if bool(jnp.all(jnp.isfinite(ends))):
+            return np.asarray(ends[0])
+    raise ComputationFailed(f"the start diverges at both ends of {parameter}.")
+
+
+def _range(between: Any, parameter: str) -> tuple[float, float]:
     low, high = map(float, between)
-    if not 0 <= low < high < np.inf:
-        raise InvalidInput(f"rho must range from low to high, 0 ≤ low < high, not {between}.")
+    if not -np.inf < low < high < np.inf or (parameter == "rho" and low < 0):
+        raise InvalidInput(
+            f"{parameter} must range from low to high, "
+            f"{'0 ≤ ' * (parameter == 'rho')}low < high, not {between}."
+        )
     return low, high
 
 
@@ -118,6 +177,7 @@ def _steps_of(system: Any, seed: int) -> AbstractMap:
 
 
 @eqx.filter_jit
-def _ends(step_map: AbstractMap, radii, start, steps):
+def _ends(step_map: AbstractMap, parameter: str, values, start, steps):
     none = jnp.zeros((0,), steps.dtype)
-    return jax.vmap(lambda rho: run_steps(step_map.at(rho=rho), start, steps, none).w)(radii)
+    run = lambda x: run_steps(step_map.at(**{parameter: x}), start, steps, none).w  # noqa: E731
+    return jax.vmap(run)(values)

@@ -1,11 +1,8 @@
 """`samdyn diagnose`: is it a saddle that holds this training run?"""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from ...errors import ComputationFailed, InvalidInput, brief
 from .. import options, parse
 from ..output import emit
+from ..problem import load_problem
 from ..setup import method_of, start_jax
 
 
@@ -63,7 +60,7 @@ def run(args) -> int:
     from ...networks.asking.diagnose import diagnose
 
     method = method_of(args.method, args.rho)
-    loss, params, batches, weights = _problem(args)
+    loss, params, batches, weights = load_problem(args.problem, args.dtype, "diagnose")
     result = diagnose(
         StepMap(loss, method, args.lr, args.momentum),
         params,
@@ -78,47 +75,3 @@ def run(args) -> int:
     )
     emit(args, result.to_dict(), str(result))
     return 1 if result.verdict == "unresolved" or result.ends.interrupted else 0
-
-
-def _problem(args) -> tuple[Any, Any, list[Any], Any]:
-    """(loss, params, batches, weights or None) of FILE.py:NAME, floats in --dtype."""
-    from ...dynamics.systems.system import AbstractSystem
-    from ...dynamics.tree import as_dtype
-    from ...losses.registry import load_function
-
-    if ":" not in args.problem:
-        raise InvalidInput(f"{args.problem!r} is neither FILE.py:NAME nor MODULE:NAME.")
-    function = load_function(args.problem)
-    if isinstance(function, AbstractSystem):
-        raise InvalidInput(
-            f"diagnose is of a loss over batches, and {args.problem} is a "
-            f"{type(function).__name__}: stability judges it."
-        )
-    made = _call(function, args)
-    needed = ("params", "loss", "batches")
-    mapping = isinstance(made, Mapping)
-    missing = [name for name in needed if not mapping or name not in made]
-    if missing:
-        what = f"{', '.join(missing)} missing" if mapping else f"it returned {type(made).__name__}"
-        raise InvalidInput(
-            f"{args.problem} must return a mapping with {', '.join(needed)}; {what}."
-        )
-    if not callable(made["loss"]):
-        raise InvalidInput(f'"loss" of {args.problem} must be a function loss(params, batch).')
-    params = as_dtype(made["params"], args.dtype)
-    batches = made["batches"]
-    if not hasattr(batches, "__len__"):
-        raise InvalidInput(f'"batches" of {args.problem} must be a list: it does not tell its end.')
-    batches = [as_dtype(batch, args.dtype) for batch in batches]
-    return made["loss"], params, batches, made.get("weights")
-
-
-def _call(function: Callable, args: Any) -> Any:
-    """What the user's function returns; an error in it is told in one line."""
-    try:
-        return function()
-    except (Exception, SystemExit) as error:
-        told = brief(error, function)
-        hint = " The file runs in double precision; --dtype float32 runs it in single."
-        hint = hint if args.dtype == "float64" and "float" in told else ""
-        raise ComputationFailed(f"{args.problem} failed: {told}.{hint}") from error

@@ -37,7 +37,7 @@ from ...spectra.search import krylov_size
 from .diagnosis import Diagnosis
 from .minibatch import Along, along, step_operator
 from .preconditioned import preconditioned
-from .random_growth import Growth, random_growths
+from .random_growth import random_growth
 from .rates import escape_rate, hover, reach, window
 from .stationarity import gains, signal
 
@@ -165,10 +165,12 @@ def _diagnosis(operator, method, ends, radius, learning_rate, momentum) -> Diagn
     plain, falls = None, None
     if negative is not None and not ends.interrupted:
         plain = seen[0] or _along(operator, GD(), ends.low)
-    bottom, top, plain_bottom = _growths(
-        [None if part is None else part.tangent for part in seen]
-        + [None if plain is None else plain.curvature],
-        (weights, learning_rate, momentum),
+    bottom, top, plain_bottom = (
+        None if a is None else random_growth(a, weights, learning_rate, momentum)
+        for a in (
+            *(None if part is None else part.tangent for part in seen),
+            None if plain is None else plain.curvature,
+        )
     )
     if plain is not None and negative is not None:
         slopes = plain.gradient
@@ -214,13 +216,6 @@ def _diagnosis(operator, method, ends, radius, learning_rate, momentum) -> Diagn
         hvps=0,
         memory_bytes=0,
     )
-
-
-def _growths(curvatures: list[np.ndarray | None], how: tuple) -> list[Growth | None]:
-    """How runs grow along each direction; None where it is not known."""
-    asked = [a for a in curvatures if a is not None]
-    found = iter(random_growths(np.array(asked), *how)) if asked else iter(())
-    return [None if a is None else next(found) for a in curvatures]
 
 
 def memory_bytes(operator: HessianOperator, krylov: int) -> int:

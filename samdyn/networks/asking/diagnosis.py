@@ -4,11 +4,11 @@ from typing import Any
 
 import equinox as eqx
 
+from ...growth.rates import Growth
 from ...results.result import Result
 from ...spectra.ends import NEGATIVE, NONE_FOUND, Eigenvalue, SpectrumEnds
 from ...spectra.radius import SpectralRadius
 from .diagnosis_text import sentence, table
-from .random_growth import Growth
 from .rates import ADVISED, EscapeRate
 from .stationarity import Gains, Signal
 

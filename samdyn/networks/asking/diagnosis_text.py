@@ -3,9 +3,9 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from ...growth.rates import Growth
 from ...spectra.ends import NEGATIVE, NONE_FOUND, SpectrumEnds
 from ...spectra.radius import SpectralRadius
-from .random_growth import Growth, Rate
 from .rates import ADVISED, escape_rate
 
 if TYPE_CHECKING:
@@ -270,12 +270,8 @@ def _number(end: Any) -> str:
 
 def _rates(growth: Growth) -> str:
     names = ("mean", "mean square", "almost surely")
-    parts = [f"{name} {_rate(rate)}" for name, rate in zip(names, growth, strict=True)]
+    parts = [f"{name} {rate:4}" for name, rate in zip(names, growth, strict=True)]
     return f"{', '.join(parts)} per step"
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.value:.4g}" + (f" ± {rate.error:.1g}" if rate.error else "")
 
 
 def _steps(rate: float) -> str:

@@ -17,14 +17,20 @@ def draw_capture(threshold: Any, ax: Axes | None = None, **style: Any) -> Axes:
     ax = ax or new_figure(height=1.1)[1][0, 0]
     low, high = threshold.low, threshold.high
     room = AROUND * (high - low)
-    look: dict[str, Any] = {"color": BLUE, "alpha": 0.4, "lw": 0, "label": "capture sets in"}
+    look: dict[str, Any] = {
+        "color": BLUE,
+        "alpha": 0.4,
+        "lw": 0,
+        "label": f"capture {'sets in' if threshold.sets_in else 'ends'}",
+    }
     ax.axvspan(low, high, **(look | style))
     ax.set_xlim(low - room, high + room)
     ax.set_xticks([low, high], [f"{low:.8g}", f"{high:.8g}"])
     ax.set_yticks([])
-    beyond = "captured" if threshold.monotone else "captured, not everywhere"
-    for x, text in ((low - room / 2, "not captured"), (high + room / 2, beyond)):
+    inside = "captured" if threshold.monotone else "captured, not everywhere"
+    sides = ("not captured", inside) if threshold.sets_in else (inside, "not captured")
+    for x, text in zip((low - room / 2, high + room / 2), sides, strict=True):
         ax.text(x, 0.5, text, transform=ax.get_xaxis_transform(), ha="center", va="center")
-    ax.set_xlabel("ρ")
+    ax.set_xlabel("ρ" if threshold.parameter == "rho" else threshold.parameter)
     axes_legend(ax)
     return ax
