@@ -45,3 +45,12 @@ def test_the_pytorch_block_runs_where_torch_is_installed(capsys):
     block = next(b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch" in b)
     exec(compile(block, "networks.md", "exec"), {})
     assert "lowest" in capsys.readouterr().out
+
+
+def test_the_block_about_growth_runs(capsys):
+    page = (ROOT / "docs" / "growth.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "growth.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for text in ("-0.916291", "0.279122", "0.177997", "learning_rate = 0.552486187845"):
+        assert text in printed

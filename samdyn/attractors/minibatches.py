@@ -38,7 +38,8 @@ def of_batches(system: Any, batches: Any) -> Random | None:
         return Random(system.noiseless, system, None)
     if batches is None:
         return None
-    if not isinstance(system, AbstractMap) or loss_of(system) is None:
+    loss = loss_of(system)
+    if not isinstance(system, AbstractMap) or loss is None:
         raise InvalidInput(
             f"batches are of the step of a loss of (params, batch), not of {told(system)}."
         )
@@ -48,7 +49,7 @@ def of_batches(system: Any, batches: Any) -> Random | None:
     if any(other != shapes[0] for other in shapes):
         raise InvalidInput("batches must all be of one shape: leave out an incomplete one.")
     data = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *batches)
-    mean: Any = eqx.tree_at(lambda s: s.loss, system, MeanLoss(loss_of(system), data))
+    mean: Any = eqx.tree_at(lambda s: s.loss, system, MeanLoss(loss, data))
     return Random(mean, system, batches)
 
 

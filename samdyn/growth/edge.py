@@ -65,7 +65,7 @@ def edge(
         raise InvalidInput(f"kind is one of {', '.join(KINDS)}, or a power p > 0, not {kind!r}.")
     how = {"batches": batches, "weights": weights, "draws": draws, "seed": seed}
     rate = lambda x: _rate(system.at(**{parameter: x}), at, kind, **how)  # noqa: E731
-    values = np.linspace(*map(float, between), LOOKS)
+    values = np.linspace(float(between[0]), float(between[1]), LOOKS)
     rates = [rate(x) for x in values]
     low, high, several = _bracket(values, rates, f"the {kind} rate", parameter)
     rises = rates[int(np.searchsorted(values, low))].value < 0

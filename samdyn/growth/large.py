@@ -40,8 +40,9 @@ def large_growth(
     batches, weights = steps.batches(), steps.outcomes.weights
     moves = moves_at(steps, np.asarray(state))
     products = Products(steps.function.after, state, batches)
+    mean_of = lambda v: jnp.tensordot(weights, jnp.concatenate(products.of_all(v[None])), 1)  # noqa: E731
     operator = Operator(
-        lambda v: sum(p * a[0] for p, a in zip(weights, products.of_all(v[None]), strict=True)),
+        mean_of,
         steps.size,
         state.dtype,
         symmetric=False,

@@ -141,7 +141,7 @@ class _Space:
         if symmetric and residual < found.gap:
             error = residual**2 / found.gap
         self._known = found.p
-        return _Solved(found.value, float(error), pieces, residual <= 1e-13 * found.value)
+        return _Solved(found.value, float(error), pieces, bool(residual <= 1e-13 * found.value))
 
     def _guess(self) -> np.ndarray:
         """The P known, on the space as it is now."""

@@ -31,7 +31,7 @@ def largest(small: np.ndarray, weights: np.ndarray, symmetric: bool, guess: np.n
         return Largest(values[0], found, 1.0, max(gap, 0.0))
     _, left = dominant(back, guess, 1)
     cosine = abs(float(np.sum(left * found))) / (np.linalg.norm(left) * np.linalg.norm(found))
-    return Largest(values[0], found, cosine, 0.0)
+    return Largest(values[0], found, float(cosine), 0.0)
 
 
 def dominant(
@@ -58,7 +58,8 @@ def _by_arnoldi(apply: Callable, guess: np.ndarray, count: int) -> tuple[np.ndar
     operator: Any = LinearOperator((m * m, m * m), matvec=act, dtype=float)  # pyright: ignore
     for tol in (1e-10, 1e-6, 1e-3):
         try:
-            return eigs(operator, count, v0=guess.ravel(), tol=tol)
+            found: Any = eigs(operator, count, v0=guess.ravel(), tol=tol)  # pyright: ignore
+            return found
         except ArpackNoConvergence as stopped:
             if len(stopped.eigenvalues):
                 return stopped.eigenvalues, stopped.eigenvectors

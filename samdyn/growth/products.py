@@ -126,7 +126,7 @@ def _diagonals(matrices: np.ndarray) -> np.ndarray | None:
     mixed = np.einsum(
         "n,nij->ij", np.random.default_rng(0).normal(size=len(all_of_them)), all_of_them
     )
-    _, basis = scipy.linalg.schur(mixed.astype(complex), output="complex")
+    basis = scipy.linalg.schur(mixed.astype(complex), output="complex")[1]
     turned = basis.conj().T @ all_of_them @ basis
     below = np.linalg.norm(np.tril(turned, -1), axis=(1, 2))
     if np.any(below > TRIANGULAR * np.linalg.norm(turned, axis=(1, 2))):

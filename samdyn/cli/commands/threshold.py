@@ -1,5 +1,7 @@
 """`samdyn threshold`: where in a parameter stability, or the fate of a start, changes."""
 
+import argparse
+
 from ...errors import InvalidInput
 from .. import options, parse
 from ..output import emit
@@ -43,31 +45,31 @@ def add_to(commands) -> None:
 
 def run(args) -> int:
     """Run the command; the exit status."""
+    _check(args)
     start_jax(args)
     from ...attractors.catching.capture import threshold
 
-    name, low, high = args.parameter
-    name = NAMES.get(name, name)
-    if (args.start is None) == (args.at is None) and (args.start or args.kind is None):
-        raise InvalidInput("give either --at P and --kind, or --start P and --steps.")
-    if args.start is not None and (args.kind is not None or args.steps is None):
-        raise InvalidInput("a start takes --steps N and no --kind: that is of a point, --at P.")
-    option = OPTIONS.get(name)
-    missing = option is not None and getattr(args, option) is None
-    if missing:
-        setattr(args, option, high)
-    given = args.at
-    args.at = args.start if given is None and args.start is not None else given
-    step, at, batches, weights = asked(args)
-    args.at = given
-    if missing:
-        setattr(args, option, None)
-    between = (low, high)
+    short, low, high = args.parameter
+    name = NAMES.get(short, short)
+    values = vars(args) | {"at": args.at if args.start is None else args.start}
+    option = OPTIONS.get(name, "")
+    if values.get(option, high) is None:
+        values[option] = high  # it is varied
+    step, at, batches, weights = asked(argparse.Namespace(**values))
+    how = {"at": at, "kind": args.kind, "batches": batches, "weights": weights}
     if args.start is not None:
-        how = {"start": at, "target": args.target, "steps": args.steps, "seed": args.seed}
-        result = threshold(step, name, between, **how)
-    else:
-        how = {"kind": args.kind, "batches": batches, "weights": weights, "seed": args.seed}
-        result = threshold(step, name, between, at=at, **how)
-    emit(args, {**result.to_dict(), "parameter": args.parameter[0]}, str(result))
+        how = {"start": at, "target": args.target, "steps": args.steps}
+    result = threshold(step, name, (low, high), seed=args.seed, **how)
+    emit(args, {**result.to_dict(), "parameter": short}, str(result))
     return 0
+
+
+def _check(args) -> None:
+    if args.start is None:
+        given = [name for name in ("target", "steps") if getattr(args, name) is not None]
+        if given:
+            raise InvalidInput(f"--{given[0]} belongs to a run: give --start P as well.")
+    elif args.at is not None or args.kind is not None or args.steps is None:
+        raise InvalidInput(
+            "--start P takes --steps N, and neither --at nor --kind: those are of an exponent."
+        )

@@ -26,6 +26,7 @@ from ...dynamics.momentum import AbstractMomentum
 from ...dynamics.systems.optax_map import OptaxStepMap
 from ...dynamics.systems.step_map import StepMap
 from ...errors import InvalidInput
+from ...growth.rates import Rate
 from ...progress import telling
 from ...results.provenance import recorded
 from ...spectra.ends import NEGATIVE, Eigenvalue, SpectrumEnds, spectrum_ends
@@ -40,6 +41,7 @@ from .preconditioned import preconditioned
 from .random_growth import random_growth
 from .rates import escape_rate, hover, reach, window
 from .stationarity import gains, signal
+from .whole import whole_growth
 
 OWN_COORDINATES = "; curvatures are per step, in the coordinates that the optimizer divides by"
 HALLUCINATED = 0.01  # ‖g(w^p)‖ below this share of ‖g(w)‖
@@ -107,8 +109,15 @@ def diagnose(
             radius = spectral_radius(step, size, rtol, (max_products + 1) // 2, seed, looked)
             products = step.products
         found = _diagnosis(operator, method, ends, radius, learning_rate, momentum)
+        whole = None
+        if np.isfinite(radius.value) and radius.value > 0:
+            mean = Rate(math.log(radius.value), radius.error / radius.value)
+            how = (mean, learning_rate, momentum, seed)
+            whole, more = whole_growth(operator, method, *how)
+            products += -(-more // operator.mean.count)
         return dataclasses.replace(
             found,
+            whole=whole,
             checked=found.checked + told,
             rho_now=None if told else found.rho_now,
             hvps=operator.products + products,
@@ -195,6 +204,7 @@ def _diagnosis(operator, method, ends, radius, learning_rate, momentum) -> Diagn
         batches=operator.mean.count,
         weighing=operator.weighing,
         checked=operator.checked,
+        whole=None,
         bottom=bottom,
         plain_bottom=plain_bottom,
         top=top,

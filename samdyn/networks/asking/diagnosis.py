@@ -26,7 +26,8 @@ class Diagnosis(Result, eqx.Module):
     which radius the top direction is stable.
     `bottom`, `plain_bottom` and `top` tell how runs that draw a batch at every step grow along the
     steepest negative direction, by the method and by plain steps, and along the top one, by the
-    method; None where there is no such direction, or no Jacobian. `gains` compares gradient
+    method; None where there is no such direction, or no Jacobian; `whole` the same over all
+    directions at once. `gains` compares gradient
     and negative curvature, and `signal` tells how much of that gradient is no noise. `checked` says
     what is known of the loss, `weighing` how batches weigh.
     `escape_rate` is of the mean step, per unit of η·steps. `spectral_radius` is that of the mean
@@ -49,6 +50,7 @@ class Diagnosis(Result, eqx.Module):
     rho_now: float | None
     rho_window: tuple[float | None, float | None]
     escape_rate: EscapeRate | None
+    whole: Growth | None
     bottom: Growth | None
     plain_bottom: Growth | None
     top: Growth | None
@@ -138,6 +140,21 @@ class Diagnosis(Result, eqx.Module):
                 return name, end, growth
         return None
 
+    @property
+    def left_by_batches(self) -> bool:
+        """Whether runs leave a minimum of the mean loss along neither end of its spectrum."""
+        if self.ends.curvature != NONE_FOUND or self.whole is None or self.normalised:
+            return False
+        return self.left() is None and bool(self.whole.leaves)
+
+    @property
+    def strays_rarely(self) -> bool:
+        """Whether almost every run stays at a minimum of the mean loss, and their mean square does
+        not: rare ones go far."""
+        if self.ends.curvature != NONE_FOUND or self.whole is None or self.normalised:
+            return False
+        return self.whole.mean_square.sign == 1 and self.whole.almost_sure.sign == -1
+
     def _rate(self, which: str) -> dict[str, float] | None:
         """A rate of runs along the direction spoken of: the lowest where it is negative, else the
         end that runs leave along, or the top."""
@@ -145,6 +162,8 @@ class Diagnosis(Result, eqx.Module):
         if self.ends.curvature == NONE_FOUND:
             left = self.left()
             spoken = self.top if left is None else left[2]
+            if left is None and self.left_by_batches:
+                spoken = self.whole
         return None if spoken is None else getattr(spoken, which).to_dict()
 
     def to_dict(self) -> dict[str, Any]:

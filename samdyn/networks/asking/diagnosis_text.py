@@ -55,7 +55,7 @@ def _left_along(d: "Diagnosis") -> str:
     """Where a minimum of the mean loss is left along one of its two ends, a word of it."""
     left = d.left()
     if left is None:
-        return ""
+        return _left_by_batches(d)
     name, end, growth = left
     how = f"the step is too large for its {name} curvature"
     if growth.mean.value < 0:
@@ -63,6 +63,24 @@ def _left_along(d: "Diagnosis") -> str:
     return (
         f". But runs leave this point along its {name} curvature, {_number(end)}, e-fold "
         f"in about {_steps(growth.almost_sure.value)} steps: {how}"
+    )
+
+
+def _left_by_batches(d: "Diagnosis") -> str:
+    """The same, where neither end of the mean's spectrum lets runs leave; which rate speaks."""
+    if d.whole is None or not (d.left_by_batches or d.strays_rarely):
+        return ""
+    square = f"{_steps(d.whole.mean_square.value)} steps"
+    if d.strays_rarely:
+        return (
+            f". Almost every run that draws its minibatches stays; but in mean square, that is in "
+            f"rare runs, displacements grow e-fold in about {square}"
+        )
+    mean = "though their mean step comes back" if d.whole.mean.value < 0 else "as does their mean"
+    return (
+        f". But almost every run leaves this point, e-fold in about "
+        f"{_steps(d.whole.almost_sure.value)} steps, along directions in which minibatches differ "
+        f"too much, {mean}"
     )
 
 
@@ -238,9 +256,8 @@ def table(d: "Diagnosis") -> str:
                 f"method {d.escape_rate.method:.3g} per unit of η·steps",
             )
         )
-    for name, growth in (("bottom", d.bottom), ("top", d.top)):
-        if growth is not None:
-            rows.append((f"runs along {name}", _rates(growth)))
+    named = (("runs along bottom", d.bottom), ("runs along top", d.top), ("runs", d.whole))
+    rows += [(name, _rates(growth)) for name, growth in named if growth is not None]
     if d.signal is not None:
         rows.append(
             (

@@ -34,7 +34,10 @@ class Record(NamedTuple):
     one's residual. λ_min itself is never above its Ritz value, nor λ_max below, up to rounding,
     which the residuals include. `rho_now` is ‖g‖/|lambda_min|, an upper bound of that of λ_min, and
     infinite unless `lambda_min` is below 0 by more than rounding. `cosine` is that of g(w)
-    with g(w^p), 0 where one of them vanishes, and nan where w^p is not known.
+    with g(w^p), 0 where one of them vanishes, and nan where w^p is not known. `batch_sharpness` is
+    the mean over batches of gᵀHg/gᵀg, each with its own g and H: where it settles at 2/η, and
+    `lambda_max` of the mean loss lower, minibatches set the edge (Andreyev & Beneventano,
+    arXiv 2412.20553); of one batch, unless `sharpness_batches` says more.
     """
 
     gradient_norm: Any
@@ -44,13 +47,14 @@ class Record(NamedTuple):
     lambda_max_residual: Any
     rho_now: Any
     cosine: Any
+    batch_sharpness: Any
 
 
 class MonitorState(NamedTuple):
     """The optimizer's state, the number of steps begun, and the last records as a ring.
 
     `at` (capacity,) holds the steps of the records, −1 where there is none yet, and `values`
-    (capacity, 7) the fields of `Record`. Few arrays, because each costs every step some
+    (capacity, 8) the fields of `Record`. Few arrays, because each costs every step some
     microseconds of dispatch.
     """
 
@@ -69,6 +73,7 @@ def monitor(
     products: int = 8,
     method: AbstractMethod | None = None,
     capacity: int = 256,
+    sharpness_batches: int = 1,
     seed: int = 0,
 ) -> optax.GradientTransformationExtraArgs:
     """The same optimizer, with a record of the curvature at every `every`-th step.
@@ -80,7 +85,9 @@ def monitor(
     `loss` is `loss(w, batch)`, or `loss(w)` without a `batch`. A batch is any pytree, the same at
     every record, or a function of the step count that makes one, from which batches are drawn.
     The parameters are any pytree of float32 or float64 arrays. λ_min and λ_max come from `products`
-    Hessian-vector products (Lanczos from a random vector of `seed`). `method` says where w^p
+    Hessian-vector products (Lanczos from a random vector of `seed`), and the batch sharpness from
+    one more on each of `sharpness_batches` batches, those of the steps that follow where `batch` is
+    a function. `method` says where w^p
     is, for the cosine of g(w) and g(w^p); by default it is that of the samdyn `sam` that is
     wrapped. Around another optimizer w^p = w, and the cosine is 1; it is nan where a SAM stands
     deeper inside, or is that of optax. The newest `capacity` records are kept in the state;
@@ -94,8 +101,9 @@ def monitor(
     state, which tells whether the parameters are w or w^p: between the calls of a transparent
     `sam`, samdyn's or optax's, nothing is recorded or counted. Every other call counts as a step,
     so also each one that `optax.MultiSteps` only accumulates. Updates and extra arguments pass
-    through untouched. A step that records costs up to 2·`products` + 3 gradients of the monitor's
-    loss and as many passes over the parameters, others nothing: give it a batch smaller than that
+    through untouched. A step that records costs up to 2·`products` + 5 gradients of the monitor's
+    loss (2 more for each further batch of the sharpness) and as many passes over the parameters,
+    others nothing: give it a batch smaller than that
     of training (a sixteenth cost MLPs 1 to 4 %). Under `vmap` every step pays. On CPUs XLA's
     convolutions are slow inside the conditional that a compiled update needs: 64 images of a net of
     284,000 parameters took 6.5 s a record. There call update without `jax.jit`, only the training
@@ -106,7 +114,8 @@ def monitor(
 
     Source: Lanczos 1950, with all vectors kept orthogonal.
     """
-    for name, value in {"every": every, "products": products, "capacity": capacity}.items():
+    counts = {"every": every, "products": products, "capacity": capacity}
+    for name, value in (counts | {"sharpness_batches": sharpness_batches}).items():
         if value < 1:
             raise InvalidInput(f"the monitor's {name} must be 1 or more, not {value}.")
     inner = as_optimizer(optimizer, "the monitor")
@@ -126,7 +135,11 @@ def monitor(
     def measured(known, params, step, count, told, memory):
         now = ascent(count) if known else None
         key = jax.random.fold_in(jax.random.key(seed), step)
-        return jnp.stack(_measure(loss_at(step, told), params, now, memory, products, key))
+        found = _measure(loss_at(step, told), params, now, memory, products, key)
+        further = range(1, sharpness_batches if callable(batch) else 1)
+        more = [_sharpness(loss_at(step + k, told), params) for k in further]
+        mean = (found.batch_sharpness + sum(more)) / (1 + len(more))
+        return jnp.stack(found._replace(batch_sharpness=mean))
 
     def init(params):
         require_floats(params, "the monitor")
@@ -215,7 +228,22 @@ def _measure(loss, w, method, memory, products, key) -> Record:
     rounding = 8 * jnp.finfo(flat.dtype).eps * jnp.maximum(jnp.abs(ends.low), jnp.abs(ends.high))
     length, negative = norm(g), -ends.low > rounding
     rho = jnp.where(negative, length / jnp.where(negative, -ends.low, 1), jnp.inf)
-    return Record(length, *ends, rho, cosine)
+    return Record(length, *ends, rho, cosine, _along(g, hessian(g)))
+
+
+def _sharpness(loss: Callable, w: PyTree) -> jax.Array:
+    """gᵀHg/gᵀg of one batch."""
+    flat_loss, flat, _ = tree.flatten(loss, w)
+    gradient = jax.grad(flat_loss)
+    g = gradient(flat)
+    return _along(g, jax.jvp(gradient, (flat,), (g,))[1])
+
+
+def _along(g: jax.Array, bent: jax.Array) -> jax.Array:
+    """gᵀ·bent/gᵀg, 0 where there is no gradient; squares of it may be too small to be numbers."""
+    length = norm(g)
+    scale = jnp.where(length > 0, length, 1)
+    return jnp.sum((g / scale) * (bent / scale))
 
 
 def _between_steps(state: PyTree) -> jax.Array:

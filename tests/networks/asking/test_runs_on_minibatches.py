@@ -230,3 +230,38 @@ def test_where_gradients_lie_along_the_saddle_the_radius_is_a_range():
     for rho in (0.4, 2.0):
         found = diagnose(tilted, jnp.zeros(2), batches, samdyn.SAM(rho), 0.1, check=False)
         assert "between rho = 0.316 and 3.16" in found.sentence
+
+
+def bowl_of(w, batch):
+    """½wᵀdiag(batch)w."""
+    return 0.5 * jnp.sum(batch * w**2)
+
+
+def test_runs_may_leave_along_neither_end_of_the_spectrum():
+    """Along the third axis 1 − η(0.7 ± 5) is −1.85 or 3.15, of mean curvature 0.7."""
+    found = ask(bowl_of, [0.0, 0.0, 0.0], ([1.0, 0.5, 5.7], [1.0, 0.5, -4.3]), ETA)
+    assert found.verdict == "no negative curvature found"
+    assert found.whole.mean.value == pytest.approx(np.log(0.75), abs=1e-6)
+    assert found.whole.almost_sure.value == pytest.approx(np.log(1.85 * 3.15) / 2, rel=1e-9)
+    assert "almost every run leaves this point" in found.sentence
+    assert found.to_dict()["almost_sure"]["value"] == found.whole.almost_sure.value
+
+
+def test_rare_runs_may_go_far_from_where_almost_all_stay():
+    """1 − η(0.7 ± 2.2) is −0.45 or 1.75: √(0.45 · 1.75) < 1 < (0.45² + 1.75²)/2."""
+    found = ask(bowl_of, [0.0, 0.0, 0.0], ([1.0, 0.5, 2.9], [1.0, 0.5, -1.5]), ETA)
+    assert found.whole.mean_square.sign == 1
+    assert found.whole.almost_sure.sign == -1
+    assert "in rare runs, displacements grow e-fold" in found.sentence
+
+
+def test_momentum_is_part_of_the_whole():
+    """Against products of the matrices of (w, m), written down here."""
+    found = ask(bowl_of, [0.0, 0.0], ([1.0, 3.0], [2.0, -1.0]), 0.2, momentum=0.5)
+    matrices = []
+    for curvatures in ([1.0, 3.0], [2.0, -1.0]):
+        h = np.diag(curvatures)
+        matrices.append(np.block([[np.eye(2) - 0.2 * h, -0.1 * np.eye(2)], [h, 0.5 * np.eye(2)]]))
+    square = np.mean([np.kron(a, a) for a in matrices], axis=0)
+    expected = np.log(np.max(np.abs(np.linalg.eigvals(square)))) / 2
+    assert found.whole.mean_square.value == pytest.approx(expected, abs=1e-9)

@@ -465,3 +465,18 @@ def test_a_state_with_a_default_is_taken_from_update_too():
     optimizer = samdyn.optax.monitor(optax.sgd(0.1), loss, batch, every=1)
     _, state = optimizer.update(w, optimizer.init(w), w, scale=jnp.asarray(5.0))
     np.testing.assert_allclose(samdyn.optax.readings(state)["lambda_max"], 15.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_batch_sharpness_is_the_mean_curvature_along_each_batch_s_own_gradient(number):
+    """½wᵀdiag(a)w has g = aw, and so gᵀHg/gᵀg = Σa³w²/Σa²w², at a = (step, 1, −2)."""
+    scaled = lambda w, a: 0.5 * jnp.sum(a * w**2)  # noqa: E731
+    batch = lambda step: jnp.stack([jnp.asarray(step, float) + 1.0, 1.0, -2.0])  # noqa: E731
+    watched = monitor(optax.sgd(RATE), scaled, batch, every=1, sharpness_batches=number)
+    w = jnp.asarray(START)
+    _, state = watched.update(jnp.zeros(3), watched.init(w), w)
+    found = []
+    for step in range(number):
+        a = np.array([step + 1.0, 1.0, -2.0])
+        found.append(np.sum(a**3 * START**2) / np.sum(a**2 * START**2))
+    assert readings(state)["batch_sharpness"][0] == pytest.approx(np.mean(found))
