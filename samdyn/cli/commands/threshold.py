@@ -1,6 +1,7 @@
 """`samdyn threshold`: where in a parameter stability, or the fate of a start, changes."""
 
 import argparse
+from typing import Any
 
 from ...errors import InvalidInput
 from .. import options, parse
@@ -51,7 +52,7 @@ def run(args) -> int:
 
     short, low, high = args.parameter
     name = NAMES.get(short, short)
-    values = vars(args) | {"at": args.at if args.start is None else args.start}
+    values: dict[str, Any] = vars(args) | {"at": args.at if args.start is None else args.start}
     option = OPTIONS.get(name, "")
     if values.get(option, high) is None:
         values[option] = high  # it is varied
