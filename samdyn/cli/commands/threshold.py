@@ -51,11 +51,10 @@ def run(args) -> int:
     from ...attractors.catching.capture import threshold
 
     short, low, high = args.parameter
-    name = NAMES.get(short, short)
+    name: str = NAMES.get(short, short)
     values: dict[str, Any] = vars(args) | {"at": args.at if args.start is None else args.start}
-    option = OPTIONS.get(name, "")
-    if values.get(option, high) is None:
-        values[option] = high  # it is varied
+    if name in OPTIONS and values[OPTIONS[name]] is None:
+        values[OPTIONS[name]] = high  # it is varied
     step, at, batches, weights = asked(argparse.Namespace(**values))
     how = {"at": at, "kind": args.kind, "batches": batches, "weights": weights}
     if args.start is not None:
