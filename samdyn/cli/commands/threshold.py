@@ -51,7 +51,7 @@ def run(args) -> int:
     from ...attractors.catching.capture import threshold
 
     short, low, high = args.parameter
-    name: str = NAMES.get(short, short)
+    name = NAMES.get(short) or short
     values: dict[str, Any] = vars(args) | {"at": args.at if args.start is None else args.start}
     if name in OPTIONS and values[OPTIONS[name]] is None:
         values[OPTIONS[name]] = high  # it is varied
