@@ -149,6 +149,27 @@ def named_range(text: str) -> tuple[str, float, float]:
     return name, low, high
 
 
+def span_or_radius(text: str) -> tuple[float, float, int] | float:
+    """ "start:stop:count", or one radius."""
+    return span(text) if ":" in text else radius(text)
+
+
+def named_span(text: str) -> tuple[str, float, float, int]:
+    """ "NAME=start:stop:count" with start < stop and count ≥ 2."""
+    name, _, ends = text.partition("=")
+    try:
+        start, stop, number_of = ends.split(":")
+        low, high, n = float(start), float(stop), int(number_of)
+    except ValueError:
+        low, high, n = math.nan, math.nan, 0
+    if not (name and math.isfinite(low) and math.isfinite(high) and low < high and n >= 2):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} given, a range "NAME=start:stop:count" with start < stop and count ≥ 2 is '
+            "accepted"
+        )
+    return name, low, high, n
+
+
 def neighbourhood(text: str) -> tuple[float, tuple[float, ...]]:
     """ "r:x,y,…": the ball of radius r > 0 about a point."""
     first, colon, rest = text.partition(":")

@@ -7,6 +7,7 @@ the sphere of radius ρ about c with its gradient pointing at c: a critical poin
 """
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -21,7 +22,12 @@ STARTS = 512  # for each critical point, in each round
 
 
 class AbstractEquation(eqx.Module):
-    """(z, ρ) ↦ residual, zero at the fixed points for that ρ; z holds w and maybe a multiplier."""
+    """(z, ρ) ↦ residual, zero at the fixed points for that ρ; z holds w and maybe a multiplier.
+
+    `needs_a_radius`: at ρ = 0 its solutions are none. In place of ρ may stand another parameter.
+    """
+
+    needs_a_radius: ClassVar[bool] = False
 
     @abc.abstractmethod
     def __call__(self, z: Float[Array, " n"], rho: Float[Array, ""]) -> Float[Array, " n"]:
@@ -40,6 +46,8 @@ class AbstractEquation(eqx.Module):
 class FieldIsZero(AbstractEquation):
     """w ↦ the velocity at w: every fixed point of the flow."""
 
+    needs_a_radius: ClassVar[bool] = True
+
     flow: Flow
 
     def __call__(self, z, rho):
@@ -48,6 +56,8 @@ class FieldIsZero(AbstractEquation):
 
 class MapsTo(AbstractEquation):
     """w ↦ w^p − c."""
+
+    needs_a_radius: ClassVar[bool] = True
 
     flow: Flow
     c: Float[Array, " d"]
@@ -58,6 +68,8 @@ class MapsTo(AbstractEquation):
 
 class PointsTo(AbstractEquation):
     """(w, ν) ↦ (g(w) + ν(w − c), (‖w − c‖² − ρ²)/2): SAM's w^p is c where ν > 0."""
+
+    needs_a_radius: ClassVar[bool] = True
 
     flow: Flow
     c: Float[Array, " d"]

@@ -17,24 +17,25 @@ from ...compiling import jit_for_few_runs
 from ...dynamics.methods.gd import GD
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.map import state_jacobian
-from ...dynamics.systems.step_map import StepMap
 from ...results.encoding import storable
 from ..finding.newton import newton_from
 from ..finding.point import SAME, FixedPoint, describe
 from ..finding.preimages import AbstractEquation, AtRadius, FieldIsZero, MapsTo, PointsTo
 from ..judging.spectrum import eigenvalues, hessian_at
-from ..judging.verdict import flow_verdict_names
+from ..judging.verdict import flow_verdict_names, map_verdict_names
 from .continuation import Frame, folds, follow
+from .varied import Varied
 
 
 @storable
 class Branch(NamedTuple):
-    """A fixed point over a grid of n radii, nan or None where it does not exist.
+    """A fixed point over a grid of n values, nan or None where it does not exist.
 
-    `kind` "critical" or "hallucinated"; `w` (n, d); `verdict` n names for the flow;
+    `kind` "critical" or "hallucinated", and its `critical_type`, which of a point that moves is
+    that of a third of the way along; `w` (n, d); `verdict` n names for the flow;
     `leading_real_part` (n,) of the flow's Jacobian, nan also where none exists (normalised SAM
     at a critical point); `spectral_radius` (n,) of the step map's Jacobian, None without a
-    learning rate or where that has no Jacobian either.
+    learning rate or where that has no Jacobian either, and `step_verdict` n names for the step.
     """
 
     kind: str
@@ -43,9 +44,10 @@ class Branch(NamedTuple):
     verdict: tuple[str | None, ...]
     leading_real_part: Float[np.ndarray, " n"]
     spectral_radius: Float[np.ndarray, " n"] | None = None
+    step_verdict: tuple[str | None, ...] | None = None
 
     def at(self, i: int) -> dict[str, Any]:
-        """What is known of it at radius number i, by column."""
+        """What is known of it at value number i, by column."""
         row = {"kind": self.kind, "critical_type": self.critical_type, "verdict": self.verdict[i]}
         row |= {f"w[{axis}]": float(x) for axis, x in enumerate(self.w[i])}
         row |= {"leading_real_part": float(self.leading_real_part[i])}
@@ -97,26 +99,25 @@ def equation_through(flow: Flow, w: np.ndarray, rho: float) -> AbstractEquation:
     return kind(flow, jnp.asarray(target))
 
 
-def frame_for(flow: Flow, box: np.ndarray, rho: np.ndarray, equation: AbstractEquation) -> Frame:
+def frame_for(box: np.ndarray, rho: np.ndarray, equation: AbstractEquation) -> Frame:
     """Scales for continuation in this box over this range of ρ."""
     size = np.max(box[:, 1] - box[:, 0])
     scale = [size] * len(box)
     if isinstance(equation, PointsTo):  # the multiplier is a curvature
-        scale.append(float(jnp.max(jnp.abs(hessian_at(flow.loss, equation.c)))))
+        scale.append(float(jnp.max(jnp.abs(hessian_at(equation.flow.loss, equation.c)))))
     scale.append(rho[-1] - rho[0])
     ends = jnp.asarray([rho[0], rho[-1]])
     return Frame(jnp.asarray(scale), jnp.asarray(box), ends)
 
 
 def stretches_through(
-    flow: Flow, w: np.ndarray, rho: float, box: np.ndarray, grid: np.ndarray
+    equation: AbstractEquation, w: np.ndarray, rho: float, box: np.ndarray, grid: np.ndarray
 ) -> tuple[list[Stretch], list[np.ndarray]]:
-    """The solution curve through the hallucinated point `w` at `rho`, cut at its folds.
+    """The solution curve through the point `w` at the value `rho`, cut at its folds.
 
     Returns the k + 1 stretches in order along the curve and the k folds (w, ρ) between them.
     """
-    equation = equation_through(flow, w, rho)
-    frame = frame_for(flow, box, grid, equation)
+    frame = frame_for(box, grid, equation)
     points = follow(equation, w, rho, frame)
     turns = folds(equation, points, frame)
     cuts = [0]
@@ -154,7 +155,8 @@ def on_grid(stretch: Stretch, grid: np.ndarray, size: float) -> np.ndarray:
     valid = np.asarray(_valid(stretch.equation, jnp.asarray(z)))
     scale = np.max(np.abs(stretch.points[:, -2])) if dim < z.shape[1] else 1.0
     strayed = np.linalg.norm(z[:, :dim] - guess[:, :dim], axis=1) > 0.01 * size
-    absent = (grid < rho[0]) | (grid > rho[-1]) | (grid == 0) | (valid <= 1e-9 * scale)
+    absent = (grid < rho[0]) | (grid > rho[-1]) | (valid <= 1e-9 * scale)
+    absent |= (grid == 0) & stretch.equation.needs_a_radius
     lost = absent | strayed | ~np.all(np.isfinite(z), axis=1)
     return np.where(lost[:, None], np.nan, z)[:, :dim]
 
@@ -178,55 +180,83 @@ def _polish(equation, z, rho):
 
 
 class Spectra(NamedTuple):
-    """Eigenvalues of the flow's Jacobian (n, d) and the step map's spectral radius (n,) or None."""
+    """Eigenvalues of the flow's Jacobian (n, d), multipliers of the step (n, m) or None."""
 
     eigenvalues: np.ndarray
-    spectral_radius: np.ndarray | None
+    multipliers: np.ndarray | None
+
+    @property
+    def spectral_radius(self) -> np.ndarray | None:
+        """(n,)."""
+        return None if self.multipliers is None else np.max(np.abs(self.multipliers), axis=1)
 
 
-def spectra(flow: Flow, step_map: StepMap | None, w: np.ndarray, rho: np.ndarray) -> Spectra:
-    """Linear stability at w (n, d) for each radius (n,), in one compiled call."""
-    eig, radius = _spectra(flow, step_map, jnp.asarray(w), jnp.asarray(rho))
-    return Spectra(np.asarray(eig), None if radius is None else np.asarray(radius))
+def spectra(system: Varied, w: np.ndarray, values: np.ndarray) -> Spectra:
+    """Linear stability at w (n, d) for each value (n,), in one compiled call."""
+    found, multipliers = _spectra(system, jnp.asarray(w), jnp.asarray(values))
+    return Spectra(np.asarray(found), None if multipliers is None else np.asarray(multipliers))
 
 
 @jit_for_few_runs
-def _spectra(flow: Flow, step_map: StepMap | None, w, rho):
-    def at(w, rho):
-        flow_values = eigenvalues(jax.jacfwd(flow.at_radius(rho).velocity)(w))
-        if step_map is None:
+def _spectra(system: Varied, w, values):
+    def at(w, value):
+        flow_values = eigenvalues(jax.jacfwd(system.flow_at(value).velocity)(w))
+        if system.step is None:
             return flow_values, None
-        multipliers = eigenvalues(state_jacobian(step_map.at_radius(rho), w))
-        return flow_values, jnp.max(jnp.abs(multipliers))
+        return flow_values, eigenvalues(state_jacobian(system.step_at(value), w))
 
-    return jax.vmap(at)(w, rho)
+    return jax.vmap(at)(w, values)
 
 
-def hallucinated_branch(
-    flow: Flow, step_map: StepMap | None, stretch: Stretch, grid: np.ndarray, size: float
+def branch_on(
+    system: Varied,
+    stretch: Stretch,
+    grid: np.ndarray,
+    size: float,
+    kind: str = "hallucinated",
+    critical_type: str | None = None,
 ) -> Branch:
     """A stretch on the grid with its linear verdicts; at a fold itself it is degenerate."""
     w = on_grid(stretch, grid, size)
     exists = np.logical_not(np.isnan(w).any(axis=1))
-    found = spectra(flow, step_map, np.where(exists[:, None], w, 0.0), grid)
+    some = w[exists][0] if np.any(exists) else np.zeros(w.shape[1])
+    found = spectra(system, np.where(exists[:, None], w, some), grid)
     names = flow_verdict_names(found.eigenvalues).astype(object)
     names[at_fold(stretch, grid)] = "degenerate"
-    verdict = tuple(str(name) if there else None for name, there in zip(names, exists, strict=True))
     leading = np.where(exists, np.max(np.real(found.eigenvalues), axis=1), np.nan)
-    radius = found.spectral_radius
-    radius = None if radius is None else np.where(exists, radius, np.nan)
-    return Branch("hallucinated", None, w, verdict, leading, radius)
+    radius, steps = found.spectral_radius, None
+    if found.multipliers is not None and radius is not None:
+        radius = np.where(exists, radius, np.nan)
+        steps = named(map_verdict_names(found.multipliers, w.shape[1]), exists)
+    verdict = named(names, exists)
+    return Branch(kind, critical_type, w, verdict, leading, radius, steps)
 
 
-def verdict_near(flow: Flow, stretch: Stretch, rho: float) -> str:
-    """The verdict on a stretch just off its end at `rho`: a few steps of continuation away."""
-    away = min(3, len(stretch.points) // 2)
-    row = (
-        away if abs(stretch.points[0, -1] - rho) < abs(stretch.points[-1, -1] - rho) else -1 - away
-    )
-    point = stretch.points[row]
-    found = spectra(flow, None, point[None, : stretch.dim], point[None, -1])
+def named(names: np.ndarray, exists: np.ndarray) -> tuple[str | None, ...]:
+    """Verdicts, None where there is nothing."""
+    return tuple(str(name) if there else None for name, there in zip(names, exists, strict=True))
+
+
+def verdict_near(system: Varied, stretch: Stretch, rho: float) -> str:
+    """The verdict on a stretch just off its end at `rho`."""
+    point = near_end(stretch, rho)
+    found = spectra(system, point[None, : stretch.dim], point[None, -1])
     return str(flow_verdict_names(found.eigenvalues)[0])
+
+
+def step_verdict_near(system: Varied, stretch: Stretch, value: float) -> str:
+    """The same of the step."""
+    point = near_end(stretch, value)
+    found = spectra(system, point[None, : stretch.dim], point[None, -1])
+    assert found.multipliers is not None
+    return str(map_verdict_names(found.multipliers, stretch.dim)[0])
+
+
+def near_end(stretch: Stretch, rho: float) -> np.ndarray:
+    """The point (n + 1,) of a stretch a few steps of continuation away from its end at `rho`."""
+    away = min(3, len(stretch.points) // 2)
+    first = abs(stretch.points[0, -1] - rho) < abs(stretch.points[-1, -1] - rho)
+    return stretch.points[away if first else -1 - away]
 
 
 def same_point(a: np.ndarray, b: np.ndarray, size: float) -> bool:

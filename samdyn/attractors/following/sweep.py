@@ -1,8 +1,9 @@
-"""How stability changes with ρ: every branch of fixed points, and where verdicts change.
+"""How stability changes with a parameter: every branch of fixed points, and where verdicts change.
 
-Critical points stay where they are and change their verdict; hallucinated ones are found at a
-few radii and followed from there, through folds and pitchforks. A closed loop of hallucinated
-points that lives between two of these radii only can be missed.
+A number of the step alone (a learning rate, a momentum) moves no point. A radius leaves critical
+points where they are; hallucinated ones are found at a few radii and followed from there, through
+folds and pitchforks. A number of the loss moves all. A closed loop of points that lives between
+two of the values at which they are looked for only can be missed.
 """
 
 import itertools
@@ -15,11 +16,9 @@ from jaxtyping import Float
 
 from ...arguments import of_system
 from ...bisection import bisect_on_host
-from ...checks import require_flat, require_one_value, told
-from ...dynamics.parameters import path_of
+from ...checks import require_flat, require_one_value
 from ...dynamics.systems.flow import Flow
-from ...dynamics.systems.step_map import StepMap
-from ...dynamics.systems.system import AbstractSystem
+from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import InvalidInput
 from ...losses.dimension import unread_warnings
 from ...precision import in_double
@@ -27,93 +26,123 @@ from ...results.encoding import storable
 from ...results.provenance import recorded
 from ...results.result import Result, require_xarray
 from ..finding.fixed_points import fixed_point_near, fixed_points
-from ..finding.point import FixedPoint, as_box
+from ..finding.point import FIXED, FixedPoint, as_box, describe
+from ..finding.preimages import AbstractEquation
 from ..judging.jump import limit_at, undeclared
-from ..judging.sliding import sliding_names
-from ..judging.verdict import ZERO, flow_verdict_names
+from ..judging.sliding import sliding_names, sliding_verdict
+from ..judging.verdict import ZERO, flow_verdict_names, map_verdict_names
 from .branches import (
     Branch,
+    Spectra,
     Stretch,
     at_fold,
-    hallucinated_branch,
+    branch_on,
+    equation_through,
     isolated,
+    near_end,
     on_grid,
     same_point,
     spectra,
+    step_verdict_near,
     stretches_through,
     verdict_near,
 )
-from .crossings import Crossing, crossings_at_point, crossings_on
+from .crossings import Crossing, Place, at_rest, flow_crossings, on, step_crossings
 from .sweep_text import sweep_table
+from .varied import LOSS, RADIUS, STEP, GradientVanishes, Varied, VelocityVanishes, varied
 
-ANCHORS = 9  # radii at which hallucinated points are searched for
+ANCHORS = 9  # values at which points that move are searched for
+AT_EVENT = 1e-6  # of the range of values: a value of the grid that is that of an event
 MEETING = 5e-3  # of a point's size: what counts as the same event
-# The same, of the range of ρ. On a pitchfork's arm ρ changes with the square of the distance;
+# The same, of the range of values. On a pitchfork's arm ρ changes with the square of the distance;
 # where a curve only passes through, Newton is singular and its own crossing is located roughly.
 MEETING_RHO = {"fold": 2.5e-5, "crossing": 1e-3}
 
 
 @storable
 class Bifurcation(NamedTuple):
-    """At `rho` the fixed point at `w` (d,) changes from verdict `before` to `after`.
+    """At `value` of the parameter the fixed point at `w` (d,) changes from verdict `before` to
+    `after`, which are `of` the "flow" or of the "step".
 
     `type`: "crossing" (a real eigenvalue), "hopf" (a complex pair), "pitchfork" or
-    "transcritical" (a crossing where a hallucinated branch turns round or passes through),
-    "fold" (two hallucinated branches meet; `before` and `after` are theirs), "sliding"
-    (normalised SAM at a critical point). ρ is located to rounding, except for "sliding", where
-    it is as good as the sampled directions.
+    "transcritical" (a crossing where another branch turns round or passes through),
+    "fold" (two branches meet; `before` and `after` are theirs), "sliding"
+    (normalised SAM at a critical point); of the step "period-doubling" (a multiplier passes −1) or
+    "neimark-sacker" (a pair leaves the unit circle, turning by `rotation` of a circle per step).
+    The value is located to rounding, except for "sliding", where it is as good as the sampled
+    directions.
     """
 
-    rho: float
+    value: float
     w: np.ndarray
     before: str | None
     after: str | None
     type: str
+    of: str = "flow"
+    rotation: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def rho(self) -> float:
+        """The value, of a radius."""
+        return self.value
+
+    def to_dict(self, parameter: str = "rho") -> dict[str, Any]:
         """One bifurcation of `samdyn sweep --json`."""
-        return {
-            "rho": self.rho,
+        name = "rho" if parameter == "rho" else "value"
+        found = {
+            name: self.value,
             "w": self.w.tolist(),
             "from": self.before,
             "to": self.after,
             "type": self.type,
         }
+        if parameter != "rho" or self.of == "step":
+            found["of"] = self.of
+        return found if self.rotation is None else {**found, "rotation": self.rotation}
 
 
 class Sweep(Result, eqx.Module):
-    """What `sweep` returns: `rho` (n,), the branches over it, and the bifurcations by ρ."""
+    """What `sweep` returns: `values` (n,) of the `parameter`, the branches over it, and the
+    bifurcations by value."""
 
-    rho: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
     branches: tuple[Branch, ...]
     bifurcations: tuple[Bifurcation, ...]
     warnings: tuple[str, ...] = ()
+    parameter: str = "rho"
+
+    @property
+    def rho(self) -> np.ndarray:
+        """The values, of a radius."""
+        return self.values
 
     def to_dict(self) -> dict[str, Any]:
         """The result object of `samdyn sweep --json`."""
         result: dict[str, Any] = {"warnings": list(self.warnings)} if self.warnings else {}
+        if self.parameter != "rho":
+            result["parameter"] = self.parameter
         return result | {
-            "rho": self.rho.tolist(),
+            self.parameter: self.values.tolist(),
             "branches": [branch.to_dict() for branch in self.branches],
-            "bifurcations": [event.to_dict() for event in self.bifurcations],
+            "bifurcations": [event.to_dict(self.parameter) for event in self.bifurcations],
         }
 
     def __str__(self) -> str:
         return sweep_table(self)
 
     def _table(self) -> list[dict[str, Any]]:
-        """One row for each branch and radius at which it exists."""
+        """One row for each branch and value at which it exists."""
         rows = (
-            {"branch": number, "rho": float(self.rho[i]), **branch.at(i)}
+            {"branch": number, self.parameter: float(self.values[i]), **branch.at(i)}
             for number, branch in enumerate(self.branches)
-            for i in range(self.rho.size)
+            for i in range(self.values.size)
         )
         return [row for row in rows if row["verdict"] is not None]
 
     def to_xarray(self) -> Any:
-        """The branches as an `xarray.Dataset` over branch, rho and coordinate."""
+        """The branches as an `xarray.Dataset` over branch, parameter and coordinate."""
         xarray = require_xarray()
-        over, none = ("branch", "rho"), np.full(self.rho.size, np.nan)
+        over, none = ("branch", self.parameter), np.full(self.values.size, np.nan)
         kinds = [branch.critical_type or branch.kind for branch in self.branches]
         radii = [none if b.spectral_radius is None else b.spectral_radius for b in self.branches]
         names = [[name or "" for name in branch.verdict] for branch in self.branches]
@@ -125,7 +154,7 @@ class Sweep(Result, eqx.Module):
         }
         if not self.branches:
             values = {}
-        coordinates = {"rho": self.rho, "kind": ("branch", kinds)}
+        coordinates = {self.parameter: self.values, "kind": ("branch", kinds)}
         return xarray.Dataset(values, coordinates, self._attributes())
 
 
@@ -143,99 +172,98 @@ def sweep(
 ) -> Sweep:
     """Follow the fixed points of a system over `values` (n,) of a parameter, ascending, n ≥ 2.
 
-    The parameter is "rho", of a `Flow` or a `StepMap`; its own value there does not matter. Give
+    `parameter` is any number that a `Flow` or a `StepMap` has: "rho", "learning_rate",
+    "momentum", a float field of the loss; its own value there does not matter. Give
     `box` for every branch in it, or `at` for the one fixed point that Newton reaches from there.
-    Each branch of a `StepMap` also carries the step's spectral radius. Nothing recompiles for other
-    values of the same number.
+    Each branch of a `StepMap` also carries the step's verdicts and spectral radius. Nothing
+    recompiles for other values of the same number.
 
-    `InvalidInput` for a system without that parameter or without a flow.
+    Of anyone's own `Map` the verdicts are those of the step.
+
+    `InvalidInput` for a system without that parameter, and for one that has no fixed points of its
+    own to follow.
     """
     if (box is None) == (at is None):
         raise InvalidInput("give either a box to search or a point to follow, not both or neither.")
     require_one_value(system)
-    flow, step_map = _followed(system, parameter)
+    asked = varied(system, parameter)
     at = None if at is None else require_flat(at, "a point")
-    grid = _radii(values)
-    follower = _Follower(
-        flow.at_radius(grid[-1]), step_map, grid, unread_warnings(flow.loss, box, at)
-    )
+    grid = _grid(values, parameter)
+    for end in (grid[0], grid[-1]):  # values out of range are refused here
+        asked.flow_at(end) if asked.step is None else asked.step_at(end)
+    asked = eqx.tree_at(lambda v: v.flow, asked, asked.flow_at(grid[-1]))
+    loss = loss_of(asked.flow)
+    warnings = () if loss is None else unread_warnings(loss, box, at)
+    follower = _Follower(asked, grid, warnings)
     if at is not None:
         return follower.from_point(at)
     return follower.in_box(as_box(box), seed)
 
 
-def _followed(system: Any, parameter: str) -> tuple[Flow, StepMap | None]:
-    """(the flow whose points are followed, the step that is judged beside it or None)."""
-    flow = system if isinstance(system, Flow) else getattr(system, "flow", None)
-    step_map = system if isinstance(system, StepMap) else None
-    if step_map is not None and flow is None:
-        raise InvalidInput(
-            f"sweep follows the fixed points of a flow, and {type(step_map.method).__name__} has "
-            "none, since it remembers something: judge its step at each value by stability."
-        )
-    if not isinstance(flow, Flow) or (step_map is None and flow is not system):
-        raise InvalidInput(f"sweep follows a Flow or a StepMap with a flow, not {told(system)}.")
-    if not flow.ascends and parameter.split(".")[-1] == "rho":
-        return flow, step_map  # gradient descent, whatever ρ
-    if path_of(flow, parameter)[-1] != "rho":
-        raise InvalidInput(f"sweep follows points over rho, not over {parameter}.")
-    return flow, step_map
-
-
-def _radii(rho: Any) -> np.ndarray:
-    grid = np.asarray(rho, dtype=float)
+def _grid(values: Any, parameter: str) -> np.ndarray:
+    grid = np.asarray(values, dtype=float)
+    rho = parameter.split(".")[-1] == "rho"
     if grid.ndim != 1 or grid.size < 2 or not np.all(np.diff(grid) > 0):
-        raise InvalidInput("a sweep needs two or more radii in ascending order.")
-    if grid[0] < 0 or not np.all(np.isfinite(grid)):
-        raise InvalidInput(f"rho must be a finite number ≥ 0, not {grid[0]:g}.")
+        what = "radii" if rho else f"values of {parameter}"
+        raise InvalidInput(f"a sweep needs two or more {what} in ascending order.")
+    if (rho and grid[0] < 0) or not np.all(np.isfinite(grid)):
+        least = " ≥ 0" if rho else ""
+        raise InvalidInput(f"{parameter} must be a finite number{least}, not {grid[0]:g}.")
     return grid
 
 
 class _Follower:
-    """Branches and events of one flow over one grid of radii."""
+    """Branches and events of one system over one grid of values."""
 
-    def __init__(self, flow: Flow, step_map: StepMap | None, grid: np.ndarray, warnings):
+    def __init__(self, system: Varied, grid: np.ndarray, warnings):
         self.warnings: list[str] = list(warnings)
-        self.flow, self.step_map, self.grid = flow, step_map, grid
+        self.system, self.grid = system, grid
+        self.flow: Any = system.flow
+        self.moves = system.of == LOSS  # critical points as well
         self.branches: list[Branch] = []
         self.events: list[Bifurcation] = []
         self.stretches: list[Stretch] = []
 
     def from_point(self, at: np.ndarray) -> Sweep:
-        point, rho = self._point_near(at)
-        if point.kind == "critical":
+        point, value = self._point_near(at)
+        if point.kind == "critical" and not self.moves:
             self._add_critical(point)
-            return self._result()
-        size = 4 * (1 + float(np.max(np.abs(point.w))))
-        box = np.stack([point.w - size / 2, point.w + size / 2], axis=1)
-        self._add_curve(point.w, rho, box)
+        elif self.system.of == STEP:
+            self._add_still(point)
+        else:
+            size = 4 * (1 + float(np.max(np.abs(point.w))))
+            box = np.stack([point.w - size / 2, point.w + size / 2], axis=1)
+            self._add_curve(point, value, box)
         return self._result()
 
     def _point_near(self, at) -> tuple[FixedPoint, float]:
-        """The fixed point nearest to `at` at the first radius where Newton reaches one."""
-        for rho in (self.grid[0], self.grid[-1]):
+        """The fixed point nearest to `at` at the first value where Newton reaches one."""
+        for value in (self.grid[0], self.grid[-1]):
             try:
-                return fixed_point_near(self.flow.at_radius(rho), at), float(rho)
+                return fixed_point_near(self.system.flow_at(value), at), float(value)
             except InvalidInput as error:
                 reason = error
         raise reason
 
     def in_box(self, box: np.ndarray, seed: int) -> Sweep:
-        size = float(np.max(box[:, 1] - box[:, 0]))
-        anchors = np.linspace(self.grid[0], self.grid[-1], ANCHORS)
-        anchors = anchors[anchors > 0]
-        if not self.flow.ascends:
-            anchors = anchors[:1]
-        for rho in anchors:
-            points = fixed_points(self.flow.at_radius(rho), box, seed=seed, check=False).points
+        size, doubtful = float(np.max(box[:, 1] - box[:, 0])), []
+        for value in self._anchors():
+            points = fixed_points(self.system.flow_at(value), box, seed=seed, check=False).points
             for point in points:
-                if point.kind == "critical" and not self._known_critical(point, size):
+                still = point.kind == "critical" and not self.moves
+                if still and not self._known_critical(point, size):
                     self._add_critical(point)
-            for point in isolated(points, "hallucinated"):
+            kinds = ("critical", "hallucinated", FIXED) if self.moves else ("hallucinated",)
+            for point in (p for kind in kinds for p in isolated(points, kind)):
                 if point.doubt:
-                    self._warn_of(point, float(rho))
-                elif not self._known(point.w, float(rho), size):
-                    self._add_curve(point.w, float(rho), box)
+                    doubtful.append((point, value))
+                elif self.system.of == STEP:
+                    self._add_still(point)
+                elif not self._known(point.w, value, size):
+                    self._add_curve(point, value, box)
+        for point, value in doubtful:
+            if not self._known(point.w, value, size):  # where a curve turns round, it is
+                self._warn_of(point, value)
         if not self.branches and not self.warnings:
             self.warnings.append(
                 "no fixed point was found, and one may be in this box: whether the list of "
@@ -243,12 +271,22 @@ class _Follower:
             )
         return self._result()
 
+    def _anchors(self) -> list[float]:
+        """The values at which points are looked for."""
+        anchors = np.linspace(self.grid[0], self.grid[-1], ANCHORS)
+        if self.system.of == RADIUS:
+            anchors = anchors[anchors > 0]
+        still = self.system.of == STEP or not (self.moves or self.flow.ascends)
+        return [float(value) for value in (anchors[:1] if still else anchors)]
+
     def _warn_of(self, point: FixedPoint, rho: float) -> None:
         """Of one point a curve that no verdict can be given on is told once."""
         if not any("not followed" in warning for warning in self.warnings):
             where = ", ".join(f"{x:.6g}" for x in point.w)
+            name = "ρ" if self.system.of == RADIUS else self.system.name
+            kind = "" if self.moves else "hallucinated "
             self.warnings.append(
-                f"a hallucinated fixed point, at ρ = {rho:g} at ({where}), is not followed: "
+                f"a {kind}fixed point, at {name} = {rho:g} at ({where}), is not followed: "
                 f"{point.doubt}."
             )
 
@@ -282,119 +320,232 @@ class _Follower:
     def _add_bent(self, point: FixedPoint, ws: np.ndarray) -> None:
         """No Jacobian and no jump: nothing is known but gradient descent at ρ = 0."""
         rates = -point.hessian_eigenvalues[None].astype(complex)
-        names = np.where(self.grid > 0, "unknown", flow_verdict_names(rates, point.scale)[0])
-        leading = np.where(self.grid > 0, np.nan, -point.hessian_eigenvalues[0])
+        ascends = (self.grid > 0) | (self.system.of != RADIUS)
+        names = np.where(ascends, "unknown", flow_verdict_names(rates, point.scale)[0])
+        leading = np.where(ascends, np.nan, -point.hessian_eigenvalues[0])
         self._add(point, ws, names, leading, None)
 
-    def _add(self, point, ws, names, leading, radius) -> None:
+    def _add(self, point, ws, names, leading, radius, steps=None) -> None:
         names = tuple(str(name) for name in names)
-        self.branches.append(Branch("critical", point.critical_type, ws, names, leading, radius))
+        kind, steps = point.kind, None if steps is None else tuple(str(name) for name in steps)
+        branch = Branch(kind, point.critical_type, ws, names, leading, radius, steps)
+        self.branches.append(branch)
+
+    def _add_still(self, point: FixedPoint) -> None:
+        """A hallucinated point that the parameter does not move."""
+        self._add_linear(point, np.broadcast_to(point.w, (self.grid.size, point.w.size)))
 
     def _add_linear(self, point: FixedPoint, ws: np.ndarray) -> None:
-        found = spectra(self.flow, self.step_map, ws, self.grid)
-        scale = float(np.max(np.abs(point.hessian_eigenvalues)))
+        found = spectra(self.system, ws, self.grid)
+        scale = 0.0
+        if point.kind == "critical":
+            scale = float(np.max(np.abs(point.hessian_eigenvalues)))
         names = flow_verdict_names(found.eigenvalues, scale)
         real = -np.sort(-np.real(found.eigenvalues), axis=1)
-        if point.critical_type == "degenerate":
+        degenerate = point.critical_type == "degenerate"
+        if degenerate:
             names = np.full(self.grid.size, "degenerate")
             real = np.where(np.abs(real) <= ZERO * point.scale, 0, real)
-        self._add(point, ws, names, real[:, 0], found.spectral_radius)
-        if point.critical_type == "degenerate":
+        steps = self._step_names(found, names)
+        self._add(point, ws, names, real[:, 0], found.spectral_radius, steps)
+        if degenerate:
             return
-        for crossing in crossings_at_point(self.flow, point.w, self.grid, real):
-            self._record(crossing, self.grid, names, "critical")
+        if self.system.of != STEP:
+            place = at_rest(point.w)
+            for crossing in flow_crossings(self.system, place, self.grid, found.eigenvalues):
+                self._record(crossing, self.grid, names, "critical")
+        self._step_events(at_rest(point.w), self.grid, found, steps)
 
-    def _record(self, crossing: Crossing, grid, names, kind: str) -> None:
-        before, after = _around(grid, crossing.rho, names)
-        event = Bifurcation(crossing.rho, np.asarray(crossing.w), before, after, kind)
-        self.events.append(event)
+    def _step_names(self, found: Spectra, names: np.ndarray) -> np.ndarray | None:
+        if found.multipliers is None:
+            return None
+        dim = found.eigenvalues.shape[1]
+        steps = map_verdict_names(found.multipliers, dim)
+        return np.where(names == "degenerate", "degenerate", steps)
+
+    def _step_events(self, place: Place, grid, found: Spectra, names) -> None:
+        if found.multipliers is None:
+            return
+        for crossing in step_crossings(self.system, place, grid, found.multipliers):
+            self._record(crossing, grid, names, crossing.type, "step")
+
+    def _record(self, crossing: Crossing, grid, names, kind: str, of: str = "flow") -> None:
+        before, after = _around(grid, crossing.value, names)
+        w, turn = np.asarray(crossing.w), crossing.rotation
+        self.events.append(Bifurcation(crossing.value, w, before, after, kind, of, turn))
 
     def _add_sliding(self, point: FixedPoint, ws: np.ndarray) -> None:
         """Normalised SAM: no eigenvalues for ρ > 0; at ρ = 0 it is gradient descent."""
-        slides = self.grid > 0
-        w = jnp.asarray(point.w)
+        slides = (self.grid > 0) | (self.system.of != RADIUS)
         names = np.full(self.grid.size, "degenerate", dtype=object)
         if point.critical_type != "degenerate":
-            names[slides] = sliding_names(self.flow, w, self.grid[slides])
+            names[slides] = self._sliding_names(point.w, self.grid[slides])
         leading = np.where(slides, np.nan, -point.hessian_eigenvalues[0])
         rates = -point.hessian_eigenvalues[None].astype(complex)
         names[~slides] = flow_verdict_names(rates, point.scale)[0]
         self._add(point, ws, names, leading, None)
+        self._sliding_events(at_rest(point.w), slides, names)
+
+    def _sliding_names(self, w: np.ndarray, values: np.ndarray) -> np.ndarray:
+        if self.system.of == RADIUS:
+            return sliding_names(self.flow, jnp.asarray(w), values)
+        return np.array([self._sliding_at(w, value) for value in values], dtype=object)
+
+    def _sliding_at(self, w: np.ndarray, value: float) -> str:
+        """The verdict where something else than ρ is varied."""
+        flow = self.system.flow_at(value)
+        return sliding_verdict(flow, w, float(np.asarray(flow.method.radius))).verdict
+
+    def _sliding_events(self, place: Place, slides: np.ndarray, names: np.ndarray) -> None:
         known = np.flatnonzero(slides & (names != "unknown"))
+        begins = self.system.of == RADIUS and not slides[0]
+        if begins and known.size and names[0] != names[known[0]]:
+            # the field is continuous at ρ = 0 and at no other
+            ends = str(names[0]), str(names[known[0]])
+            self.events.append(Bifurcation(0.0, np.asarray(place(0.0)), *ends, "sliding"))
         for i, j in itertools.pairwise(known):
             if names[i] != names[j]:
-                change = self._sliding_change(w, int(i), int(j), names)
+                change = self._sliding_change(place, int(i), int(j), names)
                 self._record(change, self.grid, names, "sliding")
 
-    def _sliding_change(self, w, i: int, j: int, names) -> Crossing:
-        """Bisection on the verdict itself between two radii of the grid."""
-
-        def same(rho):
-            return sliding_names(self.flow, w, np.array([rho]))[0] == names[i]
-
+    def _sliding_change(self, place: Place, i: int, j: int, names) -> Crossing:
+        """Bisection on the verdict itself between two values of the grid."""
+        same = lambda x: self._sliding_names(place(x), np.array([x]))[0] == names[i]  # noqa: E731
         low, high = bisect_on_host(same, float(self.grid[i]), float(self.grid[j]), 40)
-        return Crossing((low + high) / 2, np.asarray(w), "sliding")
+        middle = (low + high) / 2
+        return Crossing(middle, np.asarray(place(middle)), "sliding")
 
-    def _add_curve(self, w: np.ndarray, rho: float, box: np.ndarray) -> None:
+    def _add_curve(self, point: FixedPoint, value: float, box: np.ndarray) -> None:
         size = float(np.max(box[:, 1] - box[:, 0]))
-        pieces, joints = stretches_through(self.flow, w, rho, box, self.grid)
-        mine = [
-            hallucinated_branch(self.flow, self.step_map, piece, self.grid, size)
-            for piece in pieces
-        ]
-        for piece, branch in zip(pieces, mine, strict=True):
+        equation = self._equation(point, value)
+        pieces, joints = stretches_through(equation, point.w, value, box, self.grid)
+        jumps = point.kind == "critical" and bool(limit_at(self._flow_at(value), point.w).jump)
+        for piece in pieces:
             self.stretches.append(piece)
+            kind = self._type_on(piece) if point.kind == "critical" else None
+            if jumps:
+                self._add_sliding_curve(piece, size, kind)
+                continue
+            branch = branch_on(self.system, piece, self.grid, size, point.kind, kind)
+            if self.system.alone and branch.step_verdict is not None:
+                branch = branch._replace(verdict=branch.step_verdict)
+            seen = len(self.events)
             self._stretch_crossings(piece, branch)
             if any(name is not None for name in branch.verdict):
-                self.branches.append(branch)
+                self.branches.append(self._undecided_at(branch, self.events[seen:]))
         for joint, first, second in zip(joints, pieces[:-1], pieces[1:], strict=True):
-            rho = float(joint[-1])
-            before, after = (verdict_near(self.flow, piece, rho) for piece in (first, second))
-            self.events.append(Bifurcation(rho, joint[:-1], before, after, "fold"))
+            at = float(joint[-1])
+            near = self._sliding_near if jumps else verdict_near
+            before, after = (near(self.system, piece, at) for piece in (first, second))
+            if self.system.alone:
+                before, after = (step_verdict_near(self.system, p, at) for p in (first, second))
+            self.events.append(Bifurcation(at, joint[:-1], before, after, "fold"))
+
+    def _undecided_at(self, branch: Branch, events: list[Bifurcation]) -> Branch:
+        """No verdict at a value of the grid at which the branch changes it, where Newton, too, is
+        less sharp."""
+        reach = self.grid[-1] - self.grid[0]
+        places = np.array([event.value for event in events if event.of == "flow"])
+        if not places.size:
+            return branch
+        close = np.min(np.abs(self.grid[:, None] - places), axis=1) <= AT_EVENT * reach
+        changed = [
+            None
+            if given is None
+            else tuple(
+                "degenerate" if here and name is not None else name
+                for name, here in zip(given, close, strict=True)
+            )
+            for given in (branch.verdict, branch.step_verdict)
+        ]
+        return branch._replace(verdict=changed[0], step_verdict=changed[1])
+
+    def _type_on(self, piece: Stretch) -> str | None:
+        """Minimum, saddle or maximum, a third of the way along: folds at the ends are neither."""
+        row = piece.points[len(piece.points) // 3]
+        return describe(self.system.flow_at(row[-1]), row[: piece.dim]).critical_type
+
+    def _sliding_near(self, system: Varied, piece: Stretch, value: float) -> str:
+        row = near_end(piece, value)
+        return self._sliding_at(row[: piece.dim], float(row[-1]))
+
+    def _flow_at(self, value: float) -> Flow:
+        return self.system.flow_at(value)
+
+    def _equation(self, point: FixedPoint, value: float) -> AbstractEquation:
+        if self.system.of == RADIUS:
+            return equation_through(self.flow, point.w, value)
+        if point.kind == "critical":
+            return GradientVanishes(self.system)
+        return VelocityVanishes(self.system)
+
+    def _add_sliding_curve(self, piece: Stretch, size: float, critical_type) -> None:
+        """A critical point that moves, under a method that jumps there."""
+        ws = on_grid(piece, self.grid, size)
+        exists = np.logical_not(np.isnan(ws).any(axis=1)) & ~at_fold(piece, self.grid)
+        names = np.full(self.grid.size, None, dtype=object)
+        for i in np.flatnonzero(exists):
+            names[i] = self._sliding_at(ws[i], self.grid[i])
+        nothing = np.full(self.grid.size, np.nan)
+        if np.any(exists):
+            self.branches.append(Branch("critical", critical_type, ws, tuple(names), nothing))
+            self._sliding_events(on(piece), exists, names)
 
     def _stretch_crossings(self, piece: Stretch, branch: Branch) -> None:
-        """Interior changes of an eigenvalue's sign."""
+        """Interior changes of an eigenvalue's sign, and multipliers that pass the unit circle."""
         usable = ~np.isnan(branch.w).any(axis=1) & ~at_fold(piece, self.grid)
         if np.sum(usable) < 2:
             return
         ws, grid = branch.w[usable], self.grid[usable]
-        real = -np.sort(-np.real(spectra(self.flow, None, ws, grid).eigenvalues), axis=1)
+        found = spectra(self.system, ws, grid)
         names = np.array(branch.verdict, dtype=object)[usable]
-        for crossing in crossings_on(self.flow, piece, grid, real):
-            self._record(crossing, grid, names, crossing.type)
+        for crossing in flow_crossings(self.system, on(piece), grid, found.eigenvalues):
+            if self.system.alone and crossing.type == "hopf":
+                continue  # of a displacement it means nothing
+            still = branch.kind == "hallucinated" or crossing.type != "crossing"
+            moving = self.moves and not still
+            self._record(crossing, grid, names, "critical" if moving else crossing.type)
+        if branch.step_verdict is not None:
+            steps = np.array(branch.step_verdict, dtype=object)[usable]
+            self._step_events(on(piece), grid, found, steps)
 
     def _result(self) -> Sweep:
-        events = sorted(self.events, key=lambda event: event.rho)
+        events = sorted(self.events, key=lambda event: event.value)
         reach = self.grid[-1] - self.grid[0]
         warnings = tuple(dict.fromkeys(self.warnings))
-        return Sweep(self.grid, tuple(self.branches), tuple(_merged(events, reach)), warnings)
+        merged = tuple(_merged(events, reach))
+        name = "rho" if self.system.of == RADIUS else self.system.name
+        return Sweep(self.grid, tuple(self.branches), merged, warnings, name)
 
 
 def _merged(events: list[Bifurcation], reach: float) -> list[Bifurcation]:
-    """One event where a hallucinated curve meets a critical point, named for how it does.
+    """One event where a curve meets a critical point, named for how it does.
 
     If the curve turns round there it is a pitchfork, if it passes through, transcritical.
     """
-    merged = []
+    merged: list[Bifurcation] = []
     critical = [event for event in events if event.type == "critical"]
     others = [event for event in events if event.type != "critical"]
-    for event in critical:
+    while critical:
+        event, *critical = critical
         here = [other for other in others if _coincide(event, other, reach)]
+        twins = [c for c in critical if _coincide(event, c._replace(type="crossing"), reach)]
         others = [other for other in others if not any(other is one for one in here)]
-        kinds = {other.type for other in here}
-        name = "pitchfork" if "fold" in kinds else "transcritical" if here else "crossing"
+        critical = [c for c in critical if not any(c is one for one in twins)]
+        kinds = {other.type for other in here} | ({"crossing"} if twins else set())
+        name = "pitchfork" if "fold" in kinds else "transcritical" if kinds else "crossing"
         merged.append(event._replace(type=name))
-    return sorted(merged + others, key=lambda event: event.rho)
+    return sorted(merged + others, key=lambda event: event.value)
 
 
 def _coincide(one: Bifurcation, other: Bifurcation, reach: float) -> bool:
     near = np.linalg.norm(one.w - other.w) <= MEETING * (1 + np.linalg.norm(one.w))
-    return bool(near and abs(one.rho - other.rho) <= MEETING_RHO.get(other.type, 0) * reach)
+    return bool(near and abs(one.value - other.value) <= MEETING_RHO.get(other.type, 0) * reach)
 
 
-def _around(grid: np.ndarray, rho: float, names) -> tuple[str, str]:
-    """The verdicts at the radii on either side of `rho`, which itself may lie on the grid."""
+def _around(grid: np.ndarray, value: float, names) -> tuple[str, str]:
+    """The verdicts on either side of a value, which itself may lie on the grid."""
     margin = 1e-9 * (grid[-1] - grid[0])
-    before = max(int(np.searchsorted(grid, rho - margin)) - 1, 0)
-    after = min(int(np.searchsorted(grid, rho + margin)), grid.size - 1)
+    before = max(int(np.searchsorted(grid, value - margin)) - 1, 0)
+    after = min(int(np.searchsorted(grid, value + margin)), grid.size - 1)
     return str(names[before]), str(names[after])

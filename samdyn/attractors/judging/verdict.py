@@ -126,6 +126,13 @@ def map_verdict(
     return Verdict(name, text, multipliers, proven=where is not None and name != "degenerate")
 
 
+def map_verdict_names(multipliers: np.ndarray, dim: int) -> np.ndarray:
+    """`map_verdict` by name, for many steps at once: multipliers (n, m) complex."""
+    scale = np.max(np.abs(multipliers - 1), axis=1)
+    names = _by_signs(np.abs(multipliers) - 1, scale).astype(object)
+    return np.where((names == "saddle") & (dim == 1), "repeller", names)
+
+
 def _on_circle(where: Discs | None) -> str:
     """Which multiplier is too near to the unit circle, and how near, where that is known."""
     if where is None:

@@ -1,4 +1,4 @@
-"""What changes as ρ grows: leading rates and branches of fixed points against ρ."""
+"""What changes with a parameter: leading rates and branches of fixed points against it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,9 +26,12 @@ TYPE_MARKERS = {
     "transcritical": "P",
     "fold": "s",
     "sliding": "*",
+    "hopf": "D",
+    "period-doubling": "v",
+    "neimark-sacker": "h",
 }
 WIDTH = 5.4  # inches, legend included
-CLOSE = 0.04  # of the ρ range: bifurcations nearer than this share one label
+CLOSE = 0.04  # of the range: bifurcations nearer than this share one label
 
 
 def _runs(verdicts) -> Iterator[tuple[str, slice]]:
@@ -43,12 +46,18 @@ def _runs(verdicts) -> Iterator[tuple[str, slice]]:
             start = i
 
 
-def _draw_branch(ax: Axes, rho, values, branch, colour: str, style: dict[str, Any]) -> None:
+def _name(sweep) -> str:
+    return "ρ" if sweep.parameter == "rho" else sweep.parameter
+
+
+def _draw_branch(
+    ax: Axes, at, values, branch, colour: str, style: dict[str, Any], verdicts=None
+) -> None:
     width = 1.7 if branch.kind == "critical" else 1.1
-    for verdict, where in _runs(branch.verdict):
+    for verdict, where in _runs(branch.verdict if verdicts is None else verdicts):
         shade = GREY if verdict in UNDECIDED else colour
         look = looks({"color": shade, "ls": LINE_STYLES[verdict], "lw": width}, style)
-        ax.plot(rho[where], values[where], **look)
+        ax.plot(at[where], values[where], **look)
 
 
 def _colours(sweep) -> list[str]:
@@ -72,7 +81,7 @@ def _branch_entries(sweep) -> list[Line2D]:
 
 
 def _verdict_entries(sweep) -> list[Line2D]:
-    present = {v for branch in sweep.branches for v in branch.verdict}
+    present = {v for b in sweep.branches for v in (*b.verdict, *(b.step_verdict or ()))}
     return [
         Line2D([], [], color=GREY if name in UNDECIDED else BLACK, ls=style, label=name)
         for name, style in LINE_STYLES.items()
@@ -96,13 +105,13 @@ def _legend(ax: Axes, entries: list[Line2D]) -> None:
 
 def _label_bifurcations(ax: Axes, sweep, text: bool = True) -> None:
     """Thin vertical lines; near ones share a label above the panel."""
-    for rho in sorted({float(b.rho) for b in sweep.bifurcations}):
+    for rho in sorted({float(b.value) for b in sweep.bifurcations}):
         ax.axvline(rho, color=GREY, lw=0.6, zorder=0)
     if not text:
         return
-    width = CLOSE * float(np.ptp(sweep.rho))
+    width = CLOSE * float(np.ptp(sweep.values))
     groups: list[list[float]] = []
-    for rho in sorted({float(b.rho) for b in sweep.bifurcations}):
+    for rho in sorted({float(b.value) for b in sweep.bifurcations}):
         if groups and rho - groups[-1][0] <= width:
             groups[-1].append(rho)
         else:
@@ -112,7 +121,7 @@ def _label_bifurcations(ax: Axes, sweep, text: bool = True) -> None:
         shown = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
         where = (group[0], 1.02)
         ax.annotate(
-            f"ρ = {shown}", where, xycoords=("data", "axes fraction"), rotation=90,
+            f"{_name(sweep)} = {shown}", where, xycoords=("data", "axes fraction"), rotation=90,
             ha="center", va="bottom", fontsize=6.5, color="#505050",
         )  # fmt: skip
 
@@ -131,13 +140,25 @@ def _wide_axes() -> Axes:
 def _draw_rates(ax: Axes, sweep, style: dict[str, Any]) -> None:
     ax.axhline(0, color=BLACK, lw=0.6, zorder=0)
     for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
-        _draw_branch(ax, sweep.rho, np.asarray(branch.leading_real_part), branch, colour, style)
+        _draw_branch(ax, sweep.values, np.asarray(branch.leading_real_part), branch, colour, style)
     _symlog_if_wide(
         ax, np.concatenate([np.zeros(1), *(b.leading_real_part for b in sweep.branches)])
     )
-    ax.set_xlim(float(sweep.rho[0]), float(sweep.rho[-1]))
-    ax.set_xlabel("ρ")
+    ax.set_xlim(float(sweep.values[0]), float(sweep.values[-1]))
+    ax.set_xlabel(_name(sweep))
     ax.set_ylabel("largest Re λ of the flow, 1/t")
+
+
+def _draw_radius(ax: Axes, sweep) -> None:
+    """The step's spectral radius: below 1 a branch attracts."""
+    ax.axhline(1, color=BLACK, lw=0.6, zorder=0)
+    for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
+        if branch.spectral_radius is not None:
+            at, radius = sweep.values, np.asarray(branch.spectral_radius)
+            _draw_branch(ax, at, radius, branch, colour, {}, branch.step_verdict)
+    ax.set_xlim(float(sweep.values[0]), float(sweep.values[-1]))
+    ax.set_xlabel(_name(sweep))
+    ax.set_ylabel("spectral radius of the step")
 
 
 @drawer("Sweep", house=True)
@@ -158,13 +179,13 @@ def draw_eigenvalues(sweep: Any, ax: Axes | None = None, **style: Any) -> Axes:
 
 def _draw_diagram(ax: Axes, sweep, axis: int, style: dict[str, Any]) -> None:
     for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
-        _draw_branch(ax, sweep.rho, np.asarray(branch.w)[:, axis], branch, colour, style)
+        _draw_branch(ax, sweep.values, np.asarray(branch.w)[:, axis], branch, colour, style)
     for b in sweep.bifurcations:
         marker = TYPE_MARKERS[b.type]
-        ax.plot(b.rho, b.w[axis], marker, ms=5.5, mfc="white", mec=BLACK, zorder=5, clip_on=False)
+        ax.plot(b.value, b.w[axis], marker, ms=5.5, mfc="white", mec=BLACK, zorder=5, clip_on=False)
     dim = sweep.branches[0].w.shape[1] if sweep.branches else 1
-    ax.set_xlim(float(sweep.rho[0]), float(sweep.rho[-1]))
-    ax.set_xlabel("ρ")
+    ax.set_xlim(float(sweep.values[0]), float(sweep.values[-1]))
+    ax.set_xlabel(_name(sweep))
     ax.set_ylabel(f"{axis_name(axis, dim)} of the fixed points")
 
 
@@ -184,14 +205,20 @@ def bifurcation_diagram(sweep: Any, axis: int = 0, ax: Axes | None = None, **sty
 
 @styled
 def plot_sweep(sweep: Any, loss_name: str = "", axis: int = 0) -> Figure:
-    """Rates above, branches below, on one ρ axis."""
-    figure, axes = new_figure(1, 2, width=WIDTH, height=2.4, share=False)
-    top, bottom = axes[:, 0]
-    bottom.sharex(top)
+    """Rates above, with a step its spectral radius below them, then branches; on one axis."""
+    steps = any(branch.spectral_radius is not None for branch in sweep.branches)
+    figure, axes = new_figure(1, 3 if steps else 2, width=WIDTH, height=2.4, share=False)
+    top, *middle, bottom = axes[:, 0]
     _draw_rates(top, sweep, {})
     _label_bifurcations(top, sweep)
-    top.tick_params(labelbottom=False)
-    top.set_xlabel("")
+    for ax in middle:
+        _draw_radius(ax, sweep)
+        _label_bifurcations(ax, sweep, text=False)
+    for ax in (*middle, bottom):
+        ax.sharex(top)
+    for ax in (top, *middle):
+        ax.tick_params(labelbottom=False)
+        ax.set_xlabel("")
     _draw_diagram(bottom, sweep, axis, {})
     _label_bifurcations(bottom, sweep, text=False)
     _legend(top, _branch_entries(sweep))

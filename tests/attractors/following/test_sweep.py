@@ -56,7 +56,8 @@ def test_double_well_has_its_pitchfork_and_its_folds():
 def test_sam_trades_the_maximum_for_two_hallucinated_attractors_at_rho_one():
     loss = get_loss("double-well")
     result = sweep(loss, SAM(1.0), np.linspace(0, 2.5, 51), box=loss.box)
-    (change,) = [e for e in events(result, "sliding") if e.w[0] == 0]
+    jump, change = (e for e in events(result, "sliding") if e.w[0] == 0)
+    assert (jump.rho, jump.before, jump.after) == (0, "repeller", "attractor")
     assert change.rho == pytest.approx(1, rel=1e-9)
     assert (change.before, change.after) == ("attractor", "repeller")
     at_15 = int(np.argmin(np.abs(result.rho - 1.5)))

@@ -17,18 +17,21 @@ class Branch(NamedTuple):
     w: np.ndarray
     verdict: tuple
     leading_real_part: np.ndarray
+    spectral_radius: np.ndarray | None = None
+    step_verdict: tuple | None = None
 
 
 class Event(NamedTuple):
-    rho: float
+    value: float
     w: np.ndarray
     type: str
 
 
 class Sweep(NamedTuple):
-    rho: np.ndarray
+    values: np.ndarray
     branches: tuple
     bifurcations: tuple
+    parameter: str = "rho"
 
 
 @pytest.fixture
@@ -104,3 +107,16 @@ def test_a_branch_without_eigenvalues_leaves_the_panel_empty(sweep):
     none = sweep.branches[0]._replace(leading_real_part=np.full(6, np.nan))
     ax = draw_eigenvalues(sweep._replace(branches=(none,)))
     assert ax.get_yscale() == "linear"
+
+
+def test_a_step_s_spectral_radius_is_drawn(sweep):
+    origin, arm = sweep.branches
+    names = ("attractor",) * 2 + ("saddle",) * 4
+    origin = origin._replace(spectral_radius=0.8 + 0.5 * RHO, step_verdict=names)
+    given = sweep._replace(branches=(origin, arm), parameter="learning_rate")
+    top, middle, bottom = plot_sweep(given).axes
+    assert middle.get_ylabel() == "spectral radius of the step"
+    drawn = [line for line in middle.lines if len(line.get_xdata()) > 2]
+    np.testing.assert_allclose(drawn[0].get_ydata(), 0.8 + 0.5 * RHO[:3])
+    assert bottom.get_xlabel() == "learning_rate"
+    assert top.get_xlim() == middle.get_xlim()
