@@ -64,8 +64,8 @@ def varied(system: Any, parameter: str) -> Varied:
     if isinstance(flow, Flow) and not flow.ascends and parameter.split(".")[-1] == "rho":
         return Varied(flow, step, parameter, RADIUS)  # gradient descent, whatever ρ
     kind = _kind(system, parameter)
-    if flow is None:
-        return Varied(Displacement(system), step, parameter, LOSS, alone=True)
+    if step is not None and flow is None:
+        return Varied(Displacement(step), step, parameter, LOSS, alone=True)
     return Varied(flow, step, parameter, kind)
 
 

@@ -116,12 +116,13 @@ def _label_bifurcations(ax: Axes, sweep, text: bool = True) -> None:
             groups[-1].append(rho)
         else:
             groups.append([rho])
+    label = f"{_name(sweep)} = " if len(_name(sweep)) == 1 else ""  # else the axis says it
     for group in groups:
         names = list(dict.fromkeys(f"{rho:.4g}" for rho in group))
         shown = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
         where = (group[0], 1.02)
         ax.annotate(
-            f"{_name(sweep)} = {shown}", where, xycoords=("data", "axes fraction"), rotation=90,
+            f"{label}{shown}", where, xycoords=("data", "axes fraction"), rotation=90,
             ha="center", va="bottom", fontsize=6.5, color="#505050",
         )  # fmt: skip
 
