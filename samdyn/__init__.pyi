@@ -14,6 +14,8 @@ from .attractors.finding.point import Completeness as Completeness
 from .attractors.finding.point import FixedPoint as FixedPoint
 from .attractors.finding.point import FixedPoints as FixedPoints
 from .attractors.following.branches import Branch as Branch
+from .attractors.following.diagram import Diagram as Diagram
+from .attractors.following.diagram import diagram as diagram
 from .attractors.following.sweep import Bifurcation as Bifurcation
 from .attractors.following.sweep import Sweep as Sweep
 from .attractors.following.sweep import sweep as sweep

@@ -92,6 +92,7 @@ MODELS = _table(
 _POINTS = "fixed points and their verdicts for the flow and the step"
 _BRANCHES = "branches of fixed points over a range of rho, and where they change"
 _RATES = "how fast a perturbation grows per step, also under minibatches"
+_PAIRS = "the stability of a fixed point over two parameters"
 _EDGES = "where in a parameter an exponent, or the fate of a start, changes"
 _FAR = "how far noise carries the optimizer from a critical point"
 _RUNS = "a grid of training runs, method × rho × momentum × batch size × seeds"
@@ -100,6 +101,7 @@ COMMANDS = _table(
     Entry("losses", "list the registered losses", "cli.commands.losses"),
     Entry("stability", _POINTS, "cli.commands.stability"),
     Entry("sweep", _BRANCHES, "cli.commands.sweep"),
+    Entry("diagram", _PAIRS, "cli.commands.diagram"),
     Entry("exponents", _RATES, "cli.commands.exponents"),
     Entry("threshold", _EDGES, "cli.commands.threshold"),
     Entry("trajectory", "run one start and say where and how it ends", "cli.commands.trajectory"),

@@ -8,7 +8,16 @@ import samdyn
 
 TARGET = pathlib.Path(__file__).parent.parent / "docs" / "reference.md"
 VERBS = (
-    *("stability", "sweep", "basins", "threshold", "manifolds", "trajectory", "portrait"),
+    *(
+        "stability",
+        "sweep",
+        "diagram",
+        "basins",
+        "threshold",
+        "manifolds",
+        "trajectory",
+        "portrait",
+    ),
     *("escape_times", "spread", "theory", "exponents", "diagnose", "study"),
 )
 SYSTEMS = (

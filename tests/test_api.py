@@ -22,6 +22,7 @@ FIRST = {
     "escape_times": ("system", "start", "region"),
     "spread": ("system", "at"),
     "theory": ("system", "start", "region"),
+    "diagram": ("system", "parameters"),
     "exponents": ("step",),
     "diagnose": ("system", "params", "batches"),
     "study": ("methods", "data"),

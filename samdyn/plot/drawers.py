@@ -4,6 +4,7 @@ from . import markers as markers
 from .results import basins as basins
 from .results import capture as capture
 from .results import diagnosis as diagnosis
+from .results import diagram as diagram
 from .results import manifolds as manifolds
 from .results import rho as rho
 from .results import spread as spread
