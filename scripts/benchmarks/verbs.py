@@ -85,7 +85,17 @@ def few_variables() -> list[Case]:
     exits = lambda system, n: sd.escape_times(system, origin, slab, paths=n, seed=1)  # noqa: E731
     noise, radii = sd.Isotropic(1.0), np.linspace(0, 1.5, 16)
     wide = [(-4.5, 4.5)] * 2
+    pairs = {"rho": np.linspace(0, 0.1, 200), "learning_rate": np.linspace(0.001, 0.08, 200)}
+    many = np.linspace(0.01, 2.1, 400)
+    further: list[Case] = []
+    if hasattr(sd, "diagram"):
+        step = sd.StepMap(beale, sd.USAM(0.1), 0.01)
+        further = [
+            ("diagram, 200 × 200", lambda: sd.diagram(step, pairs, at=[0.0, 1.0])),
+            ("sweep, 400 rates", lambda: sd.sweep(step, "learning_rate", many, at=[0.0, 1.0])),
+        ]
     return [
+        *further,
         ("stability", lambda: stability(beale, sd.SAM(0.1), 1e-3, box=wide)),
         ("sweep", lambda: sweep(well, sd.USAM(0.1), radii, box=box)),
         ("basins", lambda: basins(well, sd.SAM(0.3), 0.1, box, 40)),

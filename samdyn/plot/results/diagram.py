@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...results.drawing import drawer
@@ -36,14 +37,16 @@ def draw_diagram(diagram: Any, ax: Axes | None = None, **style: Any) -> Axes:
     }
     look |= {"vmin": -0.5, "vmax": len(names) - 0.5, "rasterized": True}
     ax.pcolormesh(cells, rows, codes, **(look | style))
+    edges: list[Line2D] = []
     if diagram.step is not None and diagram.flow is not None:
         inside = (diagram.flow == "attractor").astype(float)
         if 0 < inside.mean() < 1:
             ax.contour(cells, rows, inside, levels=[0.5], colors=[BLACK], linewidths=1.0)
+            edges = [Line2D([], [], color=BLACK, lw=1.0, label="edge of the flow's attractor")]
     ax.set_xlabel(_label(second))
     ax.set_ylabel(_label(first))
     handles = [Patch(fc=SHADES[name], ec=BLACK, lw=0.4, label=name) for name in names]
-    ax.legend(handles=handles, **BELOW)
+    ax.legend(handles=[*handles, *edges], **BELOW)
     return ax
 
 
