@@ -23,6 +23,7 @@ from .rates import UNKNOWN, Rate
 COLUMNS = 4  # by which the space is extended at a time
 WIDEST, KEPT = 224, 128  # vectors in the space; then it is compressed to those kept
 MEMORY = 2**31  # bytes that vectors and their products may take: for large networks fewer of them
+SMALL_SOLVED = 1e-10  # relative: to what T is solved for on the space
 SEEN = 1e-16  # of P's trace: a smaller part of it is rounding
 
 
@@ -140,6 +141,7 @@ class _Space:
         error = residual / max(found.cosine, 1e-12)
         if symmetric and residual < found.gap:
             error = residual**2 / found.gap
+        error += SMALL_SOLVED * found.value / max(found.cosine, 1e-12)
         self._known = found.p
         return _Solved(found.value, float(error), pieces, bool(residual <= 1e-13 * found.value))
 
