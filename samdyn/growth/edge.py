@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 
 from ..bisection import bisect_on_host
@@ -118,7 +119,8 @@ def _rate(
         mean, square, _ = squared_growth(step, w.size, batches)
         known = {"mean": mean, "mean-square": square, 2: square}
         return Rate(known.get(kind, math.nan), 0.0)
-    outcomes = outcomes_of(step, batches, weights, draws, seed)
+    params = jnp.asarray(w) if up is None else up(jnp.asarray(w))
+    outcomes = outcomes_of(step, params, batches, weights, draws, seed)
     steps = AllSteps(step, outcomes, w.size, up)
     if steps.size > MOST_DENSE:
         raise InvalidInput(

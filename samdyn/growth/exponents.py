@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -135,7 +136,8 @@ def exponents(
     at, up = point_of(at)
     if isinstance(batches, CurvatureMoments):
         return _of_moments(step, at, batches)
-    outcomes = outcomes_of(step, batches, weights, draws, seed)
+    params = jnp.asarray(at) if up is None else up(jnp.asarray(at))
+    outcomes = outcomes_of(step, params, batches, weights, draws, seed)
     steps = AllSteps(step, outcomes, at.size, up)
     if steps.size > MOST_DENSE:
         return _of_large(step, steps, at, rtol, max_products, seed)

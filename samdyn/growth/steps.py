@@ -26,6 +26,7 @@ from ..errors import InvalidInput
 from ..programs.batch import OnPoints
 
 MOST_OUTCOMES = 5000  # that are all looked at; of more, some are drawn
+MOST_NUMBERS = 20_000_000  # in all rows of what is drawn: of long rows there are fewer
 WORD = 1 << 32
 SHORT = 64  # numbers in a row, and in a state, of which a program is made; else JAX compiles
 
@@ -81,12 +82,14 @@ class Outcomes(NamedTuple):
     told: str
 
 
-def outcomes_of(step: Any, batches: Any, weights: Any, draws: int, seed: int) -> Outcomes:
-    """All that a step may be; of a random step with too many outcomes, `draws` of them."""
+def outcomes_of(
+    step: Any, params: PyTree, batches: Any, weights: Any, draws: int, seed: int
+) -> Outcomes:
+    """All that a step at `params` may be; of a random step with too many outcomes, `draws`."""
     if isinstance(step, AbstractStochasticMap):
         if batches is not None:
             raise InvalidInput(f"a {type(step).__name__} draws by itself: leave batches out.")
-        return _of_random(step, draws, seed)
+        return _of_random(step, params, draws, seed)
     if not isinstance(step, AbstractMap):
         raise InvalidInput(
             f"exponents takes a StepMap, OptaxStepMap, Map or MinibatchStepMap, not {told(step)}."
@@ -126,6 +129,8 @@ def _of_batches(batches: Any, weights: Any) -> Outcomes:
 
 
 def _of_sampler(sampler: Callable, draws: int, seed: int) -> Outcomes:
+    one = jax.eval_shape(sampler, jax.random.key(0))
+    draws = _affordable(draws, sum(leaf.size for leaf in jax.tree.leaves(one)))
     keys = jax.random.split(jax.random.key(seed), draws)
     found = jax.vmap(sampler)(keys)
     form = _form(jax.tree.map(lambda leaf: leaf[0], found))
@@ -135,18 +140,24 @@ def _of_sampler(sampler: Callable, draws: int, seed: int) -> Outcomes:
     )
 
 
-def _of_random(step: AbstractStochasticMap, draws: int, seed: int) -> Outcomes:
+def _of_random(step: AbstractStochasticMap, params: PyTree, draws: int, seed: int) -> Outcomes:
     if isinstance(step, MinibatchStepMap):
         rows, weights = _all_minibatches(step)
         if rows is not None and weights is not None:
             told = f"all {len(rows):,} minibatches"
             return Outcomes(_words(rows.shape[1], "uint32"), rows, weights, False, told)
-    count, rng = step.draws(None), np.random.default_rng(seed)
+    count, rng = step.draws(params), np.random.default_rng(seed)
+    draws = _affordable(draws, count)
     if step.law == "words":
         rows, form = rng.integers(WORD, size=(draws, count)).astype(float), _words(count, "uint32")
     else:
         rows, form = rng.normal(size=(draws, count)), _words(count, "float64")
     return Outcomes(form, rows, np.full(draws, 1 / draws), True, f"{draws:,} draws")
+
+
+def _affordable(draws: int, numbers: int) -> int:
+    """As many draws of rows of so many numbers as fit in memory, 32 at least."""
+    return min(draws, max(32, MOST_NUMBERS // max(numbers, 1)))
 
 
 def _words(count: int, dtype: str) -> Form:

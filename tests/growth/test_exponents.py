@@ -164,6 +164,17 @@ def test_any_optimizer_and_any_map():
     assert found.almost_sure.value == pytest.approx(np.log(0.75) / 2)
 
 
+def test_a_model_of_noise_is_drawn():
+    """Isotropic noise moves every step by as much: the Jacobian is that of the mean step."""
+    noisy = samdyn.StochasticStepMap(
+        lambda w: w[0] ** 2 + w[1] ** 2 / 2, GD(), 0.1, samdyn.Isotropic(1.0)
+    )
+    found = samdyn.exponents(noisy, at=np.zeros(2), draws=256)
+    assert found.mean_square.value == pytest.approx(np.log(0.9), abs=1e-9)
+    assert np.all(found.scatter > 0.05)
+    assert "256 draws" in str(found)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [

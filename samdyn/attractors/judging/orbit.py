@@ -108,7 +108,9 @@ def _orbit_verdict(
     period = periods.pop() if len(periods) == 1 else None
     word = "chaotic" if period is None else f"period-{period}"
     text = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away; {run}{theory}"
-    return Verdict(name, text, orbit="chaotic", amplitude=spread, period=period)
+    # a period of 2 that Newton did not confirm has no amplitude of its own
+    orbit = word if period is not None and period > 2 else "chaotic"
+    return Verdict(name, text, orbit=orbit, amplitude=spread, period=period)
 
 
 def _period(tail: np.ndarray) -> int | None:

@@ -18,8 +18,9 @@ class Verdict(NamedTuple):
     `eigenvalues` are those of the flow's Jacobian, or the step map's multipliers, shape (n,)
     complex; None where no Jacobian exists. `capture_radius`, `orbit`, `amplitude` and `period`
     belong to the critical points of normalised SAM, where a Jacobian does not decide; `orbit`
-    is "period-2", "escapes", or "chaotic" for any other bounded orbit, whose `period` is given
-    where it has one. `centre` is the middle of a period-2 orbit, which may lie off the point.
+    is "period-2", "period-K" for a longer one that repeats itself, "escapes", or "chaotic" for any
+    other bounded orbit; `period` is given where it has one. `centre` is the middle of a period-2
+    orbit, which may lie off the point.
     Every start within `proven_radius` of an attractor ends there, for sure.
     """
 
