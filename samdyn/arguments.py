@@ -198,8 +198,9 @@ def _kind(given: Any, name: str) -> None:
 
 
 def _powers(given: Any, name: str) -> None:
-    if not is_real(given) or np.ndim(given) > 1 or isinstance(given, bool):
-        raise InvalidInput(f"{name} are powers p > 0, like (2, 4), not {told(given)}.")
+    if not is_real(given) or np.ndim(given) > 1:
+        raise InvalidInput(f"{name} are numbers p > 0, like (2, 4), not {told(given)}.")
+    require_numbers(given, f"{name} are numbers p > 0, like (2, 4)", lambda x: x > 0)
 
 
 _POSITIVE = _number("be a finite number > 0", lambda x: x > 0)

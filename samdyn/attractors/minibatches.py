@@ -16,6 +16,7 @@ from ..dynamics.systems.system import loss_of
 from ..errors import InvalidInput
 from ..growth.exponents import exponents
 from ..growth.rates import UNKNOWN, Growth
+from ..growth.steps import alike
 from .finding.kinks import KINK
 from .stability_result import PointStability
 
@@ -43,27 +44,23 @@ def of_batches(system: Any, batches: Any) -> Random | None:
         raise InvalidInput(
             f"batches are of the step of a loss of (params, batch), not of {told(system)}."
         )
-    if not isinstance(batches, list | tuple) or not batches:
-        raise InvalidInput("batches is a list of batches, with one at least.")
-    shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(batch)] for batch in batches]
-    if any(other != shapes[0] for other in shapes):
-        raise InvalidInput("batches must all be of one shape: leave out an incomplete one.")
+    batches = alike(batches)
     data = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *batches)
     mean: Any = eqx.tree_at(lambda s: s.loss, system, MeanLoss(loss, data))
     return Random(mean, system, batches)
 
 
 def with_growth(
-    item: PointStability, random: Random, nearest: float, seed: int
+    item: PointStability, random: Random, at: Any, nearest: float, seed: int
 ) -> tuple[PointStability, str]:
-    """A fixed point of the mean loss, `nearest` to which another lies so far away, with what
-    minibatch steps do about it, and a warning or ""."""
+    """A fixed point of the mean loss, `at` parameters as the loss takes them, with what minibatch
+    steps do about it, and a warning or ""; `nearest` is how far another lies."""
     unknown = dataclasses.replace(item, growth=Growth(UNKNOWN, UNKNOWN, UNKNOWN))
     place = f"at ({', '.join(f'{x:.6g}' for x in item.point.w)}) nothing is known of minibatches"
     if item.point.kind == KINK:
         return unknown, f"{place}: the loss has a kink there."
     try:
-        found = exponents(random.step, at=item.point.w, batches=random.batches, seed=seed)
+        found = exponents(random.step, at=at, batches=random.batches, seed=seed)
     except InvalidInput as reason:
         return unknown, f"{place}: {reason}"
     gap = float(np.linalg.norm(found.points[0] - item.point.w))

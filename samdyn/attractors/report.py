@@ -80,11 +80,13 @@ def _under_batches(system: Any, box: Any, at: Any, batches: Any, seed: int) -> S
     assert random is not None
     found = stability(random.mean, box=box, at=at, seed=seed)
     judged, warnings = [], list(found.warnings)
+    pytree = at is not None and not is_vector(at)
+    as_given: Any = flattened(None, at).unravel if pytree else np.asarray
     places = np.array([item.point.w for item in found.points])
     for item in found.points:
         apart = np.linalg.norm(places - item.point.w, axis=1)
         nearest = float(np.min(apart[apart > 0], initial=np.inf))
-        item, warning = with_growth(item, random, nearest, seed)
+        item, warning = with_growth(item, random, as_given(item.point.w), nearest, seed)
         judged.append(item)
         warnings += [warning] * bool(warning)
     return Stability(tuple(judged), found.complete, found.flow, tuple(dict.fromkeys(warnings)))

@@ -17,6 +17,7 @@ from .rates import ROUNDING, Rate
 from .steps import AllSteps, outcomes_of
 
 LOOKS = 9  # at the rate between the ends, for its first change of sign
+JUMP = 1e-6  # between neighbouring numbers: an exact rate that changes by more is not continuous
 NOISY = 12  # halvings of a rate that is simulated
 
 
@@ -74,6 +75,11 @@ def edge(
     exact = all(r.error == 0 for r in rates)
     left, right = bisect_on_host(same, low, high, 60 if exact else NOISY)
     middle = (left + right) / 2
+    if exact and not abs(rate(right).value - rate(left).value) <= JUMP:
+        raise ComputationFailed(
+            f"the {kind} rate changes its sign at {parameter} = {middle:.10g} without passing 0, "
+            f"from {rate(left)} to {rate(right)}: there another point is reached, or a kink."
+        )
     error = (right - left) / 2 + _error(rate, middle, right - left, exact)
     text = f"the rate changes its sign {several} times between the ends; this is the first."
     warnings = (text,) if several > 1 else ()
@@ -86,7 +92,7 @@ def _error(rate: Callable, x: float, width: float, exact: bool) -> float:
     ends = [rate(x - apart), rate(x + apart)]
     slope = abs(ends[1].value - ends[0].value) / (2 * apart)
     if not (math.isfinite(slope) and slope > 0):
-        return math.inf if not exact else 0.0
+        return math.inf
     return (ROUNDING if exact else max(r.error for r in ends)) / slope
 
 

@@ -124,7 +124,7 @@ def exponents(
     reaches from there. `moments` are powers p > 0.
 
     Where the state has more than 300 numbers no Jacobian is written down: there the point is `at`
-    itself, moments other than the second are not asked, and rates are found to `rtol` (of 1e-3 at
+    itself, moments other than the second are unknown, and rates are found to `rtol` (of 1e-3 at
     least) in about three times `max_products` products with the Jacobian of one batch.
 
     Rates are exact (error 0) but for almost sure ones of matrices that do not commute, odd
@@ -132,23 +132,16 @@ def exponents(
     there (normalised SAM at a critical point), or is no such system or list.
     """
     require_one_value(step)
-    powers = _powers(moments)
+    powers = tuple(float(p) for p in np.atleast_1d(moments))
     at, up = point_of(at)
     if isinstance(batches, CurvatureMoments):
-        return _of_moments(step, at, batches)
+        return _of_moments(step, at, batches, powers)
     params = jnp.asarray(at) if up is None else up(jnp.asarray(at))
     outcomes = outcomes_of(step, params, batches, weights, draws, seed)
     steps = AllSteps(step, outcomes, at.size, up)
     if steps.size > MOST_DENSE:
-        return _of_large(step, steps, at, rtol, max_products, seed)
+        return _of_large(step, steps, at, powers, rtol, max_products, seed)
     return _found(steps, resting_of(step, steps, at), powers, seed)
-
-
-def _powers(moments: Any) -> tuple[float, ...]:
-    given = np.atleast_1d(np.asarray(moments, float))
-    if given.ndim != 1 or not np.all(np.isfinite(given) & (given > 0)):
-        raise InvalidInput(f"moments are numbers p > 0, like (2, 4), not {moments}.")
-    return tuple(float(p) for p in given)
 
 
 def point_of(at: PyTree) -> tuple[np.ndarray, Any]:
@@ -179,7 +172,15 @@ def _require_jacobian(step: Any, moves: np.ndarray, away: np.ndarray) -> None:
 
 def resting_of(step: Any, steps: AllSteps, at: np.ndarray) -> Resting:
     """The fixed point near `at`, where the step has a Jacobian."""
-    resting = resting_near(steps, at)
+    try:
+        resting = resting_near(steps, at)
+    except InvalidInput as reason:
+        if not getattr(getattr(step, "method", None), "discontinuous", False):
+            raise
+        raise InvalidInput(
+            f"{reason} A method that jumps where the gradient vanishes never rests there: "
+            "stability judges such a point by sliding."
+        ) from reason
     away = _elsewhere(resting.state, steps.dim)
     _require_jacobian(step, resting.there.after - resting.state, steps.at(away).after - away)
     return resting
@@ -298,7 +299,13 @@ def _jackknifed_runs(matrices: np.ndarray, whole: Rate, seed: int) -> Rate:
 
 
 def _of_large(
-    step: Any, steps: AllSteps, at: np.ndarray, rtol: float, most: int, seed: int
+    step: Any,
+    steps: AllSteps,
+    at: np.ndarray,
+    powers: tuple[float, ...],
+    rtol: float,
+    most: int,
+    seed: int,
 ) -> Exponents:
     state = steps.rest(at)
     away = _elsewhere(state, steps.dim)
@@ -316,7 +323,7 @@ def _of_large(
         mean=found.growth.mean,
         mean_square=found.growth.mean_square,
         almost_sure=found.growth.almost_sure,
-        moments={2.0: found.growth.mean_square},
+        moments=_second_alone(powers, found.growth.mean_square),
         multipliers=None,
         along=np.zeros((d, 0)),
         drift=mean_move[:d],
@@ -327,7 +334,14 @@ def _of_large(
     )
 
 
-def _of_moments(step: Any, at: np.ndarray, batches: CurvatureMoments) -> Exponents:
+def _second_alone(powers: tuple[float, ...], square: Rate) -> dict[float, Rate]:
+    """The moments asked for, where no other than the second is known."""
+    return {p: square if p == 2 else UNKNOWN for p in powers}
+
+
+def _of_moments(
+    step: Any, at: np.ndarray, batches: CurvatureMoments, powers: tuple[float, ...]
+) -> Exponents:
     mean, square, covariance = squared_growth(step, at.size, batches)
     scattered = batches.gradient_noise is not None
     return Exponents(
@@ -335,7 +349,7 @@ def _of_moments(step: Any, at: np.ndarray, batches: CurvatureMoments) -> Exponen
         mean=Rate(mean, 0.0),
         mean_square=Rate(square, 0.0),
         almost_sure=UNKNOWN,
-        moments={2.0: Rate(square, 0.0)},
+        moments=_second_alone(powers, Rate(square, 0.0)),
         multipliers=None,
         along=np.zeros((at.size, 0)),
         drift=np.zeros(at.size),

@@ -135,12 +135,12 @@ def _tangent(steps: AllSteps, state: np.ndarray, there: Linearised) -> tuple[np.
 
 def _continues(steps: AllSteps, state: np.ndarray, t: np.ndarray) -> bool | None:
     """Whether fixed points lie next to the state, both ways along the unit vector t (size,)."""
-    size, answer = max(1.0, float(np.max(np.abs(state)))), None
+    size = float(np.max(np.abs(state))) or 1.0
     for length in LENGTHS:
         both = [_followed(steps, state, t, s * length * size) for s in (1, -1)]
         if None not in both:
             return all(both)
-    return answer
+    return None
 
 
 def _followed(steps: AllSteps, state: np.ndarray, t: np.ndarray, length: float) -> bool | None:

@@ -12,7 +12,7 @@ from ..spectra.products.operator import Operator
 from ..spectra.radius import spectral_radius
 from ..spectra.search import krylov_size
 from .matrix_free import Products, almost_sure, mean_square
-from .rates import UNKNOWN, Growth, Rate
+from .rates import Growth, Rate
 from .steps import AllSteps
 
 CHAINS = 4
@@ -27,10 +27,8 @@ class Large(NamedTuple):
     warning: str
 
 
-def large_growth(
-    steps: AllSteps, w: np.ndarray, rtol: float, most: int, seed: int, runs: bool = True
-) -> Large:
-    """At w (dim,) itself, in about twice `most` products with the Jacobian of one batch."""
+def large_growth(steps: AllSteps, w: np.ndarray, rtol: float, most: int, seed: int) -> Large:
+    """At w (dim,) itself, in about three times `most` products with the Jacobian of one batch."""
     if steps.outcomes.sampled:
         raise InvalidInput(
             f"a state of {steps.size:,} numbers is asked batch by batch, and there are too many "
@@ -54,9 +52,7 @@ def large_growth(
     products.count, spent = 0, products.count
     square = mean_square(products, weights, rtol, most, seed)
     spent, products.count = spent + products.count, 0
-    sure = UNKNOWN
-    if runs:
-        sure = almost_sure(products, weights, most * 4 // (5 * CHAINS), CHAINS, seed)
+    sure = almost_sure(products, weights, most * 4 // (5 * CHAINS), CHAINS, seed)
     # the mean square never grows more slowly than the mean, whose search is the sharper one
     known = Rate(max(square.rate.value, mean.value), square.rate.error)
     growth = Growth(mean, known, sure)

@@ -23,15 +23,11 @@ CHAINS, STEPS, BURN, WORK = 128, 3000, 100, 4e8
 COPIES, GENERATIONS, GROUPS = 1024, 400, 8
 
 
-def growth_of(
-    matrices: np.ndarray, weights: np.ndarray, seed: int = 0, runs: bool = True
-) -> Growth:
+def growth_of(matrices: np.ndarray, weights: np.ndarray, seed: int = 0) -> Growth:
     """The rates of `matrices` (points, n, k, k), n at each point of an orbit that is passed in
-    order, drawn with probabilities `weights` (n,). Without `runs` those of the mean and of the mean
-    square only."""
+    order, drawn with probabilities `weights` (n,)."""
     mean, square = moment(matrices, weights, 1), moment(matrices, weights, 2)
-    almost = almost_sure(matrices, weights, seed) if runs else Rate(math.nan, math.inf)
-    return Growth(Rate(mean, 0.0), Rate(square, 0.0), almost)
+    return Growth(Rate(mean, 0.0), Rate(square, 0.0), almost_sure(matrices, weights, seed))
 
 
 def moment(matrices: np.ndarray, weights: np.ndarray, p: int) -> float:

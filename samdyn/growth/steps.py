@@ -6,7 +6,7 @@ all of them are one evaluation of one program, and no number that is varied trac
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -24,6 +24,7 @@ from ..dynamics.systems.minibatch_map import MinibatchStepMap
 from ..dynamics.systems.stochastic_map import AbstractStochasticMap
 from ..errors import InvalidInput
 from ..programs.batch import OnPoints
+from ..spectra.products.batches import checked_weights, listed
 
 MOST_OUTCOMES = 5000  # that are all looked at; of more, some are drawn
 MOST_NUMBERS = 20_000_000  # in all rows of what is drawn: of long rows there are fewer
@@ -102,30 +103,28 @@ def outcomes_of(
 
 
 def _of_batches(batches: Any, weights: Any) -> Outcomes:
-    if isinstance(batches, Mapping | str) or not isinstance(batches, Iterable):
-        raise InvalidInput(
-            f"batches is a list of batches or a function of a key, not {told(batches)}."
-        )
-    found = list(batches)
-    if not found:
-        raise InvalidInput("batches is empty: give at least one.")
+    found = alike(batches)
     form = _form(found[0])
+    for batch in found:  # 1 beside 1.5 is a batch of floats
+        common = map(np.result_type, form.dtypes, _form(batch).dtypes)
+        form = Form(form.structure, form.shapes, tuple(str(dtype) for dtype in common))
+    rows = np.stack([_row(batch) for batch in found])
+    count = len(found)
+    share = np.ones(count) if weights is None else checked_weights(weights, count)
+    return Outcomes(form, rows, share / share.sum(), False, f"{count} batches")
+
+
+def alike(batches: Any) -> list[PyTree]:
+    """The batches as a list, all of one structure and size; `InvalidInput` for anything else."""
+    found = listed(batches)
     for number, batch in enumerate(found):
-        other = _form(batch)
-        if (other.structure, other.shapes) != (form.structure, form.shapes):
+        if _form(batch).shapes != _form(found[0]).shapes:
             raise InvalidInput(
                 f"batch {number} is {_shapes(batch)} and batch 0 is {_shapes(found[0])}: every "
                 "step draws one of them with equal probability, so that all must be of one size; "
                 "leave out an incomplete one."
             )
-        common = map(np.result_type, form.dtypes, other.dtypes)
-        form = Form(form.structure, form.shapes, tuple(str(dtype) for dtype in common))
-    rows = np.stack([_row(batch) for batch in found])
-    count = len(found)
-    share = np.ones(count) if weights is None else np.asarray(weights, float)
-    if share.shape != (count,) or not np.all(np.isfinite(share) & (share > 0)):
-        raise InvalidInput(f"weights are {count} finite numbers > 0, one a batch.")
-    return Outcomes(form, rows, share / share.sum(), False, f"{count} batches")
+    return found
 
 
 def _of_sampler(sampler: Callable, draws: int, seed: int) -> Outcomes:

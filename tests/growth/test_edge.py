@@ -134,6 +134,20 @@ def test_a_rate_that_keeps_its_sign_is_told():
         mean_edge(StepMap(Bowl(), GD(), 0.1), ("curvature", (1.0, 5.0)), [0.0])
 
 
+class Step(eqx.Module):
+    """Curvature 1 below c = 2, 100 from there on: it jumps over the edge."""
+
+    c: float = 1.0
+
+    def __call__(self, w):
+        return jnp.where(self.c < 2, 0.5, 50.0) * w[0] ** 2
+
+
+def test_a_rate_that_jumps_over_0_has_no_edge():
+    with pytest.raises(samdyn.ComputationFailed, match="without passing 0"):
+        mean_edge(StepMap(Step(), GD(), 0.1), ("c", (1.0, 3.3)), [0.0])
+
+
 def test_what_is_no_parameter_or_no_kind_is_told():
     step = StepMap(Bowl(), GD(), 0.1)
     with pytest.raises(samdyn.InvalidInput, match="curvature"):

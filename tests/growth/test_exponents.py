@@ -233,6 +233,28 @@ def test_wrong_input_is_told_in_a_sentence(call, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_moment_that_is_not_known_is_not_another_one():
+    told = samdyn.CurvatureMoments.gaussian(np.eye(2), 4)
+    step = StepMap(lambda w: w[0], GD(), 0.3)
+    found = samdyn.exponents(step, at=np.zeros(2), batches=told, moments=(4,))
+    assert found.to_dict()["moment"] == {"p": 4, "value": None, "error": None}
+
+
+@pytest.mark.parametrize("place", [0.3, 1e-5, 1e7])
+def test_sam_at_a_minimum_is_told_to_slide_wherever_it_lies(place):
+    step = StepMap(lambda w: (w[0] / place - 1.1) ** 2, SAM(0.1 * place), 0.1 * place**2)
+    with pytest.raises(InvalidInput, match="stability judges"):
+        samdyn.exponents(step, at=[1.1 * place])
+
+
+def test_verdicts_under_batches_take_a_tree():
+    loss = lambda p, b: b * jnp.sum(p["a"] ** 2)  # noqa: E731
+    step = StepMap(loss, GD(), 0.2)
+    at = {"a": np.zeros(2)}
+    (found,) = samdyn.stability(step, at=at, batches=[1.0, 3.0]).points
+    assert found.growth.mean_square.value == pytest.approx(np.log((0.6**2 + 0.2**2) / 2) / 2)
+
+
 def test_it_is_kept_and_printed(tmp_path):
     step = StepMap(two_wells, GD(), 0.4)
     found = samdyn.exponents(step, at=[1.0], batches=[0.1, 1.9], moments=(4,))

@@ -4,41 +4,20 @@ The ends of the mean's spectrum are two directions. Minibatches may differ so mu
 turn displacements from one into another, that runs leave where neither end lets them.
 """
 
-from collections.abc import Callable
-
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
 
 from ...dynamics.methods.method import AbstractMethod
+from ...dynamics.systems.step_map import StepMap
 from ...growth.matrix_free import Products, almost_sure, mean_square
 from ...growth.products import growth_of
 from ...growth.rates import Growth, Rate
+from ...growth.steps import StepUnder
 from ...spectra.products.hessian import HessianOperator
 
 WRITTEN_DOWN = 48  # numbers in a state whose Jacobians are
 LOOKS = 24  # products with every batch's Jacobian for the mean square at most
 CHAINS, STEPS = 4, 120  # of the runs
-
-
-class _Step(eqx.Module):
-    """(w,) or (w, m) ↦ the same after a step on one batch."""
-
-    loss: Callable
-    method: AbstractMethod
-    rate: Array
-    gamma: Array
-    dim: int = eqx.field(static=True)
-
-    def __call__(self, state: Array, batch: PyTree) -> Array:
-        w, memory = state[: self.dim], state[self.dim :]
-        d = self.method.direction(jax.grad(lambda v: self.loss(v, batch)), w)
-        if not memory.size:
-            return w - self.rate * d
-        memory = self.gamma * memory + d
-        return jnp.concatenate([w - self.rate * memory, memory])
 
 
 def whole_growth(
@@ -55,9 +34,9 @@ def whole_growth(
     with operator.precision():
         w = jnp.asarray(operator.w)
         rate, momentum = (jnp.asarray(x, w.dtype) for x in (learning_rate, gamma))
-        step = _Step(operator.mean.loss, method, rate, momentum, w.size)
+        step = StepMap(operator.mean.loss, method, rate, momentum if gamma else None)
         state = w if gamma == 0 else jnp.concatenate([w, jnp.zeros_like(w)])
-        products = Products(step, state, batches)
+        products = Products(StepUnder(step, None, None, w.size, state.size).after, state, batches)
         if len(batches) == 1:
             return Growth(mean, mean, mean), 0
         if state.size <= WRITTEN_DOWN:

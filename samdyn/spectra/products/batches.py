@@ -34,11 +34,11 @@ def gather(batches: Any, weights: Any = None, n_batches: int | None = None) -> B
     `weights`, one number > 0 a batch, says otherwise. `n_batches` are taken from something without
     a length, such as an endless generator. `InvalidInput` for what is no list of batches.
     """
-    found = _listed(batches, n_batches)
+    found = listed(batches, n_batches)
     order, groups = _grouped(found)
     weighing = "every batch alike"
     if weights is not None:
-        values, weighing = _checked_weights(weights, len(found)), "weights as given"
+        values, weighing = checked_weights(weights, len(found)), "weights as given"
     elif len(groups) > 1:
         values, weighing = _sizes(found), "batches by their number of examples"
     else:
@@ -46,7 +46,8 @@ def gather(batches: Any, weights: Any = None, n_batches: int | None = None) -> B
     return Batches(groups, (values / values.sum())[order], weighing)
 
 
-def _listed(batches: Any, n_batches: int | None) -> list[Any]:
+def listed(batches: Any, n_batches: int | None = None) -> list[Any]:
+    """The batches as a list of one structure; `InvalidInput` for what is none."""
     if isinstance(batches, Mapping | str) or not isinstance(batches, Iterable):
         raise InvalidInput(f"batches is a list of batches, not {type(batches).__name__}.")
     if not hasattr(batches, "__len__") and n_batches is None:
@@ -124,7 +125,8 @@ def _sizes(batches: list[Any]) -> np.ndarray:
     return np.array(sizes, float)
 
 
-def _checked_weights(weights: Any, count: int) -> np.ndarray:
+def checked_weights(weights: Any, count: int) -> np.ndarray:
+    """The weights (count,), or `InvalidInput`."""
     try:
         values = np.asarray(weights, float)
     except (TypeError, ValueError):
