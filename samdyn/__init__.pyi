@@ -16,9 +16,9 @@ from .attractors.finding.point import FixedPoints as FixedPoints
 from .attractors.following.branches import Branch as Branch
 from .attractors.following.diagram import Diagram as Diagram
 from .attractors.following.diagram import diagram as diagram
-from .attractors.following.sweep import Bifurcation as Bifurcation
-from .attractors.following.sweep import Sweep as Sweep
 from .attractors.following.sweep import sweep as sweep
+from .attractors.following.sweep_result import Bifurcation as Bifurcation
+from .attractors.following.sweep_result import Sweep as Sweep
 from .attractors.judging.sliding import sliding_verdict as sliding_verdict
 from .attractors.judging.spectrum import eigenvalues as eigenvalues
 from .attractors.judging.thresholds import critical_rho as critical_rho

@@ -15,7 +15,7 @@ from ..dynamics.systems.system import loss_of
 from ..errors import InvalidInput
 from .finding.kinks import KINK
 from .finding.neighbours import Neighbours
-from .finding.point import FixedPoint
+from .finding.point import FixedPoint, describe
 from .judging.enclosed import eigenvalue_bounds, jacobian_bounds
 from .judging.jump import Limit, limit_at
 from .judging.kink import kink_step_verdict, kink_verdict
@@ -131,6 +131,11 @@ def flow_verdict_at(flow: AbstractODE, point: FixedPoint, limit: Limit | None = 
     found = flow_verdict(flow_eigenvalues(flow, w), scale, where, sure)
     attracts = found.verdict == "attractor" and found.proven
     return found._replace(proven_radius=flow_radius(flow, point)) if attracts else found
+
+
+def verdict_at(flow: AbstractODE, w: np.ndarray) -> str:
+    """The verdict by name at a fixed point w (d,)."""
+    return flow_verdict_at(flow, describe(flow, w)).verdict
 
 
 def step_verdict_at(

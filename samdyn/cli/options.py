@@ -9,6 +9,9 @@ from .. import catalogue
 from ..errors import InvalidInput
 from . import parse
 
+# Names of parameters on the command line that are others in Python.
+PARAMETERS = {"lr": "learning_rate", "batch-size": "batch_size"}
+
 METHOD_HELP = f"{catalogue.told('method')}; or FILE.py:NAME, called with the radius if it has one"
 
 

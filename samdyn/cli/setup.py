@@ -1,5 +1,6 @@
 """What every computing command does first: precision, device, the loss, the method."""
 
+import argparse
 from typing import Any
 
 from .. import catalogue
@@ -145,6 +146,15 @@ def system_with(args: Any, loss: Any, method: Any) -> Any:
 
     step_map = optional_step_map(loss, method, args.lr, args.momentum)
     return Flow(loss, method) if step_map is None else step_map
+
+
+def with_varied(args: Any, ends: dict[str, float]) -> Any:
+    """The options with a value of each parameter that is varied, where none was given."""
+    given = argparse.Namespace(**vars(args))
+    for name, value in ends.items():
+        if name in ("rho", "lr") and not isinstance(getattr(given, name), float):
+            setattr(given, name, value)
+    return given
 
 
 def box_of(args: Any, loss: Any) -> Any:

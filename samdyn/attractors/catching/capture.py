@@ -2,6 +2,7 @@
 
 Of an exponent in place of a start the same is asked in `growth/edge.py`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -111,50 +112,60 @@ def threshold(
     if parameter not in system.parameters():
         path_of(system, parameter)  # a longer name of one; else it says which there are
     if start is not None and not (at is None and kind is None):
-        raise InvalidInput("kind is of an exponent at a point: give at=…, and no start.")
+        raise InvalidInput("at and kind are of an exponent, a start is of a run: give one of both.")
     if at is not None:
         asked = {"batches": batches, "weights": weights, "draws": draws, "seed": seed}
         kind = "mean" if kind is None else kind
         return edge(system, parameter, (low, high), at=at, kind=kind, **asked)
-    if target is None and start is not None and steps is not None:
-        target = _end_of(system, parameter, (low, high), start, steps, seed)
     missing = [name for name, x in (("start", start), ("steps", steps)) if x is None]
     if missing:
         raise InvalidInput(
             f"threshold needs at=… and kind=…, of an exponent, or start=… and steps=…, of a "
             f"run: {' and '.join(missing)} missing."
         )
-    step_map = _steps_of(system, seed)
-    start, target = jnp.asarray(require_flat(start)), jnp.asarray(require_flat(target, "a target"))
+    step_map, start = _steps_of(system, seed), jnp.asarray(require_flat(start))
     loss = loss_of(system)
     if loss is not None:
         check_loss(loss, start)
+    ends = lambda values: _ends(  # noqa: E731
+        step_map, parameter, jnp.asarray(values), start, jnp.asarray(steps)
+    )
+    if target is None:
+        target = _last_end(ends, parameter, (low, high))
+    target = jnp.asarray(require_flat(target, "a target"))
     if target.shape != start.shape:
         raise InvalidInput(f"target has shape {target.shape}, the start {start.shape}.")
+    captured = lambda values: (  # noqa: E731
+        np.linalg.norm(np.asarray(ends(values)) - np.asarray(target), axis=1) <= within
+    )
+    return _closed_in(captured, parameter, low, high, rtol)
+
+
+def _closed_in(
+    captured: Callable, parameter: str, low: float, high: float, rtol: float
+) -> CaptureThreshold:
+    """The first change of `captured`, of values (n,), to `rtol` of the upper end."""
     monotone, rounds, sets_in = True, 0, True
     while high - low > rtol * max(abs(high), abs(low)):
         values = np.linspace(low, high, SECTIONS)
-        ends = _ends(step_map, parameter, jnp.asarray(values), start, jnp.asarray(steps))
-        captured = np.linalg.norm(np.asarray(ends) - np.asarray(target), axis=1) <= within
-        if np.all(captured == captured[0]):
-            name = "radius" if parameter == "rho" else f"{parameter}"
-            word = f"at every {name}" if captured[0] else f"at no {name}"
+        inside = captured(values)
+        if np.all(inside == inside[0]):
+            name = "radius" if parameter == "rho" else parameter
+            word = f"at every {name}" if inside[0] else f"at no {name}"
             raise ComputationFailed(f"captured {word} of [{low:g}, {high:g}].")
-        sets_in = not captured[0] if rounds == 0 else sets_in
-        first = int(np.argmax(captured != captured[0]))
-        monotone &= bool(np.all(captured[first:] == captured[first]))
+        sets_in = not inside[0] if rounds == 0 else sets_in
+        first = int(np.argmax(inside != inside[0]))
+        monotone &= bool(np.all(inside[first:] == inside[first]))
         low, high, rounds = float(values[first - 1]), float(values[first]), rounds + 1
     return CaptureThreshold(low, high, monotone, rounds, parameter, bool(sets_in))
 
 
-def _end_of(system: Any, parameter: str, between, start: Any, steps: int, seed: int) -> np.ndarray:
-    """Where a start ends at the upper value, or at the lower one."""
+def _last_end(ends: Callable, parameter: str, between: tuple[float, float]) -> np.ndarray:
+    """Where the start ends at the upper value, or at the lower one."""
     for value in between[::-1]:
-        step_map = _steps_of(system, seed)
-        w = jnp.asarray(require_flat(start))
-        ends = _ends(step_map, parameter, jnp.asarray([value]), w, jnp.asarray(steps))
-        if bool(jnp.all(jnp.isfinite(ends))):
-            return np.asarray(ends[0])
+        (end,) = np.asarray(ends([value]))
+        if np.all(np.isfinite(end)):
+            return end
     raise ComputationFailed(f"the start diverges at both ends of {parameter}.")
 
 

@@ -53,6 +53,8 @@ class Branch(NamedTuple):
         row |= {"leading_real_part": float(self.leading_real_part[i])}
         if self.spectral_radius is not None:
             row |= {"spectral_radius": float(self.spectral_radius[i])}
+        if self.step_verdict is not None:
+            row |= {"step": self.step_verdict[i]}
         return row
 
     def to_dict(self) -> dict[str, Any]:
@@ -209,27 +211,33 @@ def _spectra(system: Varied, w, values):
 
 
 def branch_on(
-    system: Varied,
-    stretch: Stretch,
-    grid: np.ndarray,
-    size: float,
-    kind: str = "hallucinated",
-    critical_type: str | None = None,
+    system: Varied, stretch: Stretch, grid: np.ndarray, size: float, point: FixedPoint
 ) -> Branch:
-    """A stretch on the grid with its linear verdicts; at a fold itself it is degenerate."""
+    """A stretch on the grid with its linear verdicts, of the kind and scale of a `point` on it; a
+    fold itself is degenerate, and all of it where the point is."""
     w = on_grid(stretch, grid, size)
     exists = np.logical_not(np.isnan(w).any(axis=1))
     some = w[exists][0] if np.any(exists) else np.zeros(w.shape[1])
     found = spectra(system, np.where(exists[:, None], w, some), grid)
-    names = flow_verdict_names(found.eigenvalues).astype(object)
-    names[at_fold(stretch, grid)] = "degenerate"
+    flat = at_fold(stretch, grid) | (point.critical_type == "degenerate")
+    names = np.where(flat, "degenerate", main_names(system, found, point.scale))
     leading = np.where(exists, np.max(np.real(found.eigenvalues), axis=1), np.nan)
+    if system.alone:
+        leading = np.full(grid.size, np.nan)  # the displacement's, which are no rates
     radius, steps = found.spectral_radius, None
     if found.multipliers is not None and radius is not None:
         radius = np.where(exists, radius, np.nan)
-        steps = named(map_verdict_names(found.multipliers, w.shape[1]), exists)
+        steps = np.where(flat, "degenerate", map_verdict_names(found.multipliers, w.shape[1]))
+        steps = named(steps, exists)
     verdict = named(names, exists)
-    return Branch(kind, critical_type, w, verdict, leading, radius, steps)
+    return Branch(point.kind, point.critical_type, w, verdict, leading, radius, steps)
+
+
+def main_names(system: Varied, found: Spectra, scale: float = 0.0) -> np.ndarray:
+    """The verdicts (n,) of the flow; of anyone's own map, which has none, those of the step."""
+    if system.alone and found.multipliers is not None:
+        return map_verdict_names(found.multipliers, found.eigenvalues.shape[1])
+    return flow_verdict_names(found.eigenvalues, scale)
 
 
 def named(names: np.ndarray, exists: np.ndarray) -> tuple[str | None, ...]:
@@ -237,19 +245,11 @@ def named(names: np.ndarray, exists: np.ndarray) -> tuple[str | None, ...]:
     return tuple(str(name) if there else None for name, there in zip(names, exists, strict=True))
 
 
-def verdict_near(system: Varied, stretch: Stretch, rho: float) -> str:
-    """The verdict on a stretch just off its end at `rho`."""
-    point = near_end(stretch, rho)
-    found = spectra(system, point[None, : stretch.dim], point[None, -1])
-    return str(flow_verdict_names(found.eigenvalues)[0])
-
-
-def step_verdict_near(system: Varied, stretch: Stretch, value: float) -> str:
-    """The same of the step."""
+def verdict_near(system: Varied, stretch: Stretch, value: float) -> str:
+    """The verdict on a stretch just off its end at `value`."""
     point = near_end(stretch, value)
     found = spectra(system, point[None, : stretch.dim], point[None, -1])
-    assert found.multipliers is not None
-    return str(map_verdict_names(found.multipliers, stretch.dim)[0])
+    return str(main_names(system, found)[0])
 
 
 def near_end(stretch: Stretch, rho: float) -> np.ndarray:

@@ -20,8 +20,8 @@ from ...precision import in_double
 from ...results.provenance import recorded
 from ...results.result import Result
 from ..finding.newton import newton_from
-from ..judging.jump import limit_at
-from ..judging.sliding import sliding_verdict
+from ..finding.point import describe
+from ..judge import verdict_at
 from ..judging.spectrum import eigenvalues
 from ..judging.verdict import flow_verdict_names, map_verdict_names
 from .diagram_text import diagram_text
@@ -90,11 +90,13 @@ def diagram(system: Any, parameters: Mapping[str, Any], *, at: Any) -> Diagram:
     assert ws is not None
     lost = ~(gap <= RESTS * (1 + np.linalg.norm(ws, axis=1)))
     flows = steps = None
+    scale, flat = _scale_at(flow, w)
     if rates is not None:
-        flows = np.where(lost, "unknown", flow_verdict_names(rates)).astype(str).reshape(shape)
+        told_of = np.where(flat, "degenerate", flow_verdict_names(rates, scale))
+        flows = np.where(lost, "unknown", told_of).astype(str).reshape(shape)
         leading = np.max(np.real(rates), axis=1)
     if multipliers is not None:
-        names_of = map_verdict_names(multipliers, w.size)
+        names_of = np.where(flat, "degenerate", map_verdict_names(multipliers, w.size))
         steps = np.where(lost, "unknown", names_of).astype(str).reshape(shape)
         leading = np.max(np.abs(multipliers), axis=1)
     if np.all(lost):
@@ -123,6 +125,14 @@ def _read(system: Any, parameters: Any) -> tuple[tuple[str, str], list[np.ndarra
     for end in (0, -1):  # a name that is none, and values out of range, are refused here
         system.at(**{first: grids[0][end], second: grids[1][end]})
     return (first, second), grids
+
+
+def _scale_at(flow: Any, w: np.ndarray) -> tuple[float, bool]:
+    """(the size of rates of which a smaller part is rounding, whether no linear part decides)."""
+    if not isinstance(flow, Flow):
+        return 0.0, False
+    point = describe(flow, w)
+    return point.scale, point.critical_type == "degenerate"
 
 
 def _is_critical(flow: Flow, w: np.ndarray) -> bool:
@@ -160,7 +170,7 @@ def _by_sliding(system: Any, flow: Flow, names, grids, w: np.ndarray) -> Diagram
             now = now.flow if isinstance(now, AbstractMap) else now
             key = tuple(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(now))
             if key not in known:
-                known[key] = _slides(now, w)
+                known[key] = verdict_at(now, w)
             verdicts[i, j] = known[key]
     nothing = np.full(verdicts.shape, np.nan)
     ws = np.broadcast_to(w, (*verdicts.shape, w.size))
@@ -174,10 +184,3 @@ def _by_sliding(system: Any, flow: Flow, names, grids, w: np.ndarray) -> Diagram
         steps = np.full(verdicts.shape, "unknown")
     given = dict(zip(names, grids, strict=True))
     return Diagram(given, verdicts.astype(str), steps, nothing, ws, (warning,))
-
-
-def _slides(flow: Flow, w: np.ndarray) -> str:
-    limit = limit_at(flow, w)
-    if not limit.jump:
-        return "unknown"
-    return sliding_verdict(flow, w, limit.jump).verdict

@@ -7,7 +7,7 @@ from ...text import MOST_ROWS, columns, point_text, with_warnings
 from ..judging.symbols import SYMBOL
 
 if TYPE_CHECKING:
-    from .sweep import Sweep
+    from .sweep_result import Sweep
 
 
 def sweep_table(result: "Sweep") -> str:

@@ -1,7 +1,5 @@
 """`samdyn diagram`: the stability of a fixed point over two parameters."""
 
-import argparse
-
 from ...errors import InvalidInput
 from .. import options, parse
 from ..output import emit
@@ -13,9 +11,8 @@ from ..setup import (
     named_system,
     start_jax,
     system_with,
+    with_varied,
 )
-
-NAMES = {"lr": "learning_rate"}
 
 
 def add_to(commands) -> None:
@@ -56,14 +53,11 @@ def run(args) -> int:
 
     if named_system(args):
         raise InvalidInput(f"{args.loss} is a system: ask samdyn.diagram in Python.")
-    given = argparse.Namespace(**vars(args))
-    for name, _, high, _ in args.parameter:
-        if getattr(given, name, None) is None and name in ("rho", "lr"):
-            setattr(given, name, high)
+    given = with_varied(args, {name: high for name, _, high, _ in args.parameter})
     loss = loss_by_name(args, "method")
     check_dimension("--at", len(args.at), loss)
     system = system_with(given, loss, method_of(args.method, given.rho))
-    asked = {NAMES.get(n) or n: np.linspace(a, b, k) for n, a, b, k in args.parameter}
+    asked = {options.PARAMETERS.get(n) or n: np.linspace(a, b, k) for n, a, b, k in args.parameter}
     result = diagram(system, asked, at=args.at)
     if args.output:
         from ...plot.results.diagram import draw_diagram

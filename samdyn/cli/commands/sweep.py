@@ -1,6 +1,5 @@
 """`samdyn sweep`: how stability changes with ρ, or another parameter."""
 
-import argparse
 from typing import Any
 
 from ...errors import InvalidInput
@@ -14,9 +13,8 @@ from ..setup import (
     start_jax,
     system_with,
     where_of,
+    with_varied,
 )
-
-NAMES = {"lr": "learning_rate"}
 
 
 def add_to(commands) -> None:
@@ -63,15 +61,12 @@ def run(args) -> int:
             "its own numbers in Python, system.at(name=value)."
         )
     loss = loss_by_name(args, "method")
-    method = method_of(args.method, high if name == "rho" else args.rho)
+    short = "rho" if args.parameter is None else args.parameter[0]
+    given = with_varied(args, {short: high})
     where_of(args, loss)
-    given = argparse.Namespace(**vars(args))
-    if name == "learning_rate":
-        given.lr = high
-    system = system_with(given, loss, method)
+    system = system_with(given, loss, method_of(args.method, given.rho))
     values = np.linspace(low, high, number)
     result = sweep(system, name, values, box=args.box, at=args.at, seed=args.seed)
-    short = "rho" if args.parameter is None else args.parameter[0]
     if args.output:
         from ...plot.results.rho import plot_sweep
         from ...plot.save import save
@@ -97,7 +92,7 @@ def _varied(args) -> tuple[str, tuple[float, float, int]]:
         raise InvalidInput("the batch size moves no fixed point: see samdyn exponents.")
     if name == "lr" and args.lr is not None:
         raise InvalidInput("--lr is varied by --parameter: leave it out.")
-    return NAMES.get(name) or name, tuple(span)
+    return options.PARAMETERS.get(name) or name, tuple(span)
 
 
 def _as_told(result: dict[str, Any], name: str, short: str) -> dict[str, Any]:

@@ -1,16 +1,12 @@
 """`samdyn threshold`: where in a parameter stability, or the fate of a start, changes."""
 
-import argparse
 from typing import Any
 
 from ...errors import InvalidInput
 from .. import options, parse
 from ..output import emit
-from ..setup import start_jax
+from ..setup import start_jax, with_varied
 from .exponents import add_step_of_a_point, asked
-
-NAMES = {"lr": "learning_rate", "batch-size": "batch_size"}
-OPTIONS = {"rho": "rho", "learning_rate": "lr", "momentum": "momentum"}
 
 
 def add_to(commands) -> None:
@@ -51,12 +47,11 @@ def run(args) -> int:
     from ...attractors.catching.capture import threshold
 
     short, low, high = args.parameter
-    name = NAMES.get(short) or short
-    values: dict[str, Any] = vars(args) | {"at": args.at if args.start is None else args.start}
-    if name in OPTIONS and values[OPTIONS[name]] is None:
-        values[OPTIONS[name]] = high  # it is varied
-    step, at, batches, weights = asked(argparse.Namespace(**values))
-    how = {"at": at, "kind": args.kind, "batches": batches, "weights": weights}
+    name = options.PARAMETERS.get(short) or short
+    given = with_varied(args, {short: high})
+    given.at = args.at if args.start is None else args.start
+    step, at, batches, weights = asked(given)
+    how: dict[str, Any] = {"at": at, "kind": args.kind, "batches": batches, "weights": weights}
     if args.start is not None:
         how = {"start": at, "target": args.target, "steps": args.steps}
     result = threshold(step, name, (low, high), seed=args.seed, **how)

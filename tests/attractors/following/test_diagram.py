@@ -71,6 +71,17 @@ def test_a_flow_has_no_step_and_a_jump_no_jacobian(tmp_path):
     assert flow.plot().get_xlabel() == "curvature"
 
 
+@pytest.mark.parametrize("place", [0.0, 0.7, 1e6])
+def test_a_degenerate_point_gets_no_linear_verdict(place):
+    """The monkey saddle, wherever it lies; rates that are rounding are no rates."""
+    x = lambda w: w - place  # noqa: E731
+    monkey = lambda w: x(w[0]) ** 3 - 3 * x(w[0]) * x(w[1]) ** 2  # noqa: E731
+    given = {"rho": RHO, "learning_rate": RATE}
+    found = samdyn.diagram(StepMap(monkey, USAM(0.1), 0.1), given, at=[place, place])
+    assert np.all(found.flow == "degenerate")
+    assert np.all(found.step == "degenerate")
+
+
 def test_wrong_input_is_told():
     step = StepMap(saddle, USAM(0.1), 0.1)
     with pytest.raises(samdyn.InvalidInput, match="over two parameters"):

@@ -189,6 +189,30 @@ def test_a_method_s_own_number_moves_hallucinated_points():
     assert named.to_dict() == plain.to_dict()
 
 
+class Flat(eqx.Module):
+    """a(w − c)⁴: its minimum moves with c and is degenerate everywhere."""
+
+    c: float = 0.0
+    a: float = 1.0
+
+    def __call__(self, w):
+        return self.a * (w[0] - self.c) ** 4
+
+
+@pytest.mark.parametrize(("name", "values"), [("c", [-1.0, 0.3, 1.0]), ("a", [0.1, 3.0, 40.0])])
+def test_a_degenerate_point_that_moves_gets_no_linear_verdict(name, values):
+    found = samdyn.sweep(StepMap(Flat(), GD(), 0.1), name, values, box=[(-2.0, 2.0)])
+    for branch in found.branches:
+        assert set(branch.verdict) <= {"degenerate", None}
+        assert set(branch.step_verdict) <= {"degenerate", None}
+    assert found.branches or found.warnings
+
+
+def test_the_rows_of_a_table_have_the_step():
+    found = samdyn.sweep(StepMap(bowl, USAM(0.1), 0.8), "rho", [0.0, 0.3], at=[0.0])
+    assert [row["step"] for row in found._table()] == ["attractor", "repeller"]
+
+
 def test_wrong_parameters_are_told():
     step = StepMap(Pitchfork(), GD(), 0.1)
     with pytest.raises(samdyn.InvalidInput, match="no parameter 'beta'"):
