@@ -35,6 +35,7 @@ from .judging.thresholds import (
     rho_window,
     rho_window_bounds,
 )
+from .judging.transverse import flow_across, step_across
 from .judging.verdict import Verdict, flow_verdict, map_verdict
 from .stability_result import PointStability
 
@@ -80,10 +81,12 @@ def judge(
     if isinstance(step_map, StepMap) and _is_nondegenerate(point):
         window = _window(step_map.method, point, step_map)
         sure = None if window is None else _window_bounds(step_map, curvatures)
+    step = None if step_map is None else step_verdict_at(step_map, point, limit, neighbours)
+    jump = _radius(flow, limit) if limit.jump else 0.0
     return PointStability(
         point,
-        None if own else flow_verdict_at(flow, point, limit),
-        None if step_map is None else step_verdict_at(step_map, point, limit, neighbours),
+        None if own else flow_across(flow, point, flow_verdict_at(flow, point, limit), jump),
+        None if step_map is None or step is None else step_across(step_map, point, step, jump),
         critical_rho(point.hessian_eigenvalues) if _is_nondegenerate(point) else None,
         window,
         "rho/gradient_norm" if _ascent(flow) == "unit" else "rho",

@@ -21,6 +21,7 @@ from .finding.point import Completeness, FixedPoint, FixedPoints, as_box, descri
 from .judge import by_formula, judge, limit_of, parts_of, step_verdict_at
 from .judging.jump import undeclared
 from .judging.resting import RestingPoints
+from .judging.transverse import step_across
 from .judging.verdict import Verdict
 from .stability_result import PointStability, Stability
 
@@ -143,11 +144,16 @@ def judge_step(
         step = step_verdict_at(step_map, point) if degenerate else resting.verdict(point.w)
         if point.doubt and loss_of(flow) is None:
             step = Verdict("unknown", point.doubt)
+        step = step_across(step_map, point, step)
         judged.append(judge(flow, point, own=own)._replace_step(step))
     nowhere = Verdict("unknown", "the flow does not rest here: this is a fixed point of the step")
     # of anyone's own map the points found are its own
     for w in resting.others if loss_of(step_map) is not None else ():
         point = describe(flow, w)
+        if point.critical_type == "degenerate" and any(
+            known.critical_type == "degenerate" for known in found
+        ):
+            continue  # another point of a continuum
         if point.kind != "hallucinated":  # beyond `at`, or missed by the search
             judged.append(judge(flow, point, own=own)._replace_step(resting.verdict(w)))
             continue

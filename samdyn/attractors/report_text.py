@@ -51,6 +51,8 @@ def _verdict(verdict) -> str:
     if verdict is None:
         return "–"
     text = f"{SYMBOL[verdict.verdict]} {verdict.verdict}"
+    if verdict.transverse is not None:
+        text += f", {verdict.transverse} across"
     if verdict.orbit is not None:
         text += f", {verdict.orbit}"
     return text

@@ -196,6 +196,8 @@ def _verdict_dict(verdict: Verdict, values: str) -> dict[str, Any]:
     for name in ("capture_radius", "proven_radius"):
         if (radius := getattr(verdict, name)) is not None:
             result[name] = radius
+    if verdict.transverse is not None:
+        result |= {"transverse": verdict.transverse, "tangent_dim": verdict.tangent_dim}
     if verdict.orbit is not None:
         result |= {"orbit": verdict.orbit, "amplitude": verdict.amplitude}
         result["period"] = verdict.period

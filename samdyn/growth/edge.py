@@ -11,7 +11,8 @@ import numpy as np
 from ..bisection import bisect_on_host
 from ..errors import ComputationFailed, InvalidInput
 from ..results.result import Result
-from .exponents import KINDS, MOST_DENSE, point_of, rate_of, resting_of, transverse
+from .exponents import KINDS, MOST_DENSE, point_of, rate_of, resting_of
+from .invariant import transverse
 from .moments import CurvatureMoments, squared_growth
 from .rates import ROUNDING, Rate
 from .steps import AllSteps, outcomes_of

@@ -22,7 +22,7 @@ from ..precision import in_double
 from ..results.provenance import recorded
 from ..results.result import Result
 from .exponents_text import table
-from .invariant import Resting, displacement, mean_jacobian, resting_near
+from .invariant import Resting, displacement, mean_jacobian, resting_near, transverse
 from .large import large_growth, moves_at
 from .moments import CurvatureMoments, squared_growth
 from .products import almost_sure, moment, moment_rate
@@ -234,15 +234,6 @@ def _warnings(resting: Resting, scattered: bool) -> tuple[str, ...]:
             "are those of the distance between two runs with the same batches."
         )
     return tuple(found)
-
-
-def transverse(resting: Resting) -> np.ndarray:
-    """The Jacobians (n, k, k) on what is orthogonal to the fixed points next to this one."""
-    jacobians, along = resting.there.jacobians, resting.along
-    if not along.size:
-        return jacobians
-    rest = np.linalg.svd(along, full_matrices=True)[0][:, along.shape[1] :]
-    return rest.T @ jacobians @ rest
 
 
 def _rates(

@@ -55,6 +55,15 @@ def resting_near(steps: AllSteps, w: np.ndarray) -> Resting:
     return Resting(state, there, along, unsure)
 
 
+def transverse(resting: Resting) -> np.ndarray:
+    """The Jacobians (n, k, k) on what is orthogonal to the fixed points next to this one."""
+    jacobians, along = resting.there.jacobians, resting.along
+    if not along.size:
+        return jacobians
+    rest = np.linalg.svd(along, full_matrices=True)[0][:, along.shape[1] :]
+    return rest.T @ jacobians @ rest
+
+
 def _defined(steps: AllSteps, state: np.ndarray) -> Linearised:
     there = steps.at(state)
     if not (np.all(np.isfinite(there.after)) and np.all(np.isfinite(there.jacobians))):

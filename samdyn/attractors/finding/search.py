@@ -47,7 +47,9 @@ class Search:
         """Only in these boxes (m, d, 2), beside points that are known already."""
         self.critical += [point for point in proven if point.kind != "hallucinated"]
         self.hallucinated += [point for point in proven if point.kind == "hallucinated"]
-        low, high = boxes[:MOST_BOXES, :, 0], boxes[:MOST_BOXES, :, 1]
+        # of too many from all over, since neighbours stand together and often are one curve
+        rows = np.linspace(0, len(boxes) - 1, min(MOST_BOXES, len(boxes))).astype(int)
+        low, high = boxes[rows, :, 0], boxes[rows, :, 1]
         each = max(1, STARTS // (4 * len(low)))
         share = self.even.take(each * len(low)).reshape(len(low), each, self.dim)
         starts = (low[:, None] + share * (high - low)[:, None]).reshape(-1, self.dim)

@@ -69,7 +69,9 @@ class RestingPoints:
         self.random = _draws(step_map, jnp.asarray(middle))
         self.idle = self.longest == 0
         self.others = np.zeros((0, d))
-        if not (self.random or self.idle):
+        # a point that was asked for and rests is the answer, whatever Newton makes of it
+        asked = at is not None and bool(known) and lengths[0] <= REST * self.longest
+        if not (self.random or self.idle or asked):
             self.others = self._search(starts, known, middle, half, at is not None)
 
     def _search(self, starts, known, middle, half, near: bool) -> np.ndarray:

@@ -22,6 +22,8 @@ class Verdict(NamedTuple):
     other bounded orbit; `period` is given where it has one. `centre` is the middle of a period-2
     orbit, which may lie off the point.
     Every start within `proven_radius` of an attractor ends there, for sure.
+    A point of a set of fixed points of dimension `tangent_dim` is degenerate, and `transverse` the
+    verdict across that set.
     """
 
     verdict: str
@@ -34,6 +36,8 @@ class Verdict(NamedTuple):
     centre: np.ndarray | None = None
     proven: bool = False
     proven_radius: float | None = None
+    transverse: str | None = None
+    tangent_dim: int = 0
 
 
 def flow_verdict(
