@@ -31,6 +31,9 @@ from .attractors.judging.thresholds import trap_threshold as trap_threshold
 from .attractors.judging.verdict import Verdict as Verdict
 from .attractors.manifolds import Manifolds as Manifolds
 from .attractors.manifolds import manifolds as manifolds
+from .attractors.orbiting.orbit import Orbit as Orbit
+from .attractors.orbiting.orbits import Orbits as Orbits
+from .attractors.orbiting.orbits import orbits as orbits
 from .attractors.report import stability as stability
 from .attractors.stability_result import PointStability as PointStability
 from .attractors.stability_result import Stability as Stability
