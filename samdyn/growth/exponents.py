@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..arguments import of_system
-from ..checks import require_one_value, require_point
+from ..checks import is_real, require_one_value, require_point, told
 from ..dynamics.systems.flat import flattened, is_vector
 from ..errors import InvalidInput
 from ..precision import in_double
@@ -25,14 +25,20 @@ from .exponents_text import table
 from .invariant import Resting, displacement, mean_jacobian, resting_near, transverse
 from .large import large_growth, moves_at
 from .moments import CurvatureMoments, squared_growth
+from .orbit import orbit_through
+from .product_spectrum import eigenvalues_of_product
 from .products import almost_sure, moment, moment_rate
 from .rates import UNKNOWN, Growth, Rate
 from .stationary import stationary_covariance
-from .steps import AllSteps, Outcomes, outcomes_of
+from .steps import AllSteps, Linearised, Outcomes, outcomes_of
 
 KINDS = ("mean", "mean-square", "almost-sure")
 MOST_DENSE = 300  # numbers in a state whose Jacobians are written down
 STILL = 1e-9  # of how far a step moves what is near: one that moves nothing
+SCATTERED = (
+    "the point is fixed by the mean step only: runs are scattered about it, and the rates "
+    "are those of the distance between two runs with the same batches."
+)
 JACKKNIFE = 16  # groups of draws, each left out once
 
 
@@ -104,7 +110,8 @@ class Exponents(Result, eqx.Module):
 def exponents(
     step: Any,
     *,
-    at: PyTree,
+    at: PyTree = None,
+    orbit: Any = None,
     batches: Any = None,
     weights: Any = None,
     moments: Sequence[float] = (2,),
@@ -113,7 +120,7 @@ def exponents(
     max_products: int = 2000,
     seed: int = 0,
 ) -> Exponents:
-    """How fast a perturbation of the fixed point near `at` grows per step.
+    """How fast a perturbation of the fixed point near `at`, or of an `orbit`, grows per step.
 
     `step` is a `StepMap`, an `OptaxStepMap` or a `Map`, deterministic; or, with `batches`, one of a
     data loss `loss(params, batch)` (of a `Map`: `step(w, batch)`) that draws one of them at every
@@ -121,7 +128,9 @@ def exponents(
     which `draws` batches are drawn, or `CurvatureMoments`, exact moments of the Hessian. A
     `MinibatchStepMap` has its own minibatches: all of them are looked at where there are 5,000 or
     fewer, else `draws`. `at` (d,) or a pytree like the parameters; the point is the one that Newton
-    reaches from there. `moments` are powers p > 0.
+    reaches from there. Instead of it, `orbit` are the points (period, d) of a periodic orbit of the
+    mean step in their order, as `orbits` finds them; Newton makes them exact. `moments` are powers
+    p > 0.
 
     Where the state has more than 300 numbers no Jacobian is written down: there the point is `at`
     itself, moments other than the second are unknown, and rates are found to `rtol` (of 1e-3 at
@@ -132,7 +141,12 @@ def exponents(
     there (normalised SAM at a critical point), or is no such system or list.
     """
     require_one_value(step)
+    if (at is None) == (orbit is None):
+        raise InvalidInput("give either a point or an orbit, not both or neither.")
     powers = tuple(float(p) for p in np.atleast_1d(moments))
+    if orbit is not None:
+        how = batches, weights, draws
+        return _of_orbit(step, _points_of(orbit), how, powers, seed)
     at, up = point_of(at)
     if isinstance(batches, CurvatureMoments):
         return _of_moments(step, at, batches, powers)
@@ -142,6 +156,58 @@ def exponents(
     if steps.size > MOST_DENSE:
         return _of_large(step, steps, at, powers, rtol, max_products, seed)
     return _found(steps, resting_of(step, steps, at), powers, seed)
+
+
+def _points_of(orbit: Any) -> np.ndarray:
+    """The points (period, d) that were given, or those of a found orbit."""
+    given = getattr(orbit, "points", orbit)
+    points = np.asarray(given, float) if is_real(given) else np.zeros(0)
+    if points.ndim != 2 or len(points) < 2 or not np.all(np.isfinite(points)):
+        raise InvalidInput(
+            f"an orbit is an array (period, d) of two points or more, not {told(orbit)}; of a "
+            "single point give it as at."
+        )
+    return points
+
+
+def _of_orbit(
+    step: Any, points: np.ndarray, how: tuple, powers: tuple[float, ...], seed: int
+) -> Exponents:
+    batches, weights, draws = how
+    if isinstance(batches, CurvatureMoments):
+        raise InvalidInput("moments of a curvature are of one point: an orbit has several.")
+    outcomes = outcomes_of(step, jnp.asarray(points[0]), batches, weights, draws, seed)
+    steps, d = AllSteps(step, outcomes, points.shape[1]), points.shape[1]
+    if steps.size > MOST_DENSE:
+        raise InvalidInput(f"orbits are of small states: this has {steps.size:,} numbers.")
+    visited = orbit_through(steps, points)
+    for state, there in zip(visited.states, visited.there, strict=True):
+        away = _elsewhere(state, d)
+        _require_jacobian(step, there.after - state, steps.at(away).after - away)
+    growth, found = _rates(visited.jacobians, outcomes, powers, seed)
+    spreads = [_spread(steps, there, v) for v, there in zip(*visited, strict=True)]
+    scatter = np.max(spreads, axis=0)
+    return Exponents(
+        points=visited.states[:, :d],
+        mean=growth.mean,
+        mean_square=growth.mean_square,
+        almost_sure=growth.almost_sure,
+        moments=found,
+        multipliers=eigenvalues_of_product(np.stack([mean_jacobian(steps, t) for t in visited[1]])),
+        along=np.zeros((d, 0)),
+        drift=np.zeros(d),
+        scatter=scatter[:d],
+        covariance=None,
+        outcomes=outcomes.told,
+        warnings=(SCATTERED,) if np.any(scatter) else (),
+    )
+
+
+def _spread(steps: AllSteps, there: Linearised, state: np.ndarray) -> np.ndarray:
+    """The standard deviation (size,) of a step from a state; 0 where it is rounding."""
+    moves = there.after - state
+    spread = np.sqrt(steps.outcomes.weights @ (moves - displacement(steps, there, state)) ** 2)
+    return np.where(spread > 64 * np.finfo(float).eps * (1 + np.abs(state)), spread, 0.0)
 
 
 def point_of(at: PyTree) -> tuple[np.ndarray, Any]:
@@ -199,11 +265,10 @@ def _found(steps: AllSteps, resting: Resting, powers: tuple[float, ...], seed: i
     d = steps.dim
     moves = there.after - state
     mean_move = displacement(steps, there, state)
-    spread = np.sqrt(outcomes.weights @ (moves - mean_move) ** 2)
+    spread = _spread(steps, there, state)
     growth, found = _rates(matrices, outcomes, powers, seed)
     along = np.linalg.qr(resting.along[:d])[0] if resting.along.size else np.zeros((d, 0))
-    rounding = 64 * np.finfo(float).eps * (1 + np.abs(state))
-    scattered = bool(np.any(spread > rounding))
+    scattered = bool(np.any(spread))
     covariance = None
     if scattered and not resting.along.size and growth.mean_square.sign == -1:
         covariance = stationary_covariance(there.jacobians, outcomes.weights, moves - mean_move)
@@ -217,7 +282,7 @@ def _found(steps: AllSteps, resting: Resting, powers: tuple[float, ...], seed: i
         multipliers=values[np.lexsort((values.imag, values.real))],
         along=along,
         drift=along @ (along.T @ mean_move[:d]),
-        scatter=np.where(spread > rounding, spread, 0.0)[:d],
+        scatter=spread[:d],
         covariance=None if covariance is None else covariance[:d, :d],
         outcomes=outcomes.told,
         warnings=_warnings(resting, scattered),
@@ -229,10 +294,7 @@ def _warnings(resting: Resting, scattered: bool) -> tuple[str, ...]:
     if resting.unsure:
         found.append("whether this point lies on a line of fixed points could not be told.")
     if scattered:
-        found.append(
-            "the point is fixed by the mean step only: runs are scattered about it, and the rates "
-            "are those of the distance between two runs with the same batches."
-        )
+        found.append(SCATTERED)
     return tuple(found)
 
 

@@ -87,14 +87,14 @@ def _newton(
         size, moved = float(np.max(np.abs(state))), float(np.max(np.abs(change)))
         longest = moved if longest is None else longest
         # a gap that is rounding is none, unless Newton still strides towards infinity
-        done = np.all(np.abs(gap) <= NOISE * _rounding(steps, state, there))
+        done = np.all(np.abs(gap) <= NOISE * rounding_of(steps, state, there))
         # at the end of its digits, where what is left of the gap is what they are worth
         stands = moved <= 1e-14 * size and np.all(
             np.abs(gap) <= 1e-8 * np.abs(slope) @ np.abs(state)
         )
         if stands or (done and moved <= STRIDE * (size + longest)):
             far = np.max(np.abs(before)) > STRIDE * (size + longest)
-            if far and np.all(np.abs(slope @ before) <= NOISE * _rounding(steps, state, there)):
+            if far and np.all(np.abs(slope @ before) <= NOISE * rounding_of(steps, state, there)):
                 break  # it strode away until a stride changed nothing any more
             return state, there
         if moved <= 1e-14 * size:
@@ -115,14 +115,14 @@ def _require_rest_in_mean(steps: AllSteps, there: Linearised, state: np.ndarray)
     moves = there.after - state
     error = np.std(moves, axis=0) / np.sqrt(len(moves))
     mean = displacement(steps, there, state)
-    if np.any(np.abs(mean) > STANDARD_ERRORS * error + NOISE * _rounding(steps, state, there)):
+    if np.any(np.abs(mean) > STANDARD_ERRORS * error + NOISE * rounding_of(steps, state, there)):
         raise InvalidInput(
             f"{_point(state[: steps.dim])} is not a fixed point of the mean step, which moves it "
             f"by about {np.linalg.norm(mean[: steps.dim]):.3g}."
         )
 
 
-def _rounding(steps: AllSteps, state: np.ndarray, there: Linearised) -> np.ndarray:
+def rounding_of(steps: AllSteps, state: np.ndarray, there: Linearised) -> np.ndarray:
     """How far (size,) displacements may be off, from what the last digits of the state change."""
     eps = np.finfo(float).eps
     size = np.abs(state) + np.abs(steps.outcomes.weights @ there.after)
@@ -160,7 +160,7 @@ def _followed(steps: AllSteps, state: np.ndarray, t: np.ndarray, length: float) 
         if not np.all(np.isfinite(there.jacobians)):
             return None
         gap = displacement(steps, there, v)
-        if np.all(np.abs(gap) <= NOISE * _rounding(steps, v, there)):
+        if np.all(np.abs(gap) <= NOISE * rounding_of(steps, v, there)):
             return True
         slope = mean_jacobian(steps, there) - np.eye(steps.size)
         whole = np.concatenate([slope, t[None] * np.linalg.norm(slope)])
@@ -173,7 +173,7 @@ def _followed(steps: AllSteps, state: np.ndarray, t: np.ndarray, length: float) 
             break
     there = steps.at(v)
     gap = np.abs(displacement(steps, there, v))
-    return bool(np.all(gap <= NOISE * _rounding(steps, v, there)))
+    return bool(np.all(gap <= NOISE * rounding_of(steps, v, there)))
 
 
 def _point(w: np.ndarray) -> str:

@@ -36,6 +36,9 @@ class Branch(NamedTuple):
     `leading_real_part` (n,) of the flow's Jacobian, nan also where none exists (normalised SAM
     at a critical point); `spectral_radius` (n,) of the step map's Jacobian, None without a
     learning rate or where that has no Jacobian either, and `step_verdict` n names for the step.
+    Of a periodic orbit of `period` steps, whose kind is "period-2" and so on, w is one of its
+    points and `orbit` (period, n, d) all of them; its verdicts are the step's, the spectral radius
+    that of `period` steps.
     """
 
     kind: str
@@ -45,6 +48,8 @@ class Branch(NamedTuple):
     leading_real_part: Float[np.ndarray, " n"]
     spectral_radius: Float[np.ndarray, " n"] | None = None
     step_verdict: tuple[str | None, ...] | None = None
+    period: int = 1
+    orbit: Float[np.ndarray, "p n d"] | None = None
 
     def at(self, i: int) -> dict[str, Any]:
         """What is known of it at value number i, by column."""
@@ -68,6 +73,10 @@ class Branch(NamedTuple):
         }
         if self.spectral_radius is not None:
             result["spectral_radius"] = _nullable(self.spectral_radius)
+        if self.orbit is not None:
+            rows = np.moveaxis(self.orbit, 0, 1)
+            result["period"] = self.period
+            result["orbit"] = [None if np.isnan(one).any() else one.tolist() for one in rows]
         return result
 
 

@@ -67,8 +67,8 @@ class Follower:
         else:
             size = 4 * (1 + float(np.max(np.abs(point.w))))
             box = np.stack([point.w - size / 2, point.w + size / 2], axis=1)
-            self._add_curve(point, value, box)
-        return self._result()
+            self.add_curve(point, value, box)
+        return self.result()
 
     def _point_near(self, at) -> tuple[FixedPoint, float]:
         """The fixed point nearest to `at` at the first value where Newton reaches one."""
@@ -93,17 +93,17 @@ class Follower:
                     doubtful.append((point, value))
                 elif self.system.of == STEP:
                     self._add_still(point)
-                elif not self._known(point.w, value, size):
-                    self._add_curve(point, value, box)
+                elif not self.knows(point.w, value, size):
+                    self.add_curve(point, value, box)
         for point, value in doubtful:
-            if not self._known(point.w, value, size):  # where a curve turns round, it is
+            if not self.knows(point.w, value, size):  # where a curve turns round, it is
                 self._warn_of(point, value)
         if not self.branches and not self.warnings:
             self.warnings.append(
                 "no fixed point was found, and one may be in this box: whether the list of "
                 "points is complete is not checked in a sweep."
             )
-        return self._result()
+        return self.result()
 
     def _anchors(self) -> list[float]:
         """The values at which points are looked for."""
@@ -132,7 +132,7 @@ class Follower:
             return any(np.min(np.linalg.norm(reach - w, axis=1)) < 0.05 * size for w in known)
         return any(same_point(b.w[0], point.w, size) for b in critical)
 
-    def _known(self, w: np.ndarray, rho: float, size: float) -> bool:
+    def knows(self, w: np.ndarray, rho: float, size: float) -> bool:
         """Whether a stretch that was followed already passes through (w, ρ)."""
         for stretch in self.stretches:
             there = on_grid(stretch, np.array([rho]), size)[0]
@@ -245,7 +245,8 @@ class Follower:
         middle = (low + high) / 2
         return Crossing(middle, np.asarray(place(middle)), "sliding")
 
-    def _add_curve(self, point: FixedPoint, value: float, box: np.ndarray) -> None:
+    def add_curve(self, point: FixedPoint, value: float, box: np.ndarray) -> None:
+        """Follow the curve through a point at a value, both ways, within a box."""
         size = float(np.max(box[:, 1] - box[:, 0]))
         equation = self._equation(point, value)
         pieces, joints = stretches_through(equation, point.w, value, box, self.grid)
@@ -334,7 +335,8 @@ class Follower:
             steps = np.array(branch.step_verdict, dtype=object)[usable]
             self._step_events(on(piece), grid, found, steps)
 
-    def _result(self) -> Sweep:
+    def result(self) -> Sweep:
+        """What has been found so far."""
         events = sorted(self.events, key=lambda event: event.value)
         reach = self.grid[-1] - self.grid[0]
         warnings = tuple(dict.fromkeys(self.warnings))

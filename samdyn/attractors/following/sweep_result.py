@@ -22,6 +22,7 @@ class Bifurcation(NamedTuple):
     "fold" (two branches meet; `before` and `after` are theirs), "sliding"
     (normalised SAM at a critical point); of the step "period-doubling" (a multiplier passes −1) or
     "neimark-sacker" (a pair leaves the unit circle, turning by `rotation` of a circle per step).
+    What happens to an orbit of `period` steps does so to its multipliers over all of them.
     The value is located to rounding, except for "sliding", where it is as good as the sampled
     directions.
     """
@@ -33,6 +34,7 @@ class Bifurcation(NamedTuple):
     type: str
     of: str = "flow"
     rotation: float | None = None
+    period: int = 1
 
     @property
     def rho(self) -> float:
@@ -51,6 +53,8 @@ class Bifurcation(NamedTuple):
         }
         if parameter != "rho" or self.of == "step":
             found["of"] = self.of
+        if self.period > 1:
+            found["period"] = self.period
         return found if self.rotation is None else {**found, "rotation": self.rotation}
 
 

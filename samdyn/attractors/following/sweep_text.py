@@ -19,7 +19,7 @@ def sweep_table(result: "Sweep") -> str:
         kind = branch.critical_type or branch.kind
         where = point_text(branch.w[present[0]])
         rows.append([str(number), kind, where, _spans(result, branch.verdict)])
-        if branch.step_verdict is not None:
+        if branch.step_verdict is not None and branch.period == 1:
             rows.append(["", "", "", f"step: {_spans(result, branch.step_verdict)}"])
     shown = rows[: MOST_ROWS + 1]
     lines = [columns(shown)]
@@ -28,7 +28,8 @@ def sweep_table(result: "Sweep") -> str:
     lines += ["", "No bifurcation in this range." if not result.bifurcations else "Bifurcations"]
     for event in result.bifurcations[:MOST_ROWS]:
         change = f"{event.before} → {event.after}"
-        kind = event.type if event.of == "flow" else f"{event.type} of the step"
+        whose = "the step" if event.period == 1 else f"the period-{event.period} orbit"
+        kind = event.type if event.of == "flow" else f"{event.type} of {whose}"
         turn = "" if event.rotation is None else f", rotation {event.rotation:.6g}"
         place = point_text(event.w)
         lines.append(f"  {name} = {event.value:.10g}  {kind} at {place}: {change}{turn}")

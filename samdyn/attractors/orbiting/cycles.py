@@ -4,7 +4,8 @@ Runs forwards in time come to attracting cycles and runs backwards to repelling 
 passes the place at which it was before, Newton closes it: a few points on the cycle and its period,
 each point the end of the flow from the one before, on a plane across the flow. The derivatives of
 these pieces come from the variational equation, and their product has Floquet's multipliers as its
-eigenvalues; these are found from the pieces (`products.py`), so that one of e^{-100} has digits.
+eigenvalues; these are found from the pieces (`growth/product_spectrum.py`), so that one of e^{-100}
+has digits.
 """
 
 from typing import Any, NamedTuple
@@ -17,11 +18,11 @@ import numpy as np
 from ...compiling import jit_for_few_runs
 from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput
+from ...growth.product_spectrum import eigenvalues_of_product
 from ...lazily import diffrax
 from ..finding.starts import EvenPoints
 from ..judging.verdict import Verdict, map_verdict
 from .orbit import Orbit
-from .products import eigenvalues_of_product
 
 STARTS = 16  # of runs, and rows of what is compiled
 SAVED = 2049  # points of a run that are looked at
@@ -323,6 +324,6 @@ def _shot(flow: AbstractODE, nodes: Any, time: Any, size: Any) -> Any:
             max_steps=LONGEST,
             throw=False,
         ).ys
-        return x + paths, slopes[-1]
+        return x[None] + paths, slopes[-1]
 
     return jax.vmap(one)(nodes)

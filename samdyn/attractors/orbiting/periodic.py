@@ -111,7 +111,7 @@ def _grouped(back: Return, points: Sequence[FixedPoint], size: float) -> list[Or
     orbits: list[Orbit] = []
     for point in points:
         states = path(back, point.w)
-        if _shorter(states, SAME * size):
+        if shorter(states, SAME * size):
             continue
         gaps = [np.linalg.norm(o.states - states[0], axis=1).min() for o in orbits]
         if all(gap > SAME * size for gap in gaps):
@@ -127,7 +127,7 @@ def path(back: Return, state: np.ndarray) -> np.ndarray:
     return np.array(states)
 
 
-def _shorter(states: np.ndarray, reach: float) -> bool:
+def shorter(states: np.ndarray, reach: float) -> bool:
     """Whether an orbit closes earlier."""
     count = len(states)
     divisors = [k for k in range(1, count) if count % k == 0]
@@ -173,7 +173,7 @@ def orbit_from(back: Return, starts: np.ndarray, w: np.ndarray) -> Orbit | None:
     for end in _distinct(ends, SAME * size):
         states = path(back, end)
         closed = back.on_states().values(end[None])[0] - end
-        if not np.linalg.norm(closed) <= STAYS * size or _shorter(states, SAME * size):
+        if not np.linalg.norm(closed) <= STAYS * size or shorter(states, SAME * size):
             continue
         gap = float(np.min(np.linalg.norm(states[:, : back.dim] - w, axis=1)))
         if best is None or gap < best[0] - SAME * size:

@@ -180,14 +180,18 @@ def draw_eigenvalues(sweep: Any, ax: Axes | None = None, **style: Any) -> Axes:
 
 def _draw_diagram(ax: Axes, sweep, axis: int, style: dict[str, Any]) -> None:
     for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
-        _draw_branch(ax, sweep.values, np.asarray(branch.w)[:, axis], branch, colour, style)
+        lines = branch.w[None] if branch.orbit is None else branch.orbit
+        for points in lines:
+            _draw_branch(ax, sweep.values, np.asarray(points)[:, axis], branch, colour, style)
     for b in sweep.bifurcations:
         marker = TYPE_MARKERS[b.type]
         ax.plot(b.value, b.w[axis], marker, ms=5.5, mfc="white", mec=BLACK, zorder=5, clip_on=False)
     dim = sweep.branches[0].w.shape[1] if sweep.branches else 1
     ax.set_xlim(float(sweep.values[0]), float(sweep.values[-1]))
     ax.set_xlabel(_name(sweep))
-    ax.set_ylabel(f"{axis_name(axis, dim)} of the fixed points")
+    orbits = any(branch.orbit is not None for branch in sweep.branches)
+    of = "fixed points and orbits" if orbits else "fixed points"
+    ax.set_ylabel(f"{axis_name(axis, dim)} of the {of}")
 
 
 @styled
@@ -206,18 +210,25 @@ def bifurcation_diagram(sweep: Any, axis: int = 0, ax: Axes | None = None, **sty
 
 @styled
 def plot_sweep(sweep: Any, loss_name: str = "", axis: int = 0) -> Figure:
-    """Rates above, with a step its spectral radius below them, then branches; on one axis."""
+    """The flow's rates above, then the step's spectral radius, then branches; on one axis.
+
+    A map of no flow has no rates, a flow without a step no radius.
+    """
+    panels = []
     steps = any(branch.spectral_radius is not None for branch in sweep.branches)
-    figure, axes = new_figure(1, 3 if steps else 2, width=WIDTH, height=2.4, share=False)
-    top, *middle, bottom = axes[:, 0]
-    _draw_rates(top, sweep, {})
-    _label_bifurcations(top, sweep)
-    for ax in middle:
-        _draw_radius(ax, sweep)
-        _label_bifurcations(ax, sweep, text=False)
-    for ax in (*middle, bottom):
+    if not steps or any(np.any(np.isfinite(b.leading_real_part)) for b in sweep.branches):
+        panels.append(lambda ax: _draw_rates(ax, sweep, {}))
+    if steps:
+        panels.append(lambda ax: _draw_radius(ax, sweep))
+    figure, axes = new_figure(1, len(panels) + 1, width=WIDTH, height=2.4, share=False)
+    *upper, bottom = axes[:, 0]
+    top = upper[0]
+    for ax, draw in zip(upper, panels, strict=True):
+        draw(ax)
+        _label_bifurcations(ax, sweep, text=ax is top)
+    for ax in (*upper[1:], bottom):
         ax.sharex(top)
-    for ax in (top, *middle):
+    for ax in upper:
         ax.tick_params(labelbottom=False)
         ax.set_xlabel("")
     _draw_diagram(bottom, sweep, axis, {})

@@ -5,20 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from samdyn.attractors.following.branches import Branch
 from samdyn.plot.results.rho import bifurcation_diagram, draw_eigenvalues, plot_sweep
 from samdyn.plot.style import GREY
 
 RHO = np.linspace(0, 1, 6)
-
-
-class Branch(NamedTuple):
-    kind: str
-    critical_type: str | None
-    w: np.ndarray
-    verdict: tuple
-    leading_real_part: np.ndarray
-    spectral_radius: np.ndarray | None = None
-    step_verdict: tuple | None = None
 
 
 class Event(NamedTuple):
