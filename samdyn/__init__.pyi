@@ -31,6 +31,8 @@ from .attractors.judging.thresholds import trap_threshold as trap_threshold
 from .attractors.judging.verdict import Verdict as Verdict
 from .attractors.manifolds import Manifolds as Manifolds
 from .attractors.manifolds import manifolds as manifolds
+from .attractors.orbiting.attractor import OrbitDiagram as OrbitDiagram
+from .attractors.orbiting.attractor import attractor as attractor
 from .attractors.orbiting.orbit import Orbit as Orbit
 from .attractors.orbiting.orbits import Orbits as Orbits
 from .attractors.orbiting.orbits import orbits as orbits
@@ -164,6 +166,7 @@ from .plot.plane.alternation import basin_alternation as basin_alternation
 from .plot.plane.cloud import draw_cloud as draw_cloud
 from .plot.plane.portrait import portrait as portrait
 from .plot.plane.surface import surface as surface
+from .plot.results.attractor import plot_attractor as plot_attractor
 from .plot.results.basins import draw_basins as draw_basins
 from .plot.results.basins import plot_basins as plot_basins
 from .plot.results.cosine import cosine_strip as cosine_strip

@@ -112,6 +112,13 @@ def split(function: Callable) -> tuple[list[Any], Any]:
     return numbers, (structure, rest)
 
 
+def joined(known: Any, numbers: Any) -> Any:
+    """A function again, of what `split` made of it, with other numbers."""
+    (structure, rest), given = known, iter(numbers)
+    leaves = [next(given) if entry is None else entry.value for entry in rest]
+    return jax.tree.unflatten(structure, leaves)
+
+
 def _is_number(leaf: Any) -> bool:
     return eqx.is_array(leaf) or isinstance(leaf, np.ndarray | np.generic)
 
@@ -176,13 +183,7 @@ class _Traced:
 
 @functools.lru_cache(maxsize=512)
 def _traced(known: Any, shapes: Any, dim: int, along: int, x64: bool) -> _Traced:
-    structure, rest = known
-
-    def with_numbers(numbers: Any) -> Any:
-        given = iter(numbers)
-        leaves = [next(given) if entry is None else entry.value for entry in rest]
-        return jax.tree.unflatten(structure, leaves)
-
+    with_numbers = functools.partial(joined, known)
     examples = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
 
     def made() -> Program:

@@ -38,14 +38,14 @@ def iterated(
     numbers = tuple(np.asarray(number) for number in step.parameters)
     if step.program is None:
         return _run(_Whole(step.function), points, (), times, centre, reach)
-    made = functools.partial(_run, _Flat(step.program), points, numbers, times, centre, reach)
+    made = functools.partial(_run, Flat(step.program), points, numbers, times, centre, reach)
     if not kept.is_on():
         return made()
     asked = points.shape, points.tobytes(), times, centre.tobytes(), reach, jax.default_backend()
     return kept.arrays(("iterated", *step.text(), *asked), lambda: {"ends": made()})["ends"]
 
 
-class _Flat(ById):
+class Flat(ById):
     """A program on columns, in JAX; two of one program are the same to the compile cache."""
 
     def __call__(self, columns: Sequence[Any], numbers: Sequence[Any]) -> tuple[Any, ...]:

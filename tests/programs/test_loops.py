@@ -8,7 +8,7 @@ import pytest
 from samdyn import SAM, USAM, StepMap, get_loss
 from samdyn.dynamics.systems.map import StepOnState
 from samdyn.programs.batch import OnPoints
-from samdyn.programs.loops import _Flat, iterated
+from samdyn.programs.loops import Flat, iterated
 from samdyn.programs.points import Runner
 from samdyn.programs.primitives import FUNCTIONS
 from samdyn.programs.program import Builder, Input
@@ -34,7 +34,7 @@ def test_every_operation_is_that_of_numpy(name):
     columns = np.sort(rng.uniform(0.1, 0.9, (count, 40)), axis=0) + (name == "acosh")
     columns = [c > 0.4 if kinds[k] is bool else c for k, c in enumerate(columns)]
     (ours,) = Runner(program)._run(list(columns))
-    (theirs,) = _Flat(program)([jnp.asarray(c) for c in columns], [])
+    (theirs,) = Flat(program)([jnp.asarray(c) for c in columns], [])
     np.testing.assert_allclose(np.asarray(theirs, float), np.asarray(ours, float), rtol=1e-13)
 
 

@@ -13,8 +13,10 @@ from jaxtyping import Float
 
 from ...dynamics.systems.map import StepOnState
 from ...dynamics.systems.step_map import StepMap
+from ...growth.rates import Rate
 from ...programs.batch import OnPoints
 from ...programs.loops import iterated
+from ...programs.tangents import along_runs
 from ..finding.neighbours import Neighbours
 from .sliding import unit_directions
 from .spectrum import hessian_at
@@ -22,11 +24,14 @@ from .thresholds import period_two_amplitude, trap_threshold
 from .verdict import Verdict
 
 STARTS = 64
+MIRRORED = 4  # axes
 START_DISTANCE = 0.05  # of ρ
 LONGEST = 400_000  # steps
 SETTLING = 40.0  # e-folds of the slowest direction that a run is given
 TAIL = 64  # steps at the end of a run that are looked at
 RESTING = 1e-12  # of the reach: a shorter step is rounding
+BLOCK = 64  # steps in each part of a run whose exponent is measured
+KEPT, NEARLY_ALL = 4096, 0.99  # points that are kept of each, the share of them that is spoken of
 ALTERNATES = 1e-2  # drift over two steps, relative to one, below which Newton looks for an orbit
 
 
@@ -66,10 +71,11 @@ def orbit_verdict(
 def _orbit_verdict(
     step_map: StepMap, c: Float[np.ndarray, " d"], rho: float, neighbours: Neighbours
 ) -> Verdict:
-    eigenvalues = np.linalg.eigvalsh(hessian_at(step_map.loss, c))
+    eigenvalues, axes = np.linalg.eigh(hessian_at(step_map.loss, c))
     eta = float(step_map.learning_rate)
     reach = _reach(step_map, eigenvalues, rho)
-    runs = _run_starts(step_map, c, rho, eta, eigenvalues, reach)
+    starts = c + START_DISTANCE * rho * _directions(eigenvalues) @ axes.T
+    runs = _run_starts(step_map, c, starts, eta * float(np.min(np.abs(eigenvalues))), reach)
     held = _held(np.asarray(c), runs.tails, reach, neighbours)
     theory = _theory(step_map, eigenvalues, eta)
     share = float(np.mean(held))
@@ -107,10 +113,36 @@ def _orbit_verdict(
     periods = {_period(tail) for tail in runs.tails[held]}
     period = periods.pop() if len(periods) == 1 else None
     word = "chaotic" if period is None else f"period-{period}"
-    text = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away; {run}{theory}"
+    told = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away"
+    if period is None:
+        told, spread = _unsettled(step_map, c, runs.states[held])
+    text = f"{told}; {run}{theory}"
     # a period of 2 that Newton did not confirm has no amplitude of its own
     orbit = word if period is not None and period > 2 else "chaotic"
     return Verdict(name, text, orbit=orbit, amplitude=spread, period=period)
+
+
+def _unsettled(step_map: StepMap, c: np.ndarray, states: np.ndarray) -> tuple[str, float]:
+    """(what runs do that do not repeat themselves, in words; how far they get from c (d,)).
+
+    The farthest point of a chaotic set is the farther off the longer one looks, and says little of
+    where runs are: so it is told within what distance nearly all of their points lie.
+    """
+    step = StepOnState(step_map, c.size).on_states()
+    found = along_runs([step], states, burn=0, block=BLOCK, count=1, kept=KEPT, centre=c)
+    each = np.mean(found.logs[..., 0], axis=0)
+    steps = BLOCK * len(found.logs)
+    error = 2 * float(np.std(each)) / np.sqrt(len(each)) + 1 / steps
+    rate = Rate(float(np.mean(each)), error)
+    distances = np.linalg.norm(found.path[..., : c.size] - c, axis=-1)
+    within = float(np.quantile(distances, NEARLY_ALL))
+    word = "chaotic" if rate.sign == 1 else "not periodic, and not seen to be chaotic"
+    return (
+        f"{word}: the largest exponent is {rate:3} a step; the orbit stays bounded, "
+        f"{NEARLY_ALL:.0%} of its points within {within:.3g}, the farthest seen "
+        f"{float(np.max(found.farthest)):.3g} away",
+        within,
+    )
 
 
 def _period(tail: np.ndarray) -> int | None:
@@ -152,11 +184,24 @@ def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:
     return 2 * rho * (1 + alternation + s * step_map.momentum.gain())
 
 
-def _run_starts(step_map: StepMap, c, rho: float, eta: float, eigenvalues, reach: float) -> Runs:
-    directions = unit_directions(np.diag(eigenvalues))
-    chosen = np.random.default_rng(2).choice(len(directions), min(STARTS, len(directions)), False)
-    starts = c + START_DISTANCE * rho * directions[chosen]
-    slowest = eta * float(np.min(np.abs(eigenvalues)))
+def _directions(eigenvalues: np.ndarray) -> np.ndarray:
+    """Unit vectors (n, d) in the Hessian's own axes, up to `STARTS`, whose mirror images in the
+    first few axes are among them: what is mirrored or turned is judged alike."""
+    all_of_them = unit_directions(np.diag(eigenvalues))
+    d = len(eigenvalues)
+    mirrored = min(d, MIRRORED)
+    count = min(STARTS >> mirrored, len(all_of_them))
+    rng = np.random.default_rng(2)
+    some = all_of_them[rng.choice(len(all_of_them), count, False)] if d > 1 else np.ones((1, 1))
+    signs = np.ones((2**mirrored, d))
+    signs[:, :mirrored] = 1 - 2 * (np.arange(2**mirrored)[:, None] >> np.arange(mirrored) & 1)
+    return (signs[:, None] * some).reshape(-1, d)
+
+
+def _run_starts(
+    step_map: StepMap, c: np.ndarray, starts: np.ndarray, slowest: float, reach: float
+) -> Runs:
+    """Runs from starts (n, d) for 40 e-folds of the `slowest` direction, whose rate is per step."""
     steps = int(np.clip(SETTLING / slowest, 2000, LONGEST))
     step = StepOnState(step_map, c.size)
     on_states, begin = step.on_states(), step.rest(starts)

@@ -19,7 +19,8 @@ class Verdict(NamedTuple):
     complex; None where no Jacobian exists. `capture_radius`, `orbit`, `amplitude` and `period`
     belong to the critical points of normalised SAM, where a Jacobian does not decide; `orbit`
     is "period-2", "period-K" for a longer one that repeats itself, "escapes", or "chaotic" for any
-    other bounded orbit; `period` is given where it has one. `centre` is the middle of a period-2
+    other bounded orbit, whose `amplitude` is the distance within which 99 % of its points lie;
+    `period` is given where it has one. `centre` is the middle of a period-2
     orbit, which may lie off the point.
     Every start within `proven_radius` of an attractor ends there, for sure.
     A point of a set of fixed points of dimension `tangent_dim` is degenerate, and `transverse` the

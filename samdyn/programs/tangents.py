@@ -1,0 +1,155 @@
+"""Products of Jacobians along many runs of a step, in one compiled loop: how fast runs part.
+
+Each lane carries a point and a few orthonormal directions; a step moves the point and turns and
+stretches the directions, which are made orthonormal again (Benettin et al. 1980). Lanes may be of
+steps that differ in their numbers, so that a whole range of a parameter is one call.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from .batch import OnPoints, joined, padded, split
+from .loops import Flat
+
+BLOCKS = 32  # parts of a run, whose means tell the error of the whole
+
+
+class Runs(NamedTuple):
+    """Of n runs: `path` (n, kept, m) their last points; `logs` (BLOCKS, n, count) the mean
+    logarithm per step of how the first `count` directions are stretched; `farthest` (n,) the
+    largest distance from a centre. Not finite from where a run is."""
+
+    path: np.ndarray
+    logs: np.ndarray
+    farthest: np.ndarray
+
+
+def along_runs(
+    steps: Sequence[OnPoints],
+    points: np.ndarray,
+    *,
+    burn: int,
+    block: int,
+    count: int,
+    kept: int,
+    centre: np.ndarray | None = None,
+) -> Runs:
+    """Runs from `points` (n, m), of one step for all or of one for each, which differ in numbers.
+
+    `burn` steps are made first, then BLOCKS of `block` steps, then `kept` more that are kept. The
+    first d coordinates are compared with `centre` (d,). Nothing recompiles for other numbers.
+    """
+    rows = np.asarray(points, float)
+    padding = padded(np.arange(len(rows), dtype=float)[:, None])[:, 0].astype(int)
+    steps = [steps[i] for i in padding] if len(steps) > 1 else list(steps)
+    program, numbers = _program(steps)
+    columns = tuple(jnp.asarray(column) for column in rows[padding].T)
+    middle = tuple(jnp.asarray(float(x)) for x in ([] if centre is None else centre))
+    counts = jnp.asarray(burn), jnp.asarray(block)
+    path, logs, farthest = _compiled(program, columns, numbers, counts, middle, count, kept)
+    n = len(rows)
+    path = np.stack([np.asarray(column) for column in path], axis=-1).swapaxes(0, 1)
+    return Runs(path[:n], np.asarray(logs).swapaxes(1, 2)[:, :n], np.asarray(farthest)[:n])
+
+
+def _program(steps: list[OnPoints]) -> tuple[Callable, Any]:
+    """(columns, numbers) ↦ values and slopes, in JAX; and the numbers, by lane where they vary."""
+    first = steps[0]
+    if first.both is not None:
+        return Flat(first.both), _by_lane([step.parameters for step in steps])
+    assert first.function is not None
+    numbers = _by_lane([step.numbers for step in steps])
+    pairs = zip(numbers, first.numbers, strict=True)
+    axes = tuple(0 if np.ndim(lanes) > np.ndim(one) else None for lanes, one in pairs)
+    return _Whole(split(first.function)[1], axes), numbers
+
+
+def _by_lane(each: list[list[Any]]) -> tuple[Any, ...]:
+    """The numbers of every lane, one for all where they are equal."""
+    found = []
+    for values in zip(*each, strict=True):
+        arrays = [np.asarray(x) for x in values]
+        same = all(np.array_equal(arrays[0], x) for x in arrays[1:])
+        found.append(jnp.asarray(arrays[0] if same else np.stack(arrays)))
+    return tuple(found)
+
+
+class _Whole:
+    """A function without a program, with its Jacobian by JAX, on columns."""
+
+    def __init__(self, known: Any, axes: tuple[int | None, ...]):
+        self.known, self.axes = known, axes
+
+    def __hash__(self) -> int:
+        return hash((self.known, self.axes))
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, _Whole) and (self.known, self.axes) == (other.known, other.axes)
+
+    def __call__(self, columns: Sequence[Any], numbers: Sequence[Any]) -> tuple[Any, ...]:
+        def one(w, *own):
+            function = joined(self.known, own)
+            return function(w), jax.jacfwd(function)(w)
+
+        values, slopes = jax.vmap(one, in_axes=(0, *self.axes))(jnp.stack(columns, 1), *numbers)
+        flat = jnp.concatenate([values, slopes.reshape(len(values), -1)], axis=1)
+        return tuple(flat[:, k] for k in range(flat.shape[1]))
+
+
+@eqx.filter_jit
+def _compiled(program, columns, numbers, counts, centre, count: int, kept: int):
+    m, (burn, block) = len(columns), counts
+    zero = jnp.zeros_like(columns[0])
+    begin = [[zero + float((i == j) + 0.01 * (i + j)) for i in range(m)] for j in range(count)]
+    begin = _orthonormal(begin)[0]
+
+    def once(_, carry):
+        w, directions, logs, far = carry
+        found = program(w, numbers)
+        after, slopes = found[:m], found[m:]
+        turned = [
+            [sum(slopes[i * m + l] * q[l] for l in range(m)) for i in range(m)] for q in directions
+        ]
+        directions, stretched = _orthonormal(turned)
+        gap = sum((x - c) ** 2 for x, c in zip(after, centre, strict=False)) if centre else zero
+        logs = tuple(a + b for a, b in zip(logs, stretched, strict=True))
+        return after, directions, logs, jnp.maximum(far, gap)
+
+    nothing = tuple(zero for _ in range(count))
+    w, directions, _, _ = lax.fori_loop(0, burn, once, (columns, begin, nothing, zero))
+
+    def part(carry, _):
+        w, directions, far = carry
+        w, directions, logs, far = lax.fori_loop(0, block, once, (w, directions, nothing, far))
+        return (w, directions, far), jnp.stack([log / block.astype(log.dtype) for log in logs])
+
+    (w, _, far), logs = lax.scan(part, (w, directions, zero), None, BLOCKS)
+
+    def show(w, _):
+        after = program(w, numbers)[:m]
+        return after, after
+
+    path = lax.scan(show, w, None, kept)[1]
+    return path, logs, jnp.sqrt(far)
+
+
+def _orthonormal(vectors: Sequence[Sequence[Any]]) -> tuple[tuple, tuple]:
+    """(vectors made orthonormal one after another, the logarithms of what was left of each)."""
+    made: list[tuple] = []
+    logs = []
+    for given in vectors:
+        v = list(given)
+        for q in made:
+            share = sum(a * b for a, b in zip(q, v, strict=True))
+            v = [a - share * b for a, b in zip(v, q, strict=True)]
+        length = jnp.sqrt(sum(a * a for a in v))
+        safe = jnp.where(length > 0, length, 1)
+        made.append(tuple(a / safe for a in v))
+        logs.append(jnp.log(length))
+    return tuple(made), tuple(logs)
