@@ -27,19 +27,23 @@ from ...results.encoding import storable
 from ...results.provenance import recorded
 from ...results.result import Result, require_xarray
 from ...shares import wilson_ci95
-from ..finding.point import as_box
+from ..finding.point import FixedPoint, as_box
 from ..judge import parts_of
 from ..report import stability
 from ..stability_result import PointStability
 from .arrivals import arrivals, ends_of_paths
 from .basins_text import basins_table
 from .lockstep import advance
-from .moves import as_moves, moved_by_noise, noiseless
+from .moves import Moves, as_moves, moved_by_noise, noiseless
+from .moving import MovingSet, going_round, moving_sets
 from .traps import Trap, traps
 
 SETTLING = 20_000  # steps without noise that show in whose basin noise has left a path
 UNDECIDED, DIVERGED, LEFT_BOX = -1, -2, -3
 FIRST_BLOCK, LONGEST_BLOCK = 128, 2048  # steps
+EARLY = (100, 500, 4000)  # steps after which it is asked whether paths are on orbits already
+SHOWN = 64  # points of a chaotic set that are written out
+MOVING = 1 << 32  # from where on labels are of sets that move
 FAR = 1e6  # of the box's size: beyond this a path has diverged
 AT_REST = 1e-13  # of the box's size: a shorter step is rounding
 MOST_STARTS = 1 << 24
@@ -47,10 +51,12 @@ MOST_STARTS = 1 << 24
 
 @storable
 class BasinAttractor(NamedTuple):
-    """A fixed point at which paths ended: its id in `labels`, and its share of the starts.
+    """A set at which paths ended: its id in `labels`, and its share of the starts.
 
-    `ci95` is the Wilson interval of `fraction`, as if the starts were independent draws from
-    the box.
+    `kind` is a fixed point's, or "period-K", "limit cycle", "quasi-periodic" or "chaotic": then w
+    is one of its `points` (n, d), which in the first two are all of it in order, and `period` is a
+    number of steps or a time. `ci95` is the Wilson interval of `fraction`, as if the starts were
+    independent draws from the box.
     """
 
     id: int
@@ -59,10 +65,12 @@ class BasinAttractor(NamedTuple):
     critical_type: str | None
     fraction: float
     ci95: tuple[float, float]
+    points: np.ndarray | None = None
+    period: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """One attractor of `samdyn basins --json`."""
-        return {
+        found: dict[str, Any] = {
             "id": self.id,
             "w": self.w.tolist(),
             "kind": self.kind,
@@ -70,6 +78,10 @@ class BasinAttractor(NamedTuple):
             "fraction": self.fraction,
             "ci95": list(self.ci95),
         }
+        if self.points is not None:
+            every = 1 if self.period is not None else -(-len(self.points) // SHOWN)
+            found |= {"period": self.period, "points": self.points[::every].tolist()}
+        return found
 
 
 class Basins(Result, eqx.Module):
@@ -161,7 +173,9 @@ def basins(
 
     A path is decided once it is inside the trap of an attracting fixed point at the ends of two
     blocks running, or at rest at a fixed point. Normalised SAM's period-2 and chaotic orbits
-    belong to the critical point that they surround. Ctrl-C ends the run early and labels what
+    belong to the critical point that they surround. Paths that still move at the end are asked
+    whether they are on a periodic orbit, a limit cycle, a quasi-periodic or a chaotic set, which
+    is then an attractor of its own. Ctrl-C ends the run early and labels what
     is open as undecided. `progress` is None, True for a line on stderr, or a function of a
     `Progress`.
     All devices are used; the result does not depend on their number.
@@ -194,24 +208,27 @@ def basins(
     many = moves.steps or steps
     if through is not None:
         with telling(progress, "basins") as tell:
-            run, points, interrupted = _on_plane(moves.map, box, through, lifted, many, tell)
+            run, points, interrupted = _on_plane(moves, box, through, lifted, many, tell)
     else:
-        run = _Run(moves.map, box, traps(moves.map, points, box), lifted)
+        run = _Run(moves, box, traps(moves.map, points, box), lifted)
         with telling(progress, "basins") as tell:
             interrupted = run.go(many, tell)
     if not interrupted:
+        run.label_moving()
         run.label_outside()
     seconds = clock.perf_counter() - began
-    return _summary(run, points, grid, seconds, interrupted, warnings)
+    ends = {i: _at_rest(item.point) for i, item in enumerate(points)}
+    ends |= {MOVING + i: _moving(one) for i, one in enumerate(run.sets)}
+    return _summary(run, ends, grid, seconds, interrupted, warnings)
 
 
 def _on_plane(
-    map_: AbstractMap, box, plane: Plane, lifted, steps: int, progress
+    moves: Moves, box, plane: Plane, lifted, steps: int, progress
 ) -> tuple["_Run", tuple[PointStability, ...], bool]:
     """Basins of starts on a plane: where some paths end tells what the others may reach."""
-    size = float(np.max(np.ptp(box, axis=1)))
+    size, map_ = float(np.max(np.ptp(box, axis=1))), moves.map
     points = arrivals(map_, lifted, ends_of_paths(map_, lifted, steps), size)
-    run = _Run(map_, box, traps(map_, points, box), lifted, plane)
+    run = _Run(moves, box, traps(map_, points, box), lifted, plane)
     interrupted = run.go(steps, progress)
     while not interrupted and run.open.size:
         more = arrivals(map_, lifted, run.state.w, size, points)
@@ -240,12 +257,15 @@ def grid_of_starts(box: np.ndarray, grid: int) -> np.ndarray:
 class _Run:
     """The paths, which of them are open, and the labels of the rest."""
 
-    def __init__(self, step_map: AbstractMap, box, places: tuple[Trap, ...], starts, plane=None):
-        self.step_map, self.box, self.places, self.plane = step_map, box, places, plane
+    def __init__(self, moves: Moves, box, places: tuple[Trap, ...], starts, plane=None):
+        self.step_map, self.system = moves.map, moves.system
+        self.box, self.places, self.plane = box, places, plane
+        self.sets: list[MovingSet] = []
+        step_map = self.step_map
         self.size = float(np.max(box[:, 1] - box[:, 0]))
         self.middle = starts.mean(axis=0)
         self.state: State = jax.tree.map(np.asarray, jax.vmap(step_map.init)(starts))
-        self.labels = np.full(len(starts), UNDECIDED)
+        self.labels = np.full(len(starts), UNDECIDED, np.int64)
         # where the loss is not finite nothing starts
         self.open = np.flatnonzero(_is_defined(step_map, starts))
         self.undefined = len(starts) - len(self.open)
@@ -262,7 +282,13 @@ class _Run:
                 while done < steps and self.open.size:
                     count = min(block, steps - done)
                     self._block(count)
-                    done, block = done + count, min(2 * block, LONGEST_BLOCK)
+                    before, done = done, done + count
+                    block = min(2 * block, LONGEST_BLOCK)
+                    if (
+                        any(before < early <= done < steps for early in EARLY)
+                        and self.plane is None
+                    ):
+                        self.label_moving(closed=True)
                     if progress is not None:
                         progress(done / steps if self.open.size else 1.0)
                     heed()
@@ -325,6 +351,26 @@ class _Run:
             "basin and count as undecided.",
         )
 
+    def label_moving(self, closed: bool = False) -> None:
+        """Label the open paths that are on a set that moves, by numbers from MOVING on.
+
+        Those within a trap are left to it: what moves there belongs to its fixed point.
+        """
+        rows = np.flatnonzero(self.inside == UNDECIDED)
+        if not rows.size:
+            return
+        states = jax.tree.map(lambda leaf: leaf[rows], self.state)
+        if closed and not going_round(self.step_map, states):
+            return
+        given = self.step_map, self.system, states, self.size
+        self.sets, which = moving_sets(*given, self.sets, closed)
+        rows, which = rows[which >= 0], which[which >= 0]
+        self.labels[self.open[rows]] = MOVING + which
+        stay = np.ones(len(self.open), bool)
+        stay[rows] = False
+        self.open, self.inside, self.rests = self.open[stay], self.inside[stay], self.rests[stay]
+        self.state = jax.tree.map(lambda leaf: leaf[stay], self.state)
+
     def label_outside(self) -> None:
         """Label the open paths that are outside the box."""
         w = self.state.w if self.plane is None else self.plane.project(self.state.w)
@@ -332,29 +378,27 @@ class _Run:
         self.labels[self.open[outside]] = LEFT_BOX
 
 
-def _summary(
-    run: _Run, points: tuple[PointStability, ...], grid, seconds, interrupted, warnings
-) -> Basins:
-    """Ids in the order of the fixed points, for those that any path ended at."""
+def _at_rest(point: FixedPoint) -> dict[str, Any]:
+    return {"w": point.w, "kind": point.kind, "critical_type": point.critical_type}
+
+
+def _moving(one: MovingSet) -> dict[str, Any]:
+    found = {"w": one.points[0], "kind": one.kind, "critical_type": None}
+    return found | {"points": one.points, "period": one.period}
+
+
+def _summary(run: _Run, ends: list[dict[str, Any]], grid, seconds, interrupted, warnings) -> Basins:
+    """Ids in the order of the ends, for those that any path came to."""
     count = len(run.labels)
-    reached = [i for i in range(len(points)) if np.any(run.labels == i)]
+    reached = [i for i in ends if np.any(run.labels == i)]
     labels = np.where(run.labels < 0, run.labels, UNDECIDED)
     attractors = []
     for new, i in enumerate(reached):
         hits = run.labels == i
         labels[hits] = new
-        point = points[i].point
         share = int(np.sum(hits))
-        attractors.append(
-            BasinAttractor(
-                new,
-                point.w,
-                point.kind,
-                point.critical_type,
-                share / count,
-                wilson_ci95(share, count),
-            )
-        )
+        interval = wilson_ci95(share, count)
+        attractors.append(BasinAttractor(id=new, fraction=share / count, ci95=interval, **ends[i]))
     return Basins(
         run.box,
         labels.reshape((grid,) * len(run.box)),

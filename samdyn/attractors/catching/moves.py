@@ -23,10 +23,12 @@ MOST_INNER = 4096  # solver steps in one step of time
 
 
 class Moves(NamedTuple):
-    """A map that is iterated, and how often (None: as often as was asked for)."""
+    """A map that is iterated, how often (None: as often as was asked for), and what it moves
+    along: the flow, or the map itself."""
 
     map: AbstractMap
     steps: int | None
+    system: Any
 
 
 class TimeStep(AbstractMap):
@@ -66,7 +68,7 @@ def as_moves(
     if isinstance(system, AbstractMap):
         if time is not None:
             raise InvalidInput("a map makes steps: give steps, not time.")
-        return Moves(system, None)
+        return Moves(system, None, system)
     known = [p.main.eigenvalues for p in points if p.main.eigenvalues is not None]
     rates = np.concatenate([*known, np.zeros(0, complex)])
     fastest = float(np.max(np.abs(rates), initial=0.0)) or 1.0
@@ -79,7 +81,7 @@ def as_moves(
     steps = int(np.clip(np.ceil(total / length), 1, MOST_STEPS))
     size = float(np.max(np.ptp(box, axis=1)))
     numbers = jnp.asarray(total / steps if time is not None else length), jnp.asarray(size)
-    return Moves(TimeStep(system, *numbers), steps)
+    return Moves(TimeStep(system, *numbers), steps, system)
 
 
 def noiseless(system: Any) -> Any:

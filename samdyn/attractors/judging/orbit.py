@@ -18,6 +18,7 @@ from ...programs.batch import OnPoints
 from ...programs.loops import iterated
 from ...programs.tangents import along_runs
 from ..finding.neighbours import Neighbours
+from .recurrence import period_of
 from .sliding import unit_directions
 from .spectrum import hessian_at
 from .thresholds import period_two_amplitude, trap_threshold
@@ -110,8 +111,8 @@ def _orbit_verdict(
         return Verdict("saddle", text, orbit="escapes")
     spread = float(np.max(np.linalg.norm(runs.tails[held] - np.asarray(c), axis=-1)))
     name = "attractor" if share == 1 else "saddle"
-    periods = {_period(tail) for tail in runs.tails[held]}
-    period = periods.pop() if len(periods) == 1 else None
+    periods = {period_of(tail) for tail in runs.tails[held]}
+    period = periods.pop() or None if len(periods) == 1 else None
     word = "chaotic" if period is None else f"period-{period}"
     told = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away"
     if period is None:
@@ -143,16 +144,6 @@ def _unsettled(step_map: StepMap, c: np.ndarray, states: np.ndarray) -> tuple[st
         f"{float(np.max(found.farthest)):.3g} away",
         within,
     )
-
-
-def _period(tail: np.ndarray) -> int | None:
-    """The period, up to a quarter of the tail (n, d), if the run repeats itself."""
-    close = 1e-6 * np.min(np.linalg.norm(np.diff(tail, axis=0), axis=1))
-    back = np.linalg.norm(tail[-1] - tail[::-1][1 : len(tail) // 4 + 1], axis=1)
-    for period in 1 + np.flatnonzero(back <= close):
-        if np.max(np.linalg.norm(tail[period:] - tail[:-period], axis=1)) <= close:
-            return int(period)
-    return None
 
 
 def _held(c: np.ndarray, tails: np.ndarray, reach: float, neighbours: Neighbours) -> np.ndarray:

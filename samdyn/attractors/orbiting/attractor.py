@@ -23,11 +23,10 @@ from ...progress import telling
 from ...results.provenance import recorded
 from ...results.result import Result
 from ...text import MOST_ROWS, columns
+from ..judging.recurrence import period_of
 
 LANES = 1024  # values that are run at once
 STUDENT = 2.04  # standard errors: 95 % of 31 degrees of freedom
-CLOSE = 1e-6  # of the shortest step of a run: a return
-AT_REST = 1e-10  # of the size of a point: a run that moves less rests
 
 
 class OrbitDiagram(Result, eqx.Module):
@@ -154,7 +153,7 @@ def attractor(
     points = np.concatenate([found.path[..., : start.size] for found in runs])
     lost = ~np.all(np.isfinite(points), axis=(1, 2))
     points[lost] = np.nan
-    period = [-1 if gone else _period(path) for path, gone in zip(points, lost, strict=True)]
+    period = [-1 if gone else period_of(path) for path, gone in zip(points, lost, strict=True)]
     rates = np.concatenate([np.mean(found.logs, axis=0) for found in runs])
     errors = np.concatenate([_errors(found.logs, steps) for found in runs])
     done = grid[: len(points)]
@@ -188,16 +187,3 @@ def _errors(logs: np.ndarray, steps: int) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         spread = np.std(logs, axis=0, ddof=1)
     return STUDENT * spread / np.sqrt(len(logs)) + 1 / steps
-
-
-def _period(path: np.ndarray) -> int:
-    """The period, up to a quarter of the points (n, d), with which a run repeats itself; 0 if it
-    does not."""
-    moves = np.linalg.norm(np.diff(path, axis=0), axis=1)
-    if np.max(moves) <= AT_REST * (1e-300 + np.max(np.abs(path))):
-        return 1
-    close = CLOSE * float(np.min(moves))
-    for period in range(1, len(path) // 4 + 1):
-        if np.max(np.linalg.norm(path[period:] - path[:-period], axis=1)) <= close:
-            return period
-    return 0

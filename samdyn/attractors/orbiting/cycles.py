@@ -35,6 +35,7 @@ MOST, SHORTEST = 15, 1e-2  # steps of Newton's, and the least share that one is 
 MORE = 10.0  # times the gap may grow in a step
 CLOSED = 1e-10  # of the cycle's size
 SAME = 1e-6  # of a period
+TRIES = 4  # loops of runs that close onto nothing that attracts, or not at all
 REST = 1e-7  # of the fastest speed: a run that slow rests
 LONGEST = 30_000  # steps of the solver in a run
 
@@ -68,6 +69,23 @@ def cycles_in_box(flow: AbstractODE, box: np.ndarray, seed: int) -> tuple[list[O
         )
     found.sort(key=lambda orbit: (orbit.period, tuple(orbit.centre)))
     return found, warnings
+
+
+def attracting_cycles(flow: AbstractODE, starts: np.ndarray, size: float) -> list[Orbit]:
+    """The attracting cycles to which runs from starts (n, d), 16 at most, come.
+
+    On a chaotic set loops close, too, onto unstable cycles: after a few of them no more are tried.
+    """
+    found: list[Orbit] = []
+    for tried, loop in enumerate(_loops(flow, starts, size, 1.0)):
+        if tried - len(found) >= TRIES:
+            break
+        if not _known(found, loop.points[0], size):
+            orbit = _closed(flow, loop)
+            attracts = orbit is not None and orbit.verdict.verdict == "attractor"
+            if attracts and not _same_as_one(found, orbit):
+                found.append(orbit)
+    return found
 
 
 def cycle_near(flow: AbstractODE, w: np.ndarray, period: float | None) -> Orbit:

@@ -14,6 +14,7 @@ from ..markers import attracting_mark, draw_mark
 from ..plane.paths import is_inside
 from ..style import (
     BELOW,
+    BLACK,
     BLUE,
     GREEN,
     ORANGE,
@@ -112,6 +113,9 @@ def _draw(ax: Axes, basins, colours, **style: Any) -> None:
     ax.imshow(_image(basins, colours), origin="lower", extent=extent, **look)
     plane = getattr(basins, "plane", None)
     for attractor in basins.attractors:
+        if getattr(attractor, "points", None) is not None:
+            _draw_moving(ax, attractor, plane)
+            continue
         w = np.asarray(attractor.w)
         shown = w if plane is None else plane.project(w)
         if plane is None or is_inside(shown, box):  # where paths end need not be in the picture
@@ -121,6 +125,21 @@ def _draw(ax: Axes, basins, colours, **style: Any) -> None:
     entries = _entries(basins, colours)
     if entries:
         ax.legend(handles=entries, title=_title(plane), **BELOW)
+
+
+def _draw_moving(ax: Axes, attractor, plane) -> None:
+    """An orbit as linked rings, a limit cycle as a curve, another set as dots."""
+    points = np.asarray(attractor.points)
+    if plane is not None:
+        points = np.stack([plane.project(w) for w in points])
+    if attractor.period is None:
+        ax.plot(*points.T[:2], ls="none", marker=".", ms=1.2, color=BLACK, label="_")
+        return
+    cycle = attractor.kind == "limit cycle"
+    look: dict[str, Any] = {"color": BLACK, "lw": 1.2 if cycle else 0.7, "label": "_"}
+    if not cycle:
+        look |= {"marker": "o", "ms": 4, "mfc": "white"}
+    ax.plot(*np.concatenate([points, points[:1]]).T[:2], **look)
 
 
 @drawer("Basins", house=True)
