@@ -47,7 +47,27 @@ METHODS = _table(
         _RHO,
     ),
     Entry("wsam", "weighted SAM", "dynamics.methods.wsam:WSAM", _RHO),
+    Entry("ssam", "stable SAM", "dynamics.methods.stable:SSAM", _RHO),
+    Entry(
+        "gsam", "SAM that descends the surrogate gap", "dynamics.methods.surrogate_gap:GSAM", _RHO
+    ),
+    Entry("unified-sam", "between USAM and SAM", "dynamics.methods.unified:UnifiedSAM", _RHO),
     Entry("fsam", "friendly SAM", "dynamics.methods.friendly:FriendlySAM", _RHO),
+    Entry(
+        "fsam-paper",
+        "friendly SAM as its paper orders it",
+        "dynamics.methods.friendly:friendly_sam_as_published",
+        _RHO,
+    ),
+    Entry(
+        "fsam-rest",
+        "friendly SAM whose mean is fed with the rest, as one library has it",
+        "dynamics.methods.friendly:friendly_sam_fed_with_the_rest",
+        _RHO,
+    ),
+    Entry("vasso", "variance-suppressed SAM", "dynamics.methods.variance_suppressed:VaSSO", _RHO),
+    Entry("msam", "momentum-SAM", "dynamics.methods.momentum_sam:MSAM", _RHO),
+    Entry("looksam", "SAM every fifth step", "dynamics.methods.look:LookSAM", _RHO),
     Entry("sam-K", "SAM in K ascents", "dynamics.methods.multi_step:sam_in_steps", _STEPS),
     Entry("usam-K", "USAM in K ascents", "dynamics.methods.multi_step:usam_in_steps", _STEPS),
 )

@@ -20,6 +20,16 @@ METHODS = {
     "ASAM": samdyn.ASAM(0.1),
     "WSAM": samdyn.WSAM(0.1),
     "FriendlySAM": samdyn.FriendlySAM(0.1),
+    "FriendlySAM as published": samdyn.FriendlySAM(0.1, subtracted="after"),
+    "FriendlySAM fed with the rest": samdyn.FriendlySAM(0.1, fed="rest"),
+    "VaSSO": samdyn.VaSSO(0.1),
+    "MSAM": samdyn.MSAM(0.1, 0.9),
+    "LookSAM": samdyn.LookSAM(0.1, 3),
+    "SSAM": samdyn.SSAM(0.1),
+    "SSAM from USAM's point": samdyn.SSAM(0.1, "gradient"),
+    "GSAM": samdyn.GSAM(0.1),
+    "UnifiedSAM": samdyn.UnifiedSAM(0.1),
+    "ScheduledRadius": samdyn.ScheduledRadius(SAM, lambda t: 0.1 / (1 + t)),
     "MultiStep": samdyn.MultiStep(SAM, 2),
     "PerturbedLossGradient": samdyn.PerturbedLossGradient(USAM),
 }
@@ -36,6 +46,8 @@ REGIONS = {
 MAPS = {
     "step": samdyn.StepMap(BOWL, SAM, 0.1),
     "step with memory": samdyn.StepMap(BOWL, samdyn.FriendlySAM(0.1), 0.1, 0.9),
+    "step that looks": samdyn.StepMap(BOWL, samdyn.LookSAM(0.1), 0.1, 0.9),
+    "step along its momentum": samdyn.StepMap(BOWL, samdyn.MSAM(0.1, 0.9), 0.1, 0.9),
     "optax": samdyn.OptaxStepMap(BOWL, optax.sgd(0.1, 0.9), SAM),
 }
 

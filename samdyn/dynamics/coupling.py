@@ -131,7 +131,7 @@ class _NoiseInBoth(AbstractCoupling):
         if outer.modelled or outer is not inner:
             _refuse_differentiated(method, self)
         ahead, memory = method.ascend(memory, inner.gradient, w)
-        return method.descend(outer.gradient, w, ahead), memory
+        return method.conclude(memory, outer.gradient, w, method.descend(outer.gradient, w, ahead))
 
     def drift(self, loss, method, noise, w):
         ascent, zero = _mean_ascent(loss, method, noise, w, self)
@@ -185,7 +185,8 @@ class _NoiseOutside(AbstractCoupling):
         followed = self.mean(method)
         ahead, memory = followed.ascend(memory, mean, w)
         if not followed.differentiates_ascent:
-            return followed.descend(batches[0].gradient, w, ahead), memory
+            direction = followed.descend(batches[0].gradient, w, ahead)
+            return followed.conclude(memory, batches[0].gradient, w, direction)
         return _add(followed.descend(mean, w, ahead), batches[0].noise(ahead)), memory
 
     def drift(self, loss, method, noise, w):

@@ -26,6 +26,12 @@ def squared_norm(v: PyTree) -> Float[Scalar, ""]:
     return sum(jnp.sum(_widened(leaf) ** 2) for leaf in jax.tree.leaves(v))  # pyright: ignore
 
 
+def inner(v: PyTree, w: PyTree) -> Float[Scalar, ""]:
+    """Σ v·w over every leaf, in float32 for leaves of 16 bits."""
+    products = jax.tree.map(lambda x, y: jnp.sum(_widened(x) * _widened(y)), v, w)
+    return sum(jax.tree.leaves(products))  # pyright: ignore
+
+
 def ascend(w: PyTree, rho: Any, v: PyTree) -> PyTree:
     """w + ρ·v; where w has 16 bits in float32, since 16 bits would round a small ascent away."""
     return add_scaled(jax.tree.map(_widened, w), rho, jax.tree.map(_widened, v))

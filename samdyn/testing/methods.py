@@ -120,7 +120,7 @@ def _ascent(method: AbstractMethod, name: str) -> None:
 
 
 def _linear(method: AbstractMethod, name: str) -> None:
-    if method.differentiates_ascent:
+    if not method.linear:
         return
     w, ahead = points_in(4, 2, 4)
     first, second = jax.grad(curved), lambda v: jnp.sin(3 * v)
@@ -129,7 +129,7 @@ def _linear(method: AbstractMethod, name: str) -> None:
     require(
         same(method.descend(both, w, ahead), 2 * parts[0] - 3 * parts[1]),
         f"descend of {name} is not linear in the gradient: declare differentiates_ascent if it "
-        "takes derivatives of w^p.",
+        "takes derivatives of w^p, else that it is not linear.",
     )
 
 

@@ -30,6 +30,7 @@ START_DISTANCE = 0.05  # of ρ
 LONGEST = 400_000  # steps
 SETTLING = 40.0  # e-folds of the slowest direction that a run is given
 TAIL = 64  # steps at the end of a run that are looked at
+AT_CENTRE = 1e-9  # of the reach: a run that near to the point has come to it
 RESTING = 1e-12  # of the reach: a shorter step is rounding
 BLOCK = 64  # steps in each part of a run whose exponent is measured
 KEPT, NEARLY_ALL = 4096, 0.99  # points that are kept of each, the share of them that is spoken of
@@ -86,6 +87,9 @@ def _orbit_verdict(
         growing = (eigenvalues < 0) | (eigenvalues > edge)
         name = "repeller" if np.all(growing) else "saddle"
         return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
+    if np.all(np.linalg.norm(runs.tails[held] - np.asarray(c), axis=-1) <= AT_CENTRE * reach):
+        text = "comes to rest at the point, where the method jumps and its steps vanish"
+        return Verdict("attractor" if share == 1 else "saddle", f"{text}; {run}{theory}")
     orbit = _refined_orbit(step_map, c, runs, held, reach)
     if orbit is not None and orbit.spectral_radius < 1:
         centre = orbit.points.mean(axis=0)
@@ -147,9 +151,10 @@ def _unsettled(step_map: StepMap, c: np.ndarray, states: np.ndarray) -> tuple[st
 
 
 def _held(c: np.ndarray, tails: np.ndarray, reach: float, neighbours: Neighbours) -> np.ndarray:
-    """Which runs (n,) stayed about c: in reach, not at rest, and nearest to c of all fixed points.
+    """Which runs (n,) stayed about c: in reach, and nearest to c of all fixed points.
 
-    SAM never rests at a critical point, so a run at rest has found a hallucinated one.
+    SAM never rests at a critical point, so that a run at rest elsewhere has found a hallucinated
+    one. A method whose steps shrink with the gradient comes to rest at c.
     """
     near = np.all(np.isfinite(tails[:, -1]), axis=1)
     if not np.any(near):
@@ -160,7 +165,8 @@ def _held(c: np.ndarray, tails: np.ndarray, reach: float, neighbours: Neighbours
     middle = tails.mean(axis=1)
     gaps = np.linalg.norm(middle[:, None] - others[None], axis=-1)
     nearest = np.linalg.norm(middle - c, axis=1) <= np.min(gaps, axis=1, initial=np.inf)
-    return near & moving & nearest
+    at_c = np.linalg.norm(tails[:, -1] - c, axis=1) <= AT_CENTRE * reach
+    return near & (moving | at_c) & nearest
 
 
 def _reach(step_map: StepMap, eigenvalues: np.ndarray, rho: float) -> float:

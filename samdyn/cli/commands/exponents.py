@@ -23,6 +23,12 @@ def add_to(commands) -> None:
     )
     add_step_of_a_point(parser)
     parser.add_argument(
+        "--period",
+        type=parse.count,
+        metavar="k",
+        help="of the orbit of k steps, 2 to 8, that Newton reaches from P, instead of the point",
+    )
+    parser.add_argument(
         "--moment", type=parse.positive, metavar="p", help="also the rate of E‖δ‖ᵖ, as one of ‖δ‖"
     )
 
@@ -81,7 +87,22 @@ def run(args) -> int:
     step, at, batches, weights = asked(args)
     moments = () if args.moment is None else (args.moment,)
     how = {"batches": batches, "weights": weights, "moments": moments, "seed": args.seed}
-    result = exponents(step, at=at, **how)
+    if args.period is None or args.period == 1:
+        result = exponents(step, at=at, **how)
+    else:
+        result = exponents(step, orbit=_orbit(step, at, batches, args.period), **how)
     emit(args, result.to_dict(), str(result))
     known = (rate.sign is not None for rate in result.growth)
     return 0 if all(known) else 1
+
+
+def _orbit(step: Any, at: Any, batches: Any, period: int) -> Any:
+    """The points of the orbit near P, of the step of the mean loss where there are batches."""
+    from ...attractors.minibatches import of_batches
+    from ...attractors.orbiting.orbits import orbits
+    from ...dynamics.systems.flat import is_vector
+
+    if not is_vector(at):
+        raise InvalidInput("--period needs parameters that are one vector: give --at P.")
+    random = of_batches(step, batches)
+    return orbits(step if random is None else random.mean, at=at, period=period)[0].points

@@ -33,7 +33,8 @@ class AbstractMethod(eqx.Module):
     """Where gradients are taken, w ↦ w^p, and which way the descent then goes.
 
     **To be said**: `perturb`. A method that keeps something between steps derives from
-    `AbstractMethodWithMemory`. `descend` where it does not simply descend g(w^p).
+    `AbstractMethodWithMemory`. `descend` where it does not simply descend g(w^p), and `conclude`
+    where what is descended, or kept, depends on both.
 
     **To be declared**, because analyses cannot see it; each default claims nothing:
 
@@ -43,6 +44,7 @@ class AbstractMethod(eqx.Module):
       Jacobian exists there.
     * `smooth`: there is a Jacobian at critical points, however near to one it begins to hold.
     * `differentiates_ascent`: `descend` takes derivatives of w^p.
+    * `linear`: `descend` is linear in the gradient, so that noise passes through it.
     * `smoothed`: the mean of w^p under Gaussian noise of the gradient.
 
     `samdyn.testing.check_method` compares what is declared with what is computed.
@@ -55,7 +57,7 @@ class AbstractMethod(eqx.Module):
     def descend(self, gradient: Gradient, w: PyTree, ahead: PyTree) -> PyTree:
         """The direction that is descended, from gradients at w and at w^p, which is `ahead`.
 
-        Linear in `gradient` (unless `differentiates_ascent`): noise passes through it.
+        Linear in `gradient`, unless `differentiates_ascent` or `linear` says otherwise.
         """
         del w
         return gradient(ahead)
@@ -69,6 +71,13 @@ class AbstractMethod(eqx.Module):
         """(w^p, memory⁺)."""
         return self.perturb(gradient, w), memory
 
+    def conclude(
+        self, memory: PyTree, gradient: Gradient, w: PyTree, direction: PyTree
+    ) -> tuple[PyTree, PyTree]:
+        """(what is descended, memory⁺), from what `ascend` keeps and `descend` gives."""
+        del gradient, w
+        return direction, memory
+
     def smoothed(self, mean_unit: Callable, gradient: Gradient, w: PyTree) -> PyTree | None:
         """The mean of w^p where the gradient at w has Gaussian noise; None where not known.
 
@@ -80,7 +89,7 @@ class AbstractMethod(eqx.Module):
     def update(self, memory: PyTree, gradient: Gradient, w: PyTree) -> tuple[PyTree, PyTree]:
         """(the direction that is descended at w, memory⁺)."""
         ahead, memory = self.ascend(memory, gradient, w)
-        return self.descend(gradient, w, ahead), memory
+        return self.conclude(memory, gradient, w, self.descend(gradient, w, ahead))
 
     def direction(self, gradient: Gradient, w: PyTree) -> PyTree:
         """The direction that is descended at w, with nothing remembered: the flow's negative."""
@@ -106,6 +115,10 @@ class AbstractMethod(eqx.Module):
     @property
     def differentiates_ascent(self) -> bool:
         return False
+
+    @property
+    def linear(self) -> bool:
+        return not self.differentiates_ascent
 
     @property
     def radius(self) -> Any:
@@ -154,7 +167,8 @@ class AbstractMethodWithMemory(AbstractMethod):
     """A method that keeps something between steps, a pytree of arrays like nothing in particular.
 
     A subclass says `init` and `ascend`. Its step has a larger state and multipliers for it; it has
-    no flow, because what is remembered has no time of its own.
+    no flow, because what is remembered has no time of its own. Numbers that are kept are floats,
+    flags and counters too: integers are no part of the state that orbits and multipliers are of.
     """
 
     @abc.abstractmethod

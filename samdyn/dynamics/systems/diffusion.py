@@ -47,6 +47,11 @@ class Diffusion(AbstractSDE):
                 f"{type(self.method).__name__} remembers something from step to step, so it has no "
                 "diffusion; use dynamics map."
             )
+        if not (self.method.linear or self.method.differentiates_ascent or self.noise.additive):
+            raise InvalidInput(
+                f"what {type(self.method).__name__} descends is not linear in its gradients, so "
+                "that their noise does not pass through it; use dynamics map, or additive noise."
+            )
         if self.momentum.heavy_ball is None:
             raise InvalidInput(
                 f"a diffusion has heavy-ball momentum or none, not {type(self.momentum).__name__}; "

@@ -133,6 +133,12 @@ class MethodOfVectors(AbstractMethod):
         there, memory = self.of.ascend(memory, self._lifted(gradient, w, tree), tree)
         return down(there), memory
 
+    def conclude(self, memory, gradient, w, direction):
+        tree = self.up(w)
+        lifted = self._lifted(gradient, w, tree)
+        direction, memory = self.of.conclude(memory, lifted, tree, self.up(direction))
+        return down(direction), memory
+
     def smoothed(self, mean_unit, gradient, w):
         tree = self.up(w)
         of_tree = lambda v: self.up(mean_unit(down(v)))  # noqa: E731
@@ -158,6 +164,10 @@ class MethodOfVectors(AbstractMethod):
     @property
     def differentiates_ascent(self):
         return self.of.differentiates_ascent
+
+    @property
+    def linear(self):
+        return self.of.linear
 
     @property
     def radius(self):

@@ -165,9 +165,11 @@ def _transparent(base, method, grads, state, params, grad_fn, extra):
         return there, state.base, memory
 
     def descend():
-        d = method.descend(lambda v: _only_at(params, v, grads), w, params)
+        gradient = lambda v: _only_at(params, v, grads)  # noqa: E731
+        d = method.descend(gradient, w, params)
+        d, memory = method.conclude(state.memory, gradient, w, d)
         updates, after = base.update(d, state.base, w, **extra)
-        return jax.tree.map(lambda u, x: u.astype(x.dtype), updates, w), after, state.memory
+        return jax.tree.map(lambda u, x: u.astype(x.dtype), updates, w), after, memory
 
     # Compilers fuse a product with the sum after it and round once. What leaves a branch is
     # stored, so from here on every addition rounds as written.
@@ -220,9 +222,12 @@ class _Masked(NamedTuple):
     def descend(self, gradient, w, ahead):
         return self.of.descend(gradient, w, ahead)
 
+    def conclude(self, memory, gradient, w, direction):
+        return self.of.conclude(memory, gradient, w, direction)
+
     def update(self, memory, gradient, w):
         ahead, memory = self.ascend(memory, gradient, w)
-        return self.descend(gradient, w, ahead), memory
+        return self.conclude(memory, gradient, w, self.descend(gradient, w, ahead))
 
 
 def _full_mask(mask: PyTree, params: PyTree) -> PyTree:

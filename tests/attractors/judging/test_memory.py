@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import samdyn
-from samdyn import GD, WSAM, FriendlySAM, InvalidInput, StepMap, get_loss
+from samdyn import GD, MSAM, SSAM, WSAM, FriendlySAM, InvalidInput, StepMap, get_loss
 
 SADDLE = get_loss("saddle")
 START, RATE = [-3.0, -0.01], 0.01
@@ -24,6 +24,31 @@ def test_friendly_sam_escapes_late_and_weighted_sam_never():
     assert leaves(GD(), 600) == pytest.approx(430, abs=1)
     assert leaves(FriendlySAM(0.5)) == pytest.approx(2720, abs=1)
     assert leaves(WSAM(0.5)) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "step"),
+    [
+        (SSAM(0.5), None),
+        (MSAM(0.5), 300),
+        (FriendlySAM(0.5, fed="rest"), None),
+        (samdyn.UnifiedSAM(0.5, 1.0), None),
+        (samdyn.VaSSO(0.5), None),
+    ],
+)
+def test_who_is_trapped_at_the_saddle(method, step):
+    assert leaves(method) == (None if step is None else pytest.approx(step, abs=1))
+
+
+def test_stable_sam_comes_to_rest_on_the_saddle_itself():
+    """Its steps vanish with the gradient: no orbit of period 2 is left about the point."""
+    run = samdyn.iterate(StepMap(SADDLE, SSAM(0.5), RATE), jnp.asarray(START), 6000)
+    assert np.linalg.norm(run.w) < 1e-12
+    sam = samdyn.iterate(StepMap(SADDLE, samdyn.SAM(0.5), RATE), jnp.asarray(START), 6000)
+    assert np.linalg.norm(sam.w) > 1e-3
+    (point,) = samdyn.stability(StepMap(SADDLE, SSAM(0.5), RATE), at=[0.0, 0.0]).points
+    assert (point.step.verdict, point.step.orbit) == ("attractor", None)
+    assert "comes to rest at the point" in point.step.why
 
 
 @pytest.mark.thorough

@@ -39,7 +39,8 @@ def test_an_unknown_name_lists_what_is_accepted(name):
         named_method(name, 0.1)
     assert str(caught.value).startswith(f"there is no method {name!r}. ")
     assert str(caught.value).endswith(
-        "Accepted: gd, sam, usam, asam, samgrad, wsam, fsam, sam-K, usam-K."
+        "Accepted: gd, sam, usam, asam, samgrad, wsam, ssam, gsam, unified-sam, "
+        "fsam, fsam-paper, fsam-rest, vasso, msam, looksam, sam-K, usam-K."
     )
     assert all(method in str(caught.value) for method in METHODS)
 
