@@ -194,9 +194,13 @@ def _ascent(flow: AbstractODE) -> str | None:
 
 
 def _radius(flow: AbstractODE, limit: Limit) -> float:
-    """The method's ρ, or how far it goes close to the point if it has none."""
+    """How far w^p is from w close to the point: SAM's ρ; of others what the limit says, which may
+    be a small part of it (adaptive SAM near 0), or their ρ where they do not jump."""
     rho = flow.method.radius if isinstance(flow, Flow) else None
-    return float(0.0 if rho is None else rho) or limit.jump or limit.beside
+    own = float(0.0 if rho is None else rho)
+    if _ascent(flow) == "unit":
+        return own or limit.jump or limit.beside
+    return limit.jump or own or limit.beside
 
 
 def _degenerate(values: np.ndarray | None) -> Verdict:

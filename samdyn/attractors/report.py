@@ -11,6 +11,7 @@ from ..dynamics.systems.flat import flattened, is_vector
 from ..dynamics.systems.map import AbstractMap
 from ..dynamics.systems.minibatch_map import MinibatchStepMap
 from ..dynamics.systems.ode import AbstractODE
+from ..dynamics.systems.step_map import StepMap
 from ..dynamics.systems.system import AbstractSystem, loss_of
 from ..errors import InvalidInput
 from ..precision import in_double
@@ -20,6 +21,7 @@ from .finding.neighbours import Neighbours
 from .finding.point import Completeness, FixedPoint, FixedPoints, as_box, describe
 from .judge import by_formula, judge, limit_of, parts_of, step_verdict_at
 from .judging.jump import undeclared
+from .judging.orbit import orbit_verdict
 from .judging.resting import RestingPoints
 from .judging.transverse import step_across
 from .judging.verdict import Verdict
@@ -129,6 +131,13 @@ def _judged_by_step(flow, found, complete, step_map: AbstractMap, box, at) -> St
     return Stability(judged, Completeness(False, how, None), flow, warnings)
 
 
+def _orbits_about(step_map: AbstractMap, point: FixedPoint) -> bool:
+    """Whether a step of a method with memory never rests at the point, since it jumps there."""
+    method = step_map.method if isinstance(step_map, StepMap) else None
+    jumps = method is not None and method.discontinuous and method.radius is not None
+    return jumps and point.kind == "critical" and float(method.radius) > 0  # pyright: ignore
+
+
 def judge_step(
     flow: AbstractODE, found: tuple[FixedPoint, ...], step_map: AbstractMap, box: Any, at: Any
 ) -> tuple[tuple[PointStability, ...], tuple[str, ...]]:
@@ -138,10 +147,15 @@ def judge_step(
     """
     resting = RestingPoints(step_map, [point.w for point in found], box, at)
     own = step_map.flow is None  # the flow is another system's, and says nothing
-    judged = []
+    judged, neighbours = [], Neighbours(flow)
     for point in found:
         degenerate = point.critical_type == "degenerate"
-        step = step_verdict_at(step_map, point) if degenerate else resting.verdict(point.w)
+        if degenerate:
+            step = step_verdict_at(step_map, point)
+        elif _orbits_about(step_map, point):
+            step = orbit_verdict(step_map, point.w, step_map.method.radius, neighbours)  # pyright: ignore
+        else:
+            step = resting.verdict(point.w)
         if point.doubt and loss_of(flow) is None:
             step = Verdict("unknown", point.doubt)
         step = step_across(step_map, point, step)

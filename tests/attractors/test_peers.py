@@ -45,7 +45,8 @@ def test_the_share_of_starts_that_henon_sends_to_infinity():
         for _ in range(500):
             x, y = 1 - 1.4 * x**2 + y, 0.3 * x
     assert found.diverged == np.mean(~(np.abs(x) < 1e6))
-    assert found.undecided == 1 - found.diverged  # a strange attractor holds no fixed point
+    (strange,) = found.attractors  # which holds no fixed point
+    assert (strange.kind, strange.fraction) == ("chaotic", pytest.approx(1 - found.diverged))
 
 
 @pytest.mark.parametrize(("r", "verdict"), [(2.999, "attractor"), (3.001, "repeller")])

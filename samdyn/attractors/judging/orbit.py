@@ -28,6 +28,7 @@ STARTS = 64
 MIRRORED = 4  # axes
 START_DISTANCE = 0.05  # of ρ
 LONGEST = 400_000  # steps
+PATIENT = 100_000  # further steps of runs that stay and do not repeat themselves
 SETTLING = 40.0  # e-folds of the slowest direction that a run is given
 TAIL = 64  # steps at the end of a run that are looked at
 AT_CENTRE = 1e-9  # of the reach: a run that near to the point has come to it
@@ -75,10 +76,14 @@ def _orbit_verdict(
 ) -> Verdict:
     eigenvalues, axes = np.linalg.eigh(hessian_at(step_map.loss, c))
     eta = float(step_map.learning_rate)
-    reach = _reach(step_map, eigenvalues, rho)
+    reach = _reach(step_map, eigenvalues, max(rho, float(step_map.method.radius or 0)))
     starts = c + START_DISTANCE * rho * _directions(eigenvalues) @ axes.T
     runs = _run_starts(step_map, c, starts, eta * float(np.min(np.abs(eigenvalues))), reach)
     held = _held(np.asarray(c), runs.tails, reach, neighbours)
+    if not all(period_of(tail) for tail in runs.tails[held]):
+        # what has not settled may leave yet, more slowly than by the slowest curvature
+        runs = _run_on(step_map, c, runs.states, PATIENT, reach)
+        held = _held(np.asarray(c), runs.tails, reach, neighbours)
     theory = _theory(step_map, eigenvalues, eta)
     share = float(np.mean(held))
     run = f"{np.sum(held)} of {held.size} starts at {START_DISTANCE}ρ stay within {reach:.4g}"
@@ -89,7 +94,7 @@ def _orbit_verdict(
         return Verdict(name, f"escapes: {run}{theory}", orbit="escapes")
     if np.all(np.linalg.norm(runs.tails[held] - np.asarray(c), axis=-1) <= AT_CENTRE * reach):
         text = "comes to rest at the point, where the method jumps and its steps vanish"
-        return Verdict("attractor" if share == 1 else "saddle", f"{text}; {run}{theory}")
+        return Verdict("attractor", f"{text}; {run}{theory}")
     orbit = _refined_orbit(step_map, c, runs, held, reach)
     if orbit is not None and orbit.spectral_radius < 1:
         centre = orbit.points.mean(axis=0)
@@ -114,7 +119,6 @@ def _orbit_verdict(
         )
         return Verdict("saddle", text, orbit="escapes")
     spread = float(np.max(np.linalg.norm(runs.tails[held] - np.asarray(c), axis=-1)))
-    name = "attractor" if share == 1 else "saddle"
     periods = {period_of(tail) for tail in runs.tails[held]}
     period = periods.pop() or None if len(periods) == 1 else None
     word = "chaotic" if period is None else f"period-{period}"
@@ -124,7 +128,7 @@ def _orbit_verdict(
     text = f"{told}; {run}{theory}"
     # a period of 2 that Newton did not confirm has no amplitude of its own
     orbit = word if period is not None and period > 2 else "chaotic"
-    return Verdict(name, text, orbit=orbit, amplitude=spread, period=period)
+    return Verdict("attractor", text, orbit=orbit, amplitude=spread, period=period)
 
 
 def _unsettled(step_map: StepMap, c: np.ndarray, states: np.ndarray) -> tuple[str, float]:
@@ -200,10 +204,13 @@ def _run_starts(
 ) -> Runs:
     """Runs from starts (n, d) for 40 e-folds of the `slowest` direction, whose rate is per step."""
     steps = int(np.clip(SETTLING / slowest, 2000, LONGEST))
-    step = StepOnState(step_map, c.size)
-    on_states, begin = step.on_states(), step.rest(starts)
-    states = iterated(on_states, begin, steps - TAIL + 1, c, reach)
-    path = [states]
+    return _run_on(step_map, c, StepOnState(step_map, c.size).rest(starts), steps, reach)
+
+
+def _run_on(step_map: StepMap, c: np.ndarray, states: np.ndarray, steps: int, reach: float) -> Runs:
+    """Runs from states (n, m)."""
+    on_states = StepOnState(step_map, c.size).on_states()
+    path = [iterated(on_states, states, steps - TAIL + 1, c, reach)]
     for _ in range(TAIL - 1):
         path.append(on_states.values(path[-1]))
     tails = np.stack(path, axis=1)[..., : c.size]

@@ -1,0 +1,186 @@
+"""Which methods are trapped where: verdicts of the step beside 200 runs each, as table and figure.
+
+    python scripts/methods_table.py [FOLDER]
+
+For every method, critical point and radius `samdyn.stability` judges the step, and 200 runs of the
+very step start near the point, in directions spread evenly: at a twentieth of how far w^p is from w
+there. About an attractor some stay, all where no border of its basin is that near. Writes methods.csv and methods.svg.
+"""
+
+import csv
+import pathlib
+import sys
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import samdyn
+
+RUNS, STEPS, RATE = 200, 100_000, 0.01
+NEAR = 0.05  # of ρ: how far from the point runs start
+STAYS, GROWN = 3.0, 1.1  # of ρ: farther away a run has left, as if it goes on to grow by so much
+AVERAGED = 1000  # steps over which distances are averaged, half way and at the end
+ANGLES = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+RADII = (0.05, 0.5)
+LOSSES = ("saddle", "double-well-2d", "beale", "mexican-hat")
+
+
+def methods(rho: float) -> dict[str, Any]:
+    """Every method, by the name that the table has."""
+    return {
+        "GD": samdyn.GD(),
+        "USAM": samdyn.USAM(rho),
+        "SAM": samdyn.SAM(rho),
+        "ASAM": samdyn.ASAM(rho),
+        "WSAM": samdyn.WSAM(rho),
+        "SSAM": samdyn.SSAM(rho),
+        "GSAM": samdyn.GSAM(rho),
+        "unified SAM": samdyn.UnifiedSAM(rho),
+        "F-SAM": samdyn.FriendlySAM(rho),
+        "F-SAM, paper": samdyn.FriendlySAM(rho, subtracted="after"),
+        "F-SAM, fed with q": samdyn.FriendlySAM(rho, fed="rest"),
+        "VaSSO": samdyn.VaSSO(rho),
+        "MSAM": samdyn.MSAM(rho),
+        "LookSAM": samdyn.LookSAM(rho),
+    }
+
+
+class Case(NamedTuple):
+    """A critical point `w` (2,) of a loss by name, and its type."""
+
+    loss: str
+    w: np.ndarray
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """Such as "saddle of beale"."""
+        return f"{self.kind} of {self.loss}"
+
+
+def cases() -> list[Case]:
+    """One critical point of each type of each loss."""
+    found: dict[tuple[str, str], Case] = {}
+    for name in LOSSES:
+        loss = samdyn.get_loss(name)
+        for point in samdyn.fixed_points(samdyn.Flow(loss, samdyn.GD()), loss.box).points:
+            if point.critical_type in ("minimum", "saddle", "maximum"):
+                found.setdefault(
+                    (name, point.critical_type), Case(name, point.w, point.critical_type)
+                )
+    return list(found.values())
+
+
+def share_held(step: samdyn.StepMap, w: np.ndarray, others: np.ndarray, rho: float) -> float:
+    """The share of 200 runs that stay about w (2,): at the end within 3ρ, nearest to it of all
+    critical points, and on average no farther off than half way."""
+    angles = 2 * np.pi * (np.arange(RUNS) + 0.5) / RUNS
+    reach = NEAR * (_jump(step, w) or rho)
+    starts = w + reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    ends, half, last = (np.asarray(x) for x in _run(step, jnp.asarray(starts), jnp.asarray(w)))
+    gaps = np.linalg.norm(ends - w, axis=1)
+    nearest = np.min(np.linalg.norm(ends[:, None] - others, axis=-1), axis=1, initial=np.inf)
+    return float(np.mean((gaps <= STAYS * rho) & (gaps <= nearest) & (last <= GROWN * half)))
+
+
+def _jump(step: samdyn.StepMap, w: np.ndarray) -> float:
+    """How far w^p is from w just beside a point, at most; 0 where it tends to 0."""
+    beside = w + 1e-9 * np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+    gradient = jax.grad(step.loss)
+    ahead = jax.vmap(lambda v: step.method.perturb(gradient, v) - v)(jnp.asarray(beside))
+    jump = float(np.max(np.linalg.norm(np.asarray(ahead), axis=1)))
+    return jump if jump > 1e-6 else 0.0
+
+
+@eqx.filter_jit
+def _run(step: Any, starts: jax.Array, w: jax.Array) -> Any:
+    def averaged(state):
+        def go(carry, _):
+            state, total = carry
+            state = jax.vmap(step)(state)
+            return (state, total + jnp.linalg.norm(state.w - w[None], axis=1)), None
+
+        begin = (state, jnp.zeros(len(starts)))
+        (state, total), _ = jax.lax.scan(go, begin, None, AVERAGED)
+        return state, total
+
+    def run(state):
+        go = lambda _, state: jax.vmap(step)(state)  # noqa: E731
+        return averaged(jax.lax.fori_loop(0, STEPS, go, state))
+
+    state, half = run(jax.vmap(step.init)(starts))
+    state, last = run(state)
+    return state.w, half, last
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row a method, point and radius."""
+    found = []
+    for case in cases():
+        loss = samdyn.get_loss(case.loss)
+        points = samdyn.fixed_points(samdyn.Flow(loss, samdyn.GD()), loss.box).points
+        known = [p.w[None] if p.continuum is None else p.continuum for p in points]
+        others = np.concatenate(known)
+        others = others[np.linalg.norm(others - case.w, axis=1) > 1e-6]
+        for rho in RADII:
+            for name, method in methods(rho).items():
+                step = samdyn.StepMap(loss, method, RATE)
+                with jax.enable_x64(True):
+                    share = share_held(step, case.w, others, rho)
+                (point,) = samdyn.stability(step, at=case.w).points
+                found.append(
+                    {
+                        "point": case.label,
+                        "rho": rho,
+                        "method": name,
+                        "verdict": point.step.verdict,
+                        "orbit": point.step.orbit or "",
+                        "share held": share,
+                        "agrees": point.step.verdict == "degenerate"
+                        or (point.step.verdict == "attractor") == (share > 0),
+                    }
+                )
+                print(*found[-1].values(), sep="\t", flush=True)
+    return found
+
+
+def main() -> None:
+    """Write the table and the figure."""
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "figures")
+    found = rows()
+    with (folder / "methods.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(found[0]))
+        writer.writeheader()
+        writer.writerows(found)
+    draw(found).savefig(folder / "methods.svg")
+
+
+def draw(found: list[dict[str, Any]]) -> Any:
+    """Methods by points: filled where the step attracts, the share of the runs that are held."""
+    import matplotlib
+
+    from samdyn.plot.style import STYLE, new_figure
+
+    names = list(dict.fromkeys(row["method"] for row in found))
+    places = list(dict.fromkeys(row["point"] for row in found))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(len(RADII), 1, width=3.2, height=3.6, share=False)
+        for ax, rho in zip(axes[0], RADII, strict=True):
+            for row in (r for r in found if r["rho"] == rho):
+                x, y = places.index(row["point"]), names.index(row["method"])
+                held = row["share held"]
+                ax.scatter(x, y, s=70, c=[[0.0, 0.45, 0.7, held]], edgecolors="black", lw=0.6)
+                if not row["agrees"]:
+                    ax.plot(x, y, "x", color="#D55E00", ms=9)
+            ax.set_xticks(range(len(places)), places, rotation=60, ha="right")
+            ax.set_yticks(range(len(names)), names if rho == RADII[0] else [])
+            ax.invert_yaxis()
+            ax.set_title(f"ρ = {rho:g}: share of {RUNS} runs that stay", fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
