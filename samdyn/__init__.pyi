@@ -120,6 +120,8 @@ from .escape.engine.stepping.schemes import AbstractScheme as AbstractScheme
 from .escape.engine.stepping.schemes import BinomialEuler as BinomialEuler
 from .escape.engine.stepping.schemes import EulerMaruyama as EulerMaruyama
 from .escape.engine.stepping.schemes import Heun as Heun
+from .escape.ensemble import Ensemble as Ensemble
+from .escape.ensemble import ensemble as ensemble
 from .escape.escape_times import Standing as Standing
 from .escape.escape_times import escape_times as escape_times
 from .escape.exact.exit_time_1d import ExitTime as ExitTime

@@ -4,7 +4,9 @@
 
 For every method, critical point and radius `samdyn.stability` judges the step, and 200 runs of the
 very step start near the point, in directions spread evenly: at a twentieth of how far w^p is from w
-there. About an attractor some stay, all where no border of its basin is that near. Writes methods.csv and methods.svg.
+there. About an attractor some stay, all where no border of its basin is that near.
+
+Writes methods.csv and methods.svg.
 """
 
 import csv
@@ -75,15 +77,17 @@ def cases() -> list[Case]:
 
 
 def share_held(step: samdyn.StepMap, w: np.ndarray, others: np.ndarray, rho: float) -> float:
-    """The share of 200 runs that stay about w (2,): at the end within 3ρ, nearest to it of all
-    critical points, and on average no farther off than half way."""
+    """The share of 200 runs that stay about w (2,): at the end nearer to it than to any other
+    critical point, on average no farther off than half way, and within 3ρ, where the method jumps;
+    where it does not, no farther off than they started."""
     angles = 2 * np.pi * (np.arange(RUNS) + 0.5) / RUNS
     reach = NEAR * (_jump(step, w) or rho)
     starts = w + reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     ends, half, last = (np.asarray(x) for x in _run(step, jnp.asarray(starts), jnp.asarray(w)))
     gaps = np.linalg.norm(ends - w, axis=1)
     nearest = np.min(np.linalg.norm(ends[:, None] - others, axis=-1), axis=1, initial=np.inf)
-    return float(np.mean((gaps <= STAYS * rho) & (gaps <= nearest) & (last <= GROWN * half)))
+    near = STAYS * rho if step.method.discontinuous else reach
+    return float(np.mean((gaps <= near) & (gaps <= nearest) & (last <= GROWN * half)))
 
 
 def _jump(step: samdyn.StepMap, w: np.ndarray) -> float:
