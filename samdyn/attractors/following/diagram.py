@@ -23,7 +23,8 @@ from ..finding.newton import newton_from
 from ..finding.point import describe
 from ..judge import verdict_at
 from ..judging.spectrum import eigenvalues
-from ..judging.verdict import flow_verdict_names, map_verdict_names
+from ..judging.transverse import flow_across
+from ..judging.verdict import Verdict, flow_verdict_names, map_verdict_names
 from .diagram_text import diagram_text
 
 RESTS = 1e-8  # of its largest rate times the point's size: a velocity that is none
@@ -69,7 +70,8 @@ def diagram(system: Any, parameters: Mapping[str, Any], *, at: Any) -> Diagram:
     `parameters` maps two names to values (n,) and (m,), each ascending: {"rho": …,
     "learning_rate": …}, or any other number that the system has. The point is the one that Newton
     reaches from `at` with each pair. All are judged in one compiled call. At a critical point under
-    a method that jumps there the flow is judged by sliding, and the step has no Jacobian.
+    a method that jumps there the flow is judged by sliding, and the step has no Jacobian. At a
+    point of a line, or surface, of fixed points verdicts are transverse to it (a warning says so).
 
     `InvalidInput` for other parameters, and where there is no fixed point near.
     """
@@ -90,7 +92,11 @@ def diagram(system: Any, parameters: Mapping[str, Any], *, at: Any) -> Diagram:
     assert ws is not None
     lost = ~(gap <= RESTS * (1 + np.linalg.norm(ws, axis=1)))
     flows = steps = None
-    scale, flat = _scale_at(flow, w)
+    scale, flat, across = _scale_at(flow, w)
+    if across.tangent_dim:  # the eigenvalues of the tangent, of which no verdict is due
+        flat, k = False, across.tangent_dim
+        rates = _without(rates, 0, k)
+        multipliers = _without(multipliers, 1, k)
     if rates is not None:
         told_of = np.where(flat, "degenerate", flow_verdict_names(rates, scale))
         flows = np.where(lost, "unknown", told_of).astype(str).reshape(shape)
@@ -102,8 +108,12 @@ def diagram(system: Any, parameters: Mapping[str, Any], *, at: Any) -> Diagram:
     if np.all(lost):
         raise InvalidInput(f"Newton reaches no fixed point from {np.array2string(np.asarray(w))}.")
     warnings = ()
+    if across.tangent_dim:
+        what = across.why.split(":")[0].split(", ", 1)[1]
+        warnings = (f"the point is not isolated: verdicts are {what}.",)
     if np.any(lost):
-        warnings = (f"Newton reached no fixed point with {np.mean(lost):.1%} of the pairs.",)
+        told_of = f"Newton reached no fixed point with {np.mean(lost):.1%} of the pairs."
+        warnings = (*warnings, told_of)
     given = dict(zip(names, grids, strict=True))
     leading = np.where(lost, np.nan, leading).reshape(shape)
     return Diagram(given, flows, steps, leading, ws.reshape(*shape, -1), warnings)
@@ -127,12 +137,23 @@ def _read(system: Any, parameters: Any) -> tuple[tuple[str, str], list[np.ndarra
     return (first, second), grids
 
 
-def _scale_at(flow: Any, w: np.ndarray) -> tuple[float, bool]:
-    """(the size of rates of which a smaller part is rounding, whether no linear part decides)."""
+def _scale_at(flow: Any, w: np.ndarray) -> tuple[float, bool, Verdict]:
+    """(the size of rates of which a smaller part is rounding, whether no linear part decides, and
+    what is known across a set of fixed points there)."""
+    nothing = Verdict("degenerate", "")
     if not isinstance(flow, Flow):
-        return 0.0, False
+        return 0.0, False, nothing
     point = describe(flow, w)
-    return point.scale, point.critical_type == "degenerate"
+    flat = point.critical_type == "degenerate"
+    return point.scale, flat, flow_across(flow, point, nothing, 0.0) if flat else nothing
+
+
+def _without(values: np.ndarray | None, still: float, k: int) -> np.ndarray | None:
+    """Eigenvalues (n, m) without the k nearest to `still`."""
+    if values is None:
+        return None
+    order = np.argsort(np.abs(values - still), axis=1)
+    return np.take_along_axis(values, np.sort(order[:, k:], axis=1), axis=1)
 
 
 def _is_critical(flow: Flow, w: np.ndarray) -> bool:

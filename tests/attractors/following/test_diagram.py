@@ -82,6 +82,20 @@ def test_a_degenerate_point_gets_no_linear_verdict(place):
     assert np.all(found.step == "degenerate")
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_a_point_of_a_hyperbola_of_minima_is_judged_across(momentum):
+    """(xy − 1)² has curvature λ = 4 across at (1, 1): USAM's edge is ηλ(1 + ρλ) = 2(1 + γ)."""
+    step = StepMap(lambda w: (w[0] * w[1] - 1) ** 2, USAM(0.1), 0.1, momentum)
+    rho, rate = np.linspace(0, 0.3, 13), np.linspace(0.05, 0.8, 14)
+    found = samdyn.diagram(step, {"rho": rho, "learning_rate": rate}, at=[1.0, 1.0])
+    edge = 4 * rate * (1 + 4 * rho[:, None]) - 2 * (1 + momentum)
+    assert np.all((found.step == "attractor") == (edge < 0))
+    assert np.all(found.flow == "attractor")
+    assert "transverse to a line of minima" in str(found)
+    if not momentum:
+        np.testing.assert_allclose(found.leading, np.abs(1 + edge), atol=1e-9)
+
+
 def test_wrong_input_is_told():
     step = StepMap(saddle, USAM(0.1), 0.1)
     with pytest.raises(samdyn.InvalidInput, match="over two parameters"):

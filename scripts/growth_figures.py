@@ -1,0 +1,115 @@
+"""Stability over two parameters with runs on top, and orbit diagrams with their exponents.
+
+    python scripts/growth_figures.py [FOLDER]
+
+writes stability_diagrams.svg and orbit_diagrams.png to figures/, and prints what they show. The
+first: Beale's saddle under USAM and a point of the minima xy = 1 of (xy − 1)², over (η, ρ), judged
+without any run; each dot is 32 runs of the very step from beside the point, filled if all stay. The
+second: what a start settles on over η, of gradient descent and of SAM on a double well, and below
+it the Lyapunov exponent.
+"""
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import samdyn
+from samdyn.plot.results.diagram import draw_diagram
+from samdyn.plot.style import BLACK, new_figure, styled
+
+FOLDER = pathlib.Path(__file__).parent.parent / "figures"
+GRID, DOTS, RUNS, STEPS = 200, 9, 32, 4000
+BESIDE, STAYS = 1e-5, 1e-3  # how far from the point runs start, and stay if they do
+RATES = np.linspace(0.3, 1.7, 1400)
+
+
+def beale() -> tuple[samdyn.StepMap, dict[str, Any], np.ndarray]:
+    """(step, parameters, the saddle)."""
+    step = samdyn.StepMap(samdyn.get_loss("beale"), samdyn.USAM(0.05), 0.01)
+    ends = {"rho": (1e-3, 0.12), "learning_rate": (1e-3, 0.04)}
+    return step, ends, np.array([0.0, 1.0])
+
+
+def hyperbola() -> tuple[samdyn.StepMap, dict[str, Any], np.ndarray]:
+    """The same of a point of a line of minima."""
+    step = samdyn.StepMap(lambda w: (w[0] * w[1] - 1) ** 2, samdyn.USAM(0.05), 0.01)
+    ends = {"rho": (1e-3, 0.5), "learning_rate": (1e-2, 0.8)}
+    return step, ends, np.array([2.0, 0.5])
+
+
+@eqx.filter_jit
+def farthest(step: Any, starts: jax.Array, distance: Any) -> jax.Array:
+    """How far runs are from where they should stay, at the end."""
+    state = jax.vmap(step.init)(starts)
+    state = jax.lax.fori_loop(0, STEPS, lambda _, s: jax.vmap(step)(s), state)
+    return jax.vmap(distance)(state.w)
+
+
+def runs_stay(step: Any, at: np.ndarray, distance: Any) -> bool:
+    """Whether every run from beside the point stays."""
+    angles = 2 * np.pi * (np.arange(RUNS) + 0.5) / RUNS
+    starts = at + BESIDE * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    with jax.enable_x64(True):
+        gaps = np.asarray(farthest(step, jnp.asarray(starts), distance))
+    return bool(np.all(gaps <= STAYS))
+
+
+@styled
+def diagrams(folder: pathlib.Path) -> dict[str, Any]:
+    """Two maps of verdicts; how many of the dots agree with them."""
+    figure, axes = new_figure(2, 1, width=3.1, height=2.7, share=False)
+    agreed: dict[str, Any] = {}
+    cases = {
+        "Beale's saddle": (beale(), lambda w: jnp.linalg.norm(w - jnp.array([0.0, 1.0]))),
+        "minima xy = 1, at (2, ½)": (
+            hyperbola(),
+            lambda w: jnp.linalg.norm(w - jnp.array([2.0, 0.5])),
+        ),
+    }
+    for ax, (name, ((step, ends, at), distance)) in zip(axes[0], cases.items(), strict=True):
+        grids = {key: np.linspace(*span, GRID) for key, span in ends.items()}
+        found = samdyn.diagram(step, grids, at=at)
+        draw_diagram(found, ax)
+        ax.set_title(f"{name}, USAM", fontsize=8)
+        coarse = {key: np.linspace(*span, DOTS + 2)[1:-1] for key, span in ends.items()}
+        same = []
+        for rho in coarse["rho"]:
+            for rate in coarse["learning_rate"]:
+                stays = runs_stay(step.at(rho=rho, learning_rate=rate), at, distance)
+                ax.plot(rate, rho, "o", ms=3.5, mec=BLACK, mew=0.6, mfc=BLACK if stays else "white")
+                one = samdyn.stability(step.at(rho=rho, learning_rate=rate), at=at).points[0].step
+                same.append(stays == ((one.transverse or one.verdict) == "attractor"))
+        agreed[name] = f"{sum(same)} of {len(same)}"
+    figure.savefig(folder / "stability_diagrams.svg")
+    return agreed
+
+
+@styled
+def orbits(folder: pathlib.Path) -> dict[str, Any]:
+    """Orbit diagrams of two methods; where the first doublings and chaos are."""
+    loss = samdyn.get_loss("double-well")
+    found = [
+        samdyn.attractor(samdyn.StepMap(loss, method, 1.0), "learning_rate", RATES, [0.3])
+        for method in (samdyn.GD(), samdyn.SAM(0.1))
+    ]
+    samdyn.plot_attractor(found, titles=["GD", "SAM, ρ = 0.1"]).savefig(
+        folder / "orbit_diagrams.png", dpi=220
+    )
+    chaotic = [float(one.values[np.argmax(one.chaotic)]) for one in found]
+    return {"first chaotic learning rate": dict(zip(["GD", "SAM"], chaotic, strict=True))}
+
+
+def main() -> None:
+    """Both."""
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    print(json.dumps({"runs agree": diagrams(folder), **orbits(folder)}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
