@@ -2,10 +2,11 @@
 
     python scripts/growth_figures.py [FOLDER]
 
-writes stability_diagrams.svg and orbit_diagrams.png to figures/, and prints what they show. The
-first: Beale's saddle under USAM and a point of the minima xy = 1 of (xy − 1)², over (η, ρ), judged
+writes growth_senses.svg, stability_diagrams.svg and orbit_diagrams.png to figures/, and prints what
+they show. The first: growth in four senses of ½x·w², x = 1 or −3/2 by the toss of a coin. The
+second: Beale's saddle under USAM and a point of the minima xy = 1 of (xy − 1)², over (η, ρ), judged
 without any run; each dot is 32 runs of the very step from beside the point, filled if all stay. The
-second: what a start settles on over η, of gradient descent and of SAM on a double well, and below
+third: what a start settles on over η, of gradient descent and of SAM on a double well, and below
 it the Lyapunov exponent.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 
 import samdyn
 from samdyn.plot.results.diagram import draw_diagram
-from samdyn.plot.style import BLACK, new_figure, styled
+from samdyn.plot.style import BLACK, BLUE, ORANGE, VERMILION, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 GRID, DOTS, RUNS, STEPS = 200, 9, 32, 4000
@@ -41,6 +42,36 @@ def hyperbola() -> tuple[samdyn.StepMap, dict[str, Any], np.ndarray]:
     step = samdyn.StepMap(lambda w: (w[0] * w[1] - 1) ** 2, samdyn.USAM(0.05), 0.01)
     ends = {"rho": (1e-3, 0.5), "learning_rate": (1e-2, 0.8)}
     return step, ends, np.array([2.0, 0.5])
+
+
+@styled
+def senses(folder: pathlib.Path) -> dict[str, Any]:
+    """Rates of the mean, the mean square, the fourth moment and of almost every run over η."""
+    step = samdyn.StepMap(lambda w, x: x * w[0] ** 2 / 2, samdyn.GD(), 0.1)
+    how: dict[str, Any] = {"at": [0.0], "batches": [1.0, -1.5]}
+    rates = np.linspace(0.02, 1.6, 160)
+    found = [samdyn.exponents(step.at(learning_rate=x), moments=(2, 4), **how) for x in rates]
+    figure, axes = new_figure(width=4.6, height=2.6)
+    ax = axes[0, 0]
+    lines = {
+        "almost every run": ([f.almost_sure.value for f in found], BLUE, "-"),
+        "mean": ([f.mean.value for f in found], BLACK, (0, (1, 1.3))),
+        "mean square": ([f.mean_square.value for f in found], ORANGE, (0, (5, 1.6))),
+        "fourth moment": ([f.moments[4].value for f in found], VERMILION, (0, (3, 1, 1, 1))),
+    }
+    ax.axhline(0, color=BLACK, lw=0.6)
+    for name, (values, colour, style) in lines.items():
+        ax.plot(rates, values, color=colour, ls=style, label=name)
+    ax.set_ylim(-1.2, 0.9)
+    ax.set_xlabel("η")
+    ax.set_ylabel("growth rate of ‖δ‖, 1/step")
+    ax.legend(loc="lower left")
+    figure.savefig(folder / "growth_senses.svg")
+    edges = [
+        samdyn.threshold(step, "learning_rate", span, kind="almost-sure", **how).value
+        for span in ((0.1, 0.6), (0.9, 1.55))
+    ]
+    return {"almost-sure edges": edges}
 
 
 @eqx.filter_jit
@@ -77,6 +108,7 @@ def diagrams(folder: pathlib.Path) -> dict[str, Any]:
         found = samdyn.diagram(step, grids, at=at)
         draw_diagram(found, ax)
         ax.set_title(f"{name}, USAM", fontsize=8)
+        ax.locator_params(axis="x", nbins=5)
         coarse = {key: np.linspace(*span, DOTS + 2)[1:-1] for key, span in ends.items()}
         same = []
         for rho in coarse["rho"]:
@@ -106,9 +138,10 @@ def orbits(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Both."""
+    """All three."""
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    print(json.dumps({"runs agree": diagrams(folder), **orbits(folder)}, indent=2))
+    told = {**senses(folder), "runs agree": diagrams(folder), **orbits(folder)}
+    print(json.dumps(told, indent=2))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shlex
 
 import pytest
 
+import samdyn
 from samdyn.cli.main import build_parser
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -47,10 +48,26 @@ def test_the_pytorch_block_runs_where_torch_is_installed(capsys):
     assert "lowest" in capsys.readouterr().out
 
 
-def test_the_block_about_growth_runs(capsys):
+GROWTH = {
+    0: ("-0.916291", "0.279122", "0.177997", "learning_rate = 0.552486187845"),
+    1: ("attractor repeller",),
+    2: ("period-doubling of the period-2 orbit", "1.236067977", "chaotic", "proven"),
+    3: ("0.026", "200 runs"),
+}
+
+
+@pytest.mark.parametrize("number", GROWTH)
+def test_the_blocks_about_growth_run(number, capsys):
     page = (ROOT / "docs" / "growth.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(block, "growth.md", "exec"), {})
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == len(GROWTH)
+    exec(compile(blocks[number], "growth.md", "exec"), {})
     printed = capsys.readouterr().out
-    for text in ("-0.916291", "0.279122", "0.177997", "learning_rate = 0.552486187845"):
+    for text in GROWTH[number]:
         assert text in printed
+
+
+def test_the_table_of_methods_has_every_name():
+    page = (ROOT / "docs" / "methods.md").read_text()
+    for name in samdyn.METHODS:
+        assert name in page
