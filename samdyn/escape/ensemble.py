@@ -202,7 +202,7 @@ def _values(
                 for first in range(0, paths, rows):
                     numbers = jnp.arange(first, first + rows, dtype=jnp.uint32)
                     counts = tuple(jnp.asarray(n) for n in lengths)
-                    part = _run(*what, counts, jax.random.key(seed), numbers)
+                    part = _run(what, counts, jax.random.key(seed), numbers)
                     found.append(np.asarray(part)[: paths - first])
                     heed()
                     if tell is not None:
@@ -215,8 +215,9 @@ def _values(
 
 
 @eqx.filter_jit
-def _run(step: _Step, observable: Callable, start: PyTree, counts: Any, key: Any, numbers: Array):
-    left_out, part = counts
+def _run(what: tuple, counts: Any, key: Any, numbers: Array) -> Any:
+    """Averages (n, PARTS, *S) over each part of the runs of these numbers (n,)."""
+    (step, observable, start), (left_out, part) = what, counts
 
     def one(number):
         own = jax.random.fold_in(key, number)

@@ -387,7 +387,9 @@ def _moving(one: MovingSet) -> dict[str, Any]:
     return found | {"points": one.points, "period": one.period}
 
 
-def _summary(run: _Run, ends: list[dict[str, Any]], grid, seconds, interrupted, warnings) -> Basins:
+def _summary(
+    run: _Run, ends: dict[int, dict[str, Any]], grid, seconds, interrupted, warnings
+) -> Basins:
     """Ids in the order of the ends, for those that any path came to."""
     count = len(run.labels)
     reached = [i for i in ends if np.any(run.labels == i)]

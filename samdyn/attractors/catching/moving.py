@@ -142,8 +142,8 @@ def _followed(map_: AbstractMap, states: State) -> Runs | None:
     except InvalidInput:
         return None
     rows = np.asarray(jax.vmap(_flat)(states))
-    lengths = {"burn": 0, "block": BLOCK, "count": 1, "kept": KEPT}
-    return along_runs([Return(map_, d).on_states()], rows, **lengths)
+    step = Return(map_, d).on_states()
+    return along_runs([step], rows, burn=0, block=BLOCK, count=1, kept=KEPT)
 
 
 def _flat(state: State) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...dynamics.systems.map import AbstractMap, Displacement
 from ...dynamics.systems.returns import Return, require_steady
+from ...errors import InvalidInput
 from ..finding.newton import newton
 from ..finding.point import describe
 from ..orbiting.periodic import orbit_near, orbits_in_box, path, shorter
@@ -56,20 +57,24 @@ class OrbitFollower:
 
     def of_period(self, period: int, at: np.ndarray | None, seed: int) -> Followed:
         """All orbits of a period: of several values those in the box, or that near a point."""
-        seeds = []
         if at is not None:
-            for value in (self.grid[0], self.grid[-1]):
-                try:
-                    orbit = orbit_near(self.step_at(float(value)), at, period)
-                except ValueError as error:
-                    reason = error
-                    continue
-                return self.through([(orbit.states[0], float(value))], period)
-            raise reason
+            return self._from(at, period)
+        assert self.box is not None
+        seeds = []
         for value in np.linspace(self.grid[0], self.grid[-1], ANCHORS):
             found, _ = orbits_in_box(self.step_at(float(value)), self.box, period, seed)
             seeds += [(orbit.states[0], float(value)) for orbit in found]
         return self.through(seeds, period)
+
+    def _from(self, at: np.ndarray, period: int) -> Followed:
+        """The branch near a point, at the first value where Newton reaches an orbit from it."""
+        try:
+            value = float(self.grid[0])
+            orbit = orbit_near(self.step_at(value), at, period)
+        except InvalidInput:
+            value = float(self.grid[-1])
+            orbit = orbit_near(self.step_at(value), at, period)
+        return self.through([(orbit.states[0], value)], period)
 
     def born(self, w: np.ndarray, value: float, period: int) -> Followed:
         """The orbit of twice the period that is born at a state, where a multiplier is −1."""

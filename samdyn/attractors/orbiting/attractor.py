@@ -148,7 +148,7 @@ def attractor(
     require_steady(systems[0], start.size)
     returns = [Return(each, start.size) for each in systems]
     require_whole(exponents, "exponents", 1, returns[0].rest(start[None]).shape[1])
-    lengths = {"burn": burn, "block": -(-steps // BLOCKS), "count": exponents, "kept": kept}
+    lengths = burn, -(-steps // BLOCKS), exponents, kept
     runs, interrupted = _runs(returns, start, lengths, progress)
     points = np.concatenate([found.path[..., : start.size] for found in runs])
     lost = ~np.all(np.isfinite(points), axis=(1, 2))
@@ -161,17 +161,20 @@ def attractor(
 
 
 def _runs(
-    returns: list[Return], start: np.ndarray, lengths: dict[str, int], progress: Any
+    returns: list[Return], start: np.ndarray, lengths: tuple[int, int, int, int], progress: Any
 ) -> tuple[list[Runs], bool]:
     """Runs at all values, and whether they were ended early."""
     found: list[Runs] = []
+    burn, block, count, kept = lengths
     with telling(progress, "attractor") as tell:
         try:
             with heeded():
                 for first in range(0, len(returns), LANES):
                     some = returns[first : first + LANES]
                     begin = np.concatenate([one.rest(start[None]) for one in some])
-                    found.append(along_runs([one.on_states() for one in some], begin, **lengths))
+                    steps = [one.on_states() for one in some]
+                    run = along_runs(steps, begin, burn=burn, block=block, count=count, kept=kept)
+                    found.append(run)
                     heed()
                     if tell is not None:
                         tell(min(1.0, (first + LANES) / len(returns)))

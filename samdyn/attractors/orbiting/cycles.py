@@ -82,8 +82,9 @@ def attracting_cycles(flow: AbstractODE, starts: np.ndarray, size: float) -> lis
             break
         if not _known(found, loop.points[0], size):
             orbit = _closed(flow, loop)
-            attracts = orbit is not None and orbit.verdict.verdict == "attractor"
-            if attracts and not _same_as_one(found, orbit):
+            if orbit is None or orbit.verdict.verdict != "attractor":
+                continue
+            if not _same_as_one(found, orbit):
                 found.append(orbit)
     return found
 
@@ -330,7 +331,7 @@ def _shot(flow: AbstractODE, nodes: Any, time: Any, size: Any) -> Any:
     def one(x):
         # of the displacement, so that tolerances do not know where the origin is
         way = jnp.zeros_like(x), jnp.eye(x.size, dtype=x.dtype)
-        paths, slopes = diffrax.diffeqsolve(
+        solution = diffrax.diffeqsolve(
             diffrax.ODETerm(_WithVariation(flow, x)),
             diffrax.Dopri8(),
             0.0,
@@ -341,7 +342,9 @@ def _shot(flow: AbstractODE, nodes: Any, time: Any, size: Any) -> Any:
             stepsize_controller=diffrax.PIDController(rtol=EXACT, atol=EXACT * size),
             max_steps=LONGEST,
             throw=False,
-        ).ys
+        )
+        assert solution.ys is not None
+        paths, slopes = solution.ys
         return x[None] + paths, slopes[-1]
 
     return jax.vmap(one)(nodes)

@@ -23,10 +23,12 @@ class UnifiedSAM(AbstractMethod):
     share: jax.Array = eqx.field(converter=_share, default=0.5)
 
     def perturb(self, gradient, w):
-        g, share = gradient(w), tree.number(self.share)
-        return tree.ascend(
-            w, self.rho, tree.add_scaled(tree.scaled(1 - share, g), share, tree.unit(g))
-        )
+        g = gradient(w)
+        return tree.ascend(w, self.rho, self._mixed(g, tree.unit(g)))
+
+    def _mixed(self, g, unit):
+        share = tree.number(self.share)
+        return tree.add_scaled(tree.scaled(1 - share, g), share, unit)
 
     def smoothed(self, mean_unit, gradient, w):
         g = gradient(w)

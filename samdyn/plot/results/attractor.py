@@ -14,6 +14,10 @@ LOWEST = -3.0  # the lowest exponent that is drawn
 LABELS = {"rho": "ρ", "learning_rate": "η"}
 
 
+def _label(diagram: Any) -> str:
+    return LABELS.get(diagram.parameter) or diagram.parameter
+
+
 @drawer("OrbitDiagram", house=True)
 @styled
 def draw_orbit_diagram(diagram: Any, ax: Axes | None = None, axis: int = 0, **style: Any) -> Axes:
@@ -29,7 +33,7 @@ def draw_orbit_diagram(diagram: Any, ax: Axes | None = None, axis: int = 0, **st
     ax.plot(across, points.ravel(), rasterized=True, **look)
     if len(values) > 1:
         ax.set_xlim(float(values[0]), float(values[-1]))
-    ax.set_xlabel(LABELS.get(diagram.parameter, diagram.parameter))
+    ax.set_xlabel(_label(diagram))
     ax.set_ylabel(axis_name(axis, np.asarray(diagram.points).shape[-1]))
     return ax
 
@@ -58,7 +62,7 @@ def draw_exponents(diagram: Any, ax: Axes | None = None, **style: Any) -> Axes:
         ax.set_ylim(bottom=max(float(np.min(known)), LOWEST))
     if len(values) > 1:
         ax.set_xlim(float(values[0]), float(values[-1]))
-    ax.set_xlabel(LABELS.get(diagram.parameter, diagram.parameter))
+    ax.set_xlabel(_label(diagram))
     ax.set_ylabel("exponent, 1/step")
     return ax
 
