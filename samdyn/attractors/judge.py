@@ -37,6 +37,7 @@ from .judging.thresholds import (
 )
 from .judging.transverse import flow_across, step_across
 from .judging.verdict import Verdict, flow_verdict, map_verdict
+from .orbiting.about import with_orbit
 from .stability_result import PointStability
 
 
@@ -82,6 +83,8 @@ def judge(
         window = _window(step_map.method, point, step_map)
         sure = None if window is None else _window_bounds(step_map, curvatures)
     step = None if step_map is None else step_verdict_at(step_map, point, limit, neighbours)
+    if step_map is not None and step is not None:
+        step = with_orbit(step_map, point.w, step)
     jump = _radius(flow, limit) if limit.jump else 0.0
     return PointStability(
         point,

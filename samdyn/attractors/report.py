@@ -25,6 +25,7 @@ from .judging.orbit import orbit_verdict
 from .judging.resting import RestingPoints
 from .judging.transverse import step_across
 from .judging.verdict import Verdict
+from .orbiting.about import with_orbit
 from .stability_result import PointStability, Stability
 
 
@@ -158,7 +159,7 @@ def judge_step(
             step = resting.verdict(point.w)
         if point.doubt and loss_of(flow) is None:
             step = Verdict("unknown", point.doubt)
-        step = step_across(step_map, point, step)
+        step = step_across(step_map, point, with_orbit(step_map, point.w, step))
         judged.append(judge(flow, point, own=own)._replace_step(step))
     nowhere = Verdict("unknown", "the flow does not rest here: this is a fixed point of the step")
     # of anyone's own map the points found are its own

@@ -68,6 +68,8 @@ def edge(
         raise InvalidInput(f"kind is one of {', '.join(KINDS)}, or a power p > 0, not {kind!r}.")
     how = {"batches": batches, "weights": weights, "draws": draws, "seed": seed}
     rate = lambda x: _rate(system.at(**{parameter: x}), at, kind, **how)  # noqa: E731
+    if isinstance(system.parameters().get(parameter), int):
+        return _whole_edge(rate, parameter, between, str(kind))
     values = np.linspace(float(between[0]), float(between[1]), LOOKS)
     rates = [rate(x) for x in values]
     low, high, several = _bracket(values, rates, f"the {kind} rate", parameter)
@@ -85,6 +87,23 @@ def edge(
     text = f"the rate changes its sign {several} times between the ends; this is the first."
     warnings = (text,) if several > 1 else ()
     return Edge(parameter, middle, error, str(kind), rises, warnings)
+
+
+def _whole_edge(rate: Callable, parameter: str, between: tuple[float, float], kind: str) -> Edge:
+    """The same of a parameter that is a whole number: half way between two neighbours."""
+    low, high = math.ceil(between[0]), math.floor(between[1])
+    values = np.unique(np.linspace(low, max(low, high), LOOKS).round()).astype(int)
+    rates = [rate(int(x)) for x in values]
+    first, last, several = _bracket(values, rates, f"the {kind} rate", parameter)
+    left, right = int(first), int(last)
+    rises = rates[int(np.searchsorted(values, left))].value < 0
+    while right - left > 1:
+        middle = (left + right) // 2
+        inside = rate(middle).value < 0
+        left, right = (middle, right) if inside == rises else (left, middle)
+    text = f"the rate changes its sign {several} times between the ends; this is the first."
+    warnings = (text,) if several > 1 else ()
+    return Edge(parameter, (left + right) / 2, 0.5, kind, rises, warnings)
 
 
 def _error(rate: Callable, x: float, width: float, exact: bool) -> float:

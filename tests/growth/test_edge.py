@@ -166,3 +166,16 @@ def test_the_fate_of_a_start_in_the_learning_rate():
     assert not found.sets_in
     assert found.value == pytest.approx(2, abs=5e-3)
     assert "up to learning_rate" in str(found)
+
+
+def test_the_batch_size_is_a_parameter():
+    """Without replacement the mean-square edges in η are 0.128, 0.201, 0.315 for B = 1, 2, 6: at
+    η = 0.2 the smallest batch that holds is 2."""
+    x = np.random.default_rng(0).normal(size=(6, 3)) * np.array([2, 1, 0.5])
+    loss = lambda w, e: (e @ w) ** 2 / 2  # noqa: E731
+    step = samdyn.MinibatchStepMap(loss, x, 1, samdyn.GD(), 0.2, replacement=False)
+    found = samdyn.threshold(step, "batch_size", (1, 6), at=np.zeros(3), kind="mean-square")
+    assert (found.value, found.error, found.grows_above) == (1.5, 0.5, False)
+    assert step.at(batch_size=3).batch_size == 3
+    with pytest.raises(samdyn.InvalidInput, match="integer"):
+        step.at(batch_size=2.5)

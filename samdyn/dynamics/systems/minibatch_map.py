@@ -1,5 +1,6 @@
 """The discrete optimizer on real minibatches of data, driven by random words."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,19 @@ class MinibatchStepMap(AbstractStochasticMap):
     def loss(self) -> MeanLoss:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The mean loss over all data."""
         return MeanLoss(self.example_loss, self.data)
+
+    def parameters(self):
+        return {**super().parameters(), "batch_size": self.batch_size}
+
+    def with_values(self, values):
+        """A batch size is a whole number, and each makes another step: that compiles anew."""
+        rest = {name: value for name, value in values.items() if name != "batch_size"}
+        changed = super().with_values(rest)
+        if "batch_size" not in values:
+            return changed
+        size = values["batch_size"]
+        whole = int(size) if isinstance(size, float) and size.is_integer() else size
+        return dataclasses.replace(changed, batch_size=whole)
 
     @property
     def law(self):

@@ -166,3 +166,19 @@ def test_the_result_tells_and_keeps_itself(tmp_path):
     again = samdyn.load(found.save(tmp_path / "orbits.samdyn"))
     np.testing.assert_array_equal(again.orbits[0].points, found.orbits[0].points)
     assert str(again) == str(found)
+
+
+def test_stability_tells_the_orbit_about_a_point_that_a_step_leaves():
+    """GD on two wells beyond 2/λ: half their distance is √((1 + 3/η) − 4/η)/2."""
+    (point,) = samdyn.stability(StepMap(well, GD(), 1.1), at=[1.0]).points
+    assert (point.step.verdict, point.step.orbit) == ("repeller", "period-2")
+    half = np.sqrt((1 + 3 / 1.1) - 4 / 1.1) / 2
+    assert point.step.amplitude == pytest.approx(half, rel=1e-9)
+    assert "attracts" in point.step.why
+    (still,) = samdyn.stability(StepMap(well, GD(), 0.9), at=[1.0]).points
+    assert still.step.orbit is None
+
+
+def test_stability_tells_the_orbit_of_anyone_s_own_map():
+    found = samdyn.stability(LOGISTIC.at(r=3.2), box=[(0.1, 1.0)])
+    assert found.points[0].step.orbit == "period-2"
