@@ -7,13 +7,13 @@ import numpy as np
 
 from ...dynamics.systems.map import AbstractMap
 from ...dynamics.systems.ode import AbstractODE
+from ...programs.lanes import advance
+from ...programs.newton import newton
 from ..finding.clusters import clusters, distinct
-from ..finding.newton import newton
 from ..finding.point import SAME, FixedPoint, describe, facts_at
 from ..judge import parts_of
 from ..report import judge_all
 from ..stability_result import PointStability
-from .lockstep import advance
 
 SCOUTS = 256  # paths that are run to find where paths end
 GOLDEN = 0.6180339887498949  # its multiples are spread evenly, and resonate with no row length

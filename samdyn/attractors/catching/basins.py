@@ -22,6 +22,7 @@ from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ...precision import in_double
 from ...programs.batch import OnPoints
+from ...programs.lanes import advance
 from ...progress import telling
 from ...results.encoding import storable
 from ...results.provenance import recorded
@@ -33,7 +34,6 @@ from ..report import stability
 from ..stability_result import PointStability
 from .arrivals import arrivals, ends_of_paths
 from .basins_text import basins_table
-from .lockstep import advance
 from .moves import Moves, as_moves, moved_by_noise, noiseless
 from .moving import MovingSet, going_round, moving_sets
 from .traps import Trap, traps

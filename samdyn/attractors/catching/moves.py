@@ -12,8 +12,8 @@ from ...dynamics.systems.map import AbstractMap, State
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.stochastic_map import AbstractStochasticMap
 from ...errors import InvalidInput
+from ...programs.lanes import advance
 from ..stability_result import PointStability
-from .lockstep import advance
 
 RTOL, ATOL = 1e-8, 1e-11  # of a step of time, the second of the size of what is solved for
 SLOWEST = 1000  # times of the slowest rate at a fixed point: how long a flow is followed

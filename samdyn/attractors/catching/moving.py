@@ -17,12 +17,12 @@ from ...dynamics.systems.map import AbstractMap, State
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.returns import Return, require_steady
 from ...errors import InvalidInput
+from ...programs.lanes import advance
 from ...programs.tangents import BLOCKS, Runs, along_runs
 from ..judging.recurrence import period_of
 from ..orbiting.attractor import STUDENT
 from ..orbiting.cycles import attracting_cycles
 from .arrivals import some_of
-from .lockstep import advance
 
 KEPT = 2048  # points of a followed path
 BLOCK = 64  # steps in each part of it, over which its exponent is measured

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from ...dynamics.systems.map import AbstractMap
+from ...programs.lanes import advance
 from ..stability_result import PointStability
-from .lockstep import advance
 
 ARRIVAL = 1e-3  # of the box's size
 CLEARANCE = 0.25  # of the distance to the nearest other fixed point

@@ -17,12 +17,12 @@ from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...errors import InvalidInput
 from ...precision import in_double
+from ...programs.newton import newton
 from ..proving.branch import zeros_in
 from ..proving.fields import GradientAndLoss
 from ..proving.proof import HIGHEST, proof_in
 from ..proving.system import System, Unprovable
 from .completeness import doubted
-from .newton import newton
 from .point import SAME, Completeness, FixedPoint, FixedPoints, as_box, describe, facts_at
 from .proven import proven_complete, proven_point, proven_points, stays, with_undecided
 from .search import Search

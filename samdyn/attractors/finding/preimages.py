@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...dynamics.systems.flow import Flow
-from .newton import newton
+from ...programs.newton import newton
 
 STARTS = 512  # for each critical point, in each round
 

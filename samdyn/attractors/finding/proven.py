@@ -6,12 +6,12 @@ from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
 from ...programs.batch import OnPoints
 from ...programs.enclosing.interval_rules import NotEnclosed
+from ...programs.newton import newton
 from ..judging.enclosed import jacobian_bounds, signs
 from ..proving.proof import Proof
 from ..proving.system import smooth_in
 from ..proving.undecided import isolated
 from .kinks import KINK, kink, kink_at, sides_differ
-from .newton import newton
 from .point import Completeness, FixedPoint, FixedPoints, Undecided, describe, facts_at
 from .search import Search
 

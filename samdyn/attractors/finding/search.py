@@ -6,9 +6,9 @@ import numpy as np
 
 from ...dynamics.systems.ode import AbstractODE
 from ...programs.batch import OnPoints
+from ...programs.newton import newton
 from .clusters import clusters, distinct, new_samples
 from .completeness import completeness, degree_checks
-from .newton import newton
 from .point import SAME, Completeness, FixedPoint, describe, facts_at
 from .preimages import preimages
 from .starts import EvenPoints

@@ -17,8 +17,8 @@ from ...compiling import jit_for_few_runs
 from ...dynamics.methods.gd import GD
 from ...dynamics.systems.flow import Flow
 from ...dynamics.systems.map import state_jacobian
+from ...programs.newton import newton_from
 from ...results.encoding import storable
-from ..finding.newton import newton_from
 from ..finding.point import SAME, FixedPoint, describe
 from ..finding.preimages import AbstractEquation, AtRadius, FieldIsZero, MapsTo, PointsTo
 from ..judging.spectrum import eigenvalues, hessian_at

@@ -10,7 +10,7 @@ import numpy as np
 from ...bisection import bisect_on_host
 from ...compiling import jit_for_few_runs
 from ...dynamics.systems.map import state_jacobian
-from ..finding.newton import newton_from
+from ...programs.newton import newton_from
 from ..finding.preimages import AtRadius
 from ..judging.spectrum import eigenvalues
 from .branches import Stretch

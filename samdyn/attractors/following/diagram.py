@@ -17,9 +17,9 @@ from ...dynamics.systems.map import AbstractMap, Displacement, state_jacobian
 from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput
 from ...precision import in_double
+from ...programs.newton import newton_from
 from ...results.provenance import recorded
 from ...results.result import Result
-from ..finding.newton import newton_from
 from ..finding.point import describe
 from ..judge import verdict_at
 from ..judging.spectrum import eigenvalues

@@ -14,7 +14,7 @@ import numpy as np
 from ...dynamics.systems.map import AbstractMap, Displacement
 from ...dynamics.systems.returns import Return, require_steady
 from ...errors import InvalidInput
-from ..finding.newton import newton
+from ...programs.newton import newton
 from ..finding.point import describe
 from ..orbiting.periodic import orbit_near, orbits_in_box, path, shorter
 from .branches import Branch

@@ -15,8 +15,8 @@ from ...dynamics.systems.map import AbstractMap, Displacement
 from ...dynamics.systems.returns import Return, require_steady
 from ...dynamics.systems.system import loss_of
 from ...errors import InvalidInput
+from ...programs.newton import newton
 from ..finding.fixed_points import fixed_points
-from ..finding.newton import newton
 from ..finding.point import SAME, Completeness, FixedPoint, FixedPoints, describe
 from ..finding.starts import EvenPoints
 from ..judging.linear import multipliers, step_discs

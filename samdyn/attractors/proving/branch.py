@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import kept
-from ..finding.newton import newton_on
+from ...programs.newton import newton_on
 from ..finding.starts import EvenPoints
 from .krawczyk import krawczyk
 from .system import Bounds, System

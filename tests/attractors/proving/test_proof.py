@@ -6,12 +6,12 @@ import pytest
 
 from samdyn import GD, ODE, SAM, USAM, Flow, get_loss, loss_names
 from samdyn.attractors.finding.clusters import distinct
-from samdyn.attractors.finding.newton import newton
 from samdyn.attractors.finding.point import facts_at
 from samdyn.attractors.finding.preimages import preimages
 from samdyn.attractors.proving import branch
 from samdyn.attractors.proving import proof as proofs
 from samdyn.attractors.proving.proof import Unprovable, proof_in
+from samdyn.programs.newton import newton
 
 LOSSES = [name for name in loss_names() if get_loss(name).dim <= 3]
 DEGENERATE = {"mexican-hat", "monkey-saddle", "toy-net"}

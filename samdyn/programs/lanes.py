@@ -5,18 +5,18 @@ chunk count is not part of the shape, and spread over all devices. Nothing recom
 another number of rows or steps, and a row's result does not depend on its neighbours.
 """
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...dynamics.systems.map import AbstractMap, State
-
 LANES = 256  # rows in a chunk
 CHUNKS = 64  # chunks in a call
 
 
-def advance(step_map: AbstractMap, states: State, steps: int) -> tuple[np.ndarray, State]:
+def advance(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any]:
     """(w one step before the end (n, d), the states after `steps` ≥ 1 steps).
 
     `states` holds NumPy arrays with a leading axis of n rows, w of shape (n, d).
@@ -36,7 +36,7 @@ def advance(step_map: AbstractMap, states: State, steps: int) -> tuple[np.ndarra
     return before, after
 
 
-def _on(step_map: AbstractMap, device) -> AbstractMap:
+def _on(step_map: Any, device) -> Any:
     arrays, rest = eqx.partition(step_map, eqx.is_array)
     return eqx.combine(jax.device_put(arrays, device), rest)
 
@@ -53,7 +53,7 @@ def _flat(leaf) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _advance_chunks(step_map: AbstractMap, states: State, used, steps):
+def _advance_chunks(step_map: Any, states: Any, used, steps):
     step = jax.vmap(step_map)
 
     def chunk(index, carry):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...compiling import jit_for_few_runs
-from ...programs.batch import OnPoints, padded
+from ..compiling import jit_for_few_runs
+from .batch import OnPoints, padded
 
 ITERATIONS = 100
 # Relative to ‖J‖²: small enough for quadratic convergence at condition numbers up to 1e6, large
