@@ -15,7 +15,14 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ..arguments import of_system
-from ..checks import require_function, require_one_value, require_point, require_whole, told
+from ..checks import (
+    require_function,
+    require_numbers,
+    require_one_value,
+    require_point,
+    require_whole,
+    told,
+)
 from ..dynamics.systems.flat import is_vector
 from ..dynamics.systems.map import AbstractMap
 from ..dynamics.systems.sde import AbstractSDE
@@ -39,9 +46,9 @@ class Ensemble(Result, eqx.Module):
     `mean` S is its average over all `runs` that stayed finite and over the time from `burn` on,
     `error` S two standard errors of it. `times` (n,) are the ends of as many equal parts of that
     time, in steps or in time, `series` (n, *S) the averages over runs within each, `series_errors`
-    (n, *S) theirs. `correlation_steps` S is how many steps apart values are about independent, as
-    far as the parts tell. `failed` runs left the range of numbers and are in no average.
-    `interrupted`: fewer runs than asked for were made.
+    (n, *S) theirs. `correlation_steps` S is how many steps apart values are about independent; it
+    can't be told below the length of a part. `failed` runs left the range of numbers and are in no
+    average. `interrupted`: fewer runs than asked for were made.
     """
 
     mean: np.ndarray
@@ -128,8 +135,7 @@ def ensemble(
     require_one_value(system)
     require_function(observable, "observable(w)")
     require_whole(paths, "paths", 1)
-    if not 0 <= burn < 1:
-        raise InvalidInput(f"burn is a share of the steps, 0 or more and below 1, not {burn:g}.")
+    require_numbers(burn, "burn must be a share of the steps", lambda x: (x >= 0) & (x < 1))
     move, count, length = _moves(system, steps, time, dt)
     if is_vector(require_point(start, "a start")):
         start = np.asarray(start, float)

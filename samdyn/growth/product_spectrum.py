@@ -3,42 +3,51 @@
 import numpy as np
 
 LAPS = 64  # of the orthogonal iteration
-ALIKE = 1e-12  # of a logarithm: a lap that changes nothing
-DIGITS = 1e-6  # of the largest eigenvalue: larger ones the product itself gives to enough digits
+DIGITS = 1e-6  # of the largest eigenvalue: those above it a product gives to enough digits
 
 
 def eigenvalues_of_product(matrices: np.ndarray) -> np.ndarray:
     """Of A_n … A_1, from A_1 first (n, d, d): (d,) complex, by descending modulus.
 
-    Those far below the largest are real, from the QR factors of the pieces, turn by turn.
+    The product itself gives the largest ones. Orthogonal iteration over its factors turns the
+    directions of these to the front; what is behind them is a product of smaller matrices, and so
+    on.
     """
-    whole = np.linalg.multi_dot([*matrices[::-1], np.eye(matrices.shape[-1])])
-    direct = np.linalg.eigvals(whole).astype(complex)
-    direct = direct[np.argsort(-np.abs(direct), kind="stable")]
-    largest = np.abs(direct[0])
-    small = np.abs(direct) <= DIGITS * largest
-    if not np.any(small):
-        return direct
-    logs, signs = _by_turns(matrices)
-    fine = signs * np.exp(np.clip(logs, -700, 700))
-    return np.where(small, fine, direct)
+    factors, last = _turned(matrices)
+    found: list[complex] = []
+    while len(found) < matrices.shape[-1]:
+        first = len(found)
+        values, scale = _of_block([f[first:, first:] for f in factors], last[first:, first:])
+        values = values[np.argsort(-np.abs(values), kind="stable")]
+        kept = max(1, int(np.sum(np.abs(values) > DIGITS * np.abs(values[0]))))
+        if 0 < kept < len(values) and abs(values[kept - 1].imag) > 0:
+            pair = np.isclose(values[kept], np.conj(values[kept - 1]))  # not cut in two
+            kept += int(pair)
+        with np.errstate(over="ignore", under="ignore"):
+            found += list(values[:kept] * np.exp(scale))
+    return np.array(found, complex)
 
 
-def _by_turns(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(log moduli (d,), descending; signs (d,)) by orthogonal iteration over the whole product."""
-    d = matrices.shape[-1]
-    q = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
-    before = np.full(d, np.inf)
-    logs, signs = before, np.ones(d)
+def _turned(matrices: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """(the triangular factors of the product in a basis that its largest directions lead, the turn
+    from the end of it to the beginning): their product has its eigenvalues."""
+    q = np.linalg.qr(np.random.default_rng(0).normal(size=matrices.shape[1:]))[0]
+    factors, start = [], q
     for _ in range(LAPS):
-        logs, signs, start = np.zeros(d), np.ones(d), q
+        factors, start = [], q
         for matrix in matrices:
             q, r = np.linalg.qr(matrix @ q)
-            with np.errstate(divide="ignore"):
-                logs += np.log(np.abs(np.diagonal(r)))
-            signs *= np.sign(np.diagonal(r))
-        signs *= np.sign(np.einsum("ij,ij->j", start, q))
-        if np.all(np.abs(logs - before) <= ALIKE * (1 + np.abs(logs))):
-            break
-        before = logs
-    return logs, signs
+            factors.append(r)
+    return factors, start.T @ q
+
+
+def _of_block(factors: list[np.ndarray], last: np.ndarray) -> tuple[np.ndarray, float]:
+    """(eigenvalues of last · product of the factors, over exp of a scale; that scale)."""
+    product, scale = np.eye(len(last)), 0.0
+    for factor in [*factors, last]:
+        product = factor @ product
+        size = float(np.max(np.abs(product)))
+        if not (size > 0 and np.isfinite(size)):
+            return np.full(len(last), 0.0 if size == 0 else np.nan, complex), 0.0
+        product, scale = product / size, scale + np.log(size)
+    return np.linalg.eigvals(product).astype(complex), scale

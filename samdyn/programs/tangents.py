@@ -5,6 +5,7 @@ stretches the directions, which are made orthonormal again (Benettin et al. 1980
 steps that differ in their numbers, so that a whole range of a parameter is one call.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,20 +15,48 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..errors import InvalidInput
 from .batch import OnPoints, joined, padded, split
 from .loops import Flat
 
 BLOCKS = 32  # parts of a run, whose means tell the error of the whole
+STUDENT = 2.04  # standard errors: 95 % of 31 degrees of freedom
+FARTHER = 1.5  # times as far at the end as half way: a run that grows all the while
 
 
 class Runs(NamedTuple):
     """Of n runs: `path` (n, kept, m) their last points; `logs` (BLOCKS, n, count) the mean
-    logarithm per step of how the first `count` directions are stretched; `farthest` (n,) the
-    largest distance from a centre. Not finite from where a run is."""
+    logarithm per step of how the first `count` directions are stretched, −∞ where one was squashed
+    to nothing; `farthest` (BLOCKS, n) the largest distance from a centre in each part. Not finite
+    from where a run is."""
 
     path: np.ndarray
     logs: np.ndarray
     farthest: np.ndarray
+
+    def rates(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """(exponents (n, count), two standard errors of them and what the ends of `steps` leave).
+
+        A part in which a direction is lost by accident is left out; −∞ where most are.
+        """
+        lost = np.isneginf(self.logs)
+        usual = np.where(lost, np.nan, self.logs)
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of runs with no part left
+            mean = np.nanmean(usual, axis=0)
+            spread = np.nanstd(usual, axis=0, ddof=1)
+        left = np.sum(~lost, axis=0)
+        errors = STUDENT * spread / np.sqrt(np.maximum(left, 1)) + 1 / steps
+        gone = left <= BLOCKS // 2
+        return np.where(gone, -np.inf, mean), np.where(gone, 0.0, errors)
+
+    @property
+    def escaping(self) -> np.ndarray:
+        """Which runs (n,) get farther and farther: in every part of the second half."""
+        far = self.farthest[BLOCKS // 2 :]
+        with np.errstate(invalid="ignore"):
+            grows = np.all(np.diff(far, axis=0) > 0, axis=0) & (far[-1] > FARTHER * far[0])
+        return grows | ~np.all(np.isfinite(far), axis=0)
 
 
 def along_runs(
@@ -55,12 +84,14 @@ def along_runs(
     path, logs, farthest = _compiled(program, columns, numbers, counts, middle, count, kept)
     n = len(rows)
     path = np.stack([np.asarray(column) for column in path], axis=-1).swapaxes(0, 1)
-    return Runs(path[:n], np.asarray(logs).swapaxes(1, 2)[:, :n], np.asarray(farthest)[:n])
+    return Runs(path[:n], np.asarray(logs).swapaxes(1, 2)[:, :n], np.asarray(farthest)[:, :n])
 
 
 def _program(steps: list[OnPoints]) -> tuple[Callable, Any]:
     """(columns, numbers) ↦ values and slopes, in JAX; and the numbers, by lane where they vary."""
     first = steps[0]
+    if any(step.form != first.form for step in steps[1:]):
+        raise InvalidInput("these steps differ in more than their numbers: run them one by one.")
     if first.both is not None:
         return Flat(first.both), _by_lane([step.parameters for step in steps])
     assert first.function is not None
@@ -125,31 +156,44 @@ def _compiled(program, columns, numbers, counts, centre, count: int, kept: int):
     w, directions, _, _ = lax.fori_loop(0, burn, once, (columns, begin, nothing, zero))
 
     def part(carry, _):
-        w, directions, far = carry
-        w, directions, logs, far = lax.fori_loop(0, block, once, (w, directions, nothing, far))
-        return (w, directions, far), jnp.stack([log / block.astype(log.dtype) for log in logs])
+        w, directions = carry
+        w, directions, logs, far = lax.fori_loop(0, block, once, (w, directions, nothing, zero))
+        rates = jnp.stack([log / block.astype(log.dtype) for log in logs])
+        return (w, directions), (rates, jnp.sqrt(far))
 
-    (w, _, far), logs = lax.scan(part, (w, directions, zero), None, BLOCKS)
+    (w, _), (logs, far) = lax.scan(part, (w, directions), None, BLOCKS)
 
     def show(w, _):
         after = program(w, numbers)[:m]
         return after, after
 
     path = lax.scan(show, w, None, kept)[1]
-    return path, logs, jnp.sqrt(far)
+    return path, logs, far
 
 
 def _orthonormal(vectors: Sequence[Sequence[Any]]) -> tuple[tuple, tuple]:
-    """(vectors made orthonormal one after another, the logarithms of what was left of each)."""
+    """(vectors made orthonormal one after another, the logarithms of what was left of each).
+
+    One of which nothing is left is begun again, as some other direction.
+    """
     made: list[tuple] = []
     logs = []
-    for given in vectors:
-        v = list(given)
-        for q in made:
-            share = sum(a * b for a, b in zip(q, v, strict=True))
-            v = [a - share * b for a, b in zip(v, q, strict=True)]
-        length = jnp.sqrt(sum(a * a for a in v))
-        safe = jnp.where(length > 0, length, 1)
-        made.append(tuple(a / safe for a in v))
+    for number, given in enumerate(vectors):
+        v, length = _across(given, made)
+        fresh = [jnp.full_like(x, np.cos(1.0 + i + 3 * number)) for i, x in enumerate(v)]
+        other, size = _across(fresh, made)
+        some = length > 0
+        safe, instead = jnp.where(some, length, 1), jnp.where(size > 0, size, 1)
+        pairs = zip(v, other, strict=True)
+        made.append(tuple(jnp.where(some, a / safe, b / instead) for a, b in pairs))
         logs.append(jnp.log(length))
     return tuple(made), tuple(logs)
+
+
+def _across(given: Sequence[Any], made: Sequence[tuple]) -> tuple[list[Any], Any]:
+    """(a vector without its parts along orthonormal ones, its length)."""
+    v = list(given)
+    for q in made:
+        share = sum(a * b for a, b in zip(q, v, strict=True))
+        v = [a - share * b for a, b in zip(v, q, strict=True)]
+    return v, jnp.sqrt(sum(a * a for a in v))

@@ -47,6 +47,7 @@ def test_the_interval_holds_in_nearly_all_seeds():
     assert np.mean(held) >= 0.87  # 95 % less three standard errors of 60 seeds
 
 
+@pytest.mark.thorough
 def test_correlation_along_a_run_is_known():
     """An AR(1) run with multiplier r = 0.9: values are independent (1 + r)/(1 − r) = 19 apart."""
     step = StochasticStepMap(bowl, GD(), 0.05, Isotropic(0.5))

@@ -20,7 +20,6 @@ from ...errors import InvalidInput
 from ...programs.lanes import advance
 from ...programs.tangents import BLOCKS, Runs, along_runs
 from ..judging.recurrence import period_of
-from ..orbiting.attractor import STUDENT
 from ..orbiting.cycles import attracting_cycles
 from .arrivals import some_of
 
@@ -30,7 +29,8 @@ ROUNDS = 4  # of following some of the paths that nothing is known of
 NEAR = 1e-3  # of the size: a path so near to an orbit is on it, at the end
 BENDS = 0.1  # of the distance of a cycle's points: how far it may be from the lines through them
 EARLY = 1e-4  # the same of a path that has not run for as long as it may
-CELLS = 64  # of the grid, along the longest side of what the paths fill
+CELLS = (64, 32, 16, 8, 4)  # of the grid, along the longest side of what the paths fill
+AGAIN = 0.6  # of its cells that half a path shares with its other half, on a grid that is not finer
 SHARED = 0.3  # of the smaller trail: so many cells make two trails one set
 FEW, SLOWING = 64, 0.9  # paths of a first look; of its first moves, later ones of a run at rest
 VOTES = 32  # steps of a path that are looked at to tell on which set it is
@@ -121,7 +121,7 @@ def _closed_sets(map_: AbstractMap, system: Any, states: State, size: float) -> 
     runs = _followed(map_, states)
     found: list[MovingSet] = []
     for path in [] if runs is None else runs.path[..., : states.w.shape[1]]:
-        period = period_of(path) if np.all(np.isfinite(path)) else 0
+        period = period_of(path, size) if np.all(np.isfinite(path)) else 0
         if period < 2 or any(_distance(path[-1:], one)[0] <= NEAR * size for one in found):
             continue
         found.append(_begun(MovingSet(f"period-{period}", path[-period:], float(period))))
@@ -170,24 +170,37 @@ def _trailing_sets(map_: AbstractMap, states: State) -> tuple[list[MovingSet], n
         return none
     paths = runs.path[..., : states.w.shape[1]]
     kept = np.all(np.isfinite(paths), axis=(1, 2))
-    paths, logs = paths[kept], runs.logs[:, kept, 0]
+    rates, errors = (x[kept, 0] for x in runs.rates(BLOCK * BLOCKS))
+    paths = paths[kept]
     if not len(paths):
         return none
-    low, high = np.min(paths, axis=(0, 1)), np.max(paths, axis=(0, 1))
-    cell = max(float(np.max(high - low)) / CELLS, np.spacing(float(np.max(np.abs(paths)))))
-    trails = [{tuple(c) for c in np.floor((path - low) / cell).astype(int)} for path in paths]
+    trails, grid = _trails(paths)
     groups = _grouped(trails)
     sets, cells = [], []
     for members in groups:
-        each = np.mean(logs[:, members], axis=0)
-        error = STUDENT * float(np.std(logs[:, members])) / np.sqrt(logs[:, members].size)
-        error += 1 / (BLOCK * BLOCKS)
+        each = rates[members]
+        error = 2 * float(np.std(each)) / np.sqrt(len(each)) + float(np.max(errors[members]))
         if np.mean(each) < -error or len(trails[members[0]]) < 2:
             continue  # on its way to something that attracts: not there yet
         kind = "chaotic" if np.mean(each) > error else "quasi-periodic"
         sets.append(MovingSet(kind, paths[members[0]], None))
         cells.append(set().union(*(trails[i] for i in members)))
-    return sets, _by_votes(map_, states, (low, cell), cells)
+    return sets, _by_votes(map_, states, grid, cells)
+
+
+def _trails(paths: np.ndarray) -> tuple[list[set], tuple[np.ndarray, float]]:
+    """The cells that paths (n, k, d) pass, and the grid, (its corner, a side): so fine that most
+    paths still come back to their own cells."""
+    low, high = np.min(paths, axis=(0, 1)), np.max(paths, axis=(0, 1))
+    size, least = float(np.max(high - low)), float(np.spacing(np.max(np.abs(paths))))
+    for count in CELLS:
+        cell = max(size / count, least)
+        places = np.floor((paths - low) / cell).astype(int)
+        halves = [[{tuple(c) for c in part} for part in np.array_split(p, 2)] for p in places]
+        again = [len(a & b) / min(len(a), len(b)) for a, b in halves]
+        if np.median(again) >= AGAIN:
+            break
+    return [a | b for a, b in halves], (low, cell)
 
 
 def _grouped(trails: list[set]) -> list[list[int]]:

@@ -24,8 +24,8 @@ from .varied import Varied, varied
 
 ANCHORS = 5  # values at which orbits of a given period are looked for
 BESIDE = (1e-5, 1e-4, 1e-3, 1e-2)  # of the range: how far beside its birth an orbit is looked for
-LENGTHS = np.geomspace(1e-4, 0.3, 24)  # of the size of things: how far along the eigenvector
-ROOM = 4.0  # of 1 + the size of a point: how far an orbit is followed that no box confines
+LENGTHS = np.geomspace(1e-8, 1.0, 64)  # of the size of things: how far along the eigenvector
+ROOM = 40.0  # of the size of a point: how far an orbit is followed that no box confines
 SAME = 1e-5  # of the size: points that are one
 SMALL = 1e-6  # of the size: the amplitude below which an orbit is what it is born of
 NEAR = 1e-3  # of the size, of a birth: an orbit that was born there passes so near
@@ -78,7 +78,7 @@ class OrbitFollower:
 
     def born(self, w: np.ndarray, value: float, period: int) -> Followed:
         """The orbit of twice the period that is born at a state, where a multiplier is −1."""
-        reach, size = self.grid[-1] - self.grid[0], 1 + float(np.max(np.abs(w)))
+        reach, size = self.grid[-1] - self.grid[0], self._size(w)
         for share in BESIDE:
             for side in (1, -1):
                 there = value + side * share * reach
@@ -131,10 +131,16 @@ class OrbitFollower:
         events = self._events(found.bifurcations, period, size)
         return Followed(branches, events, list(found.warnings))
 
+    def _size(self, states: np.ndarray) -> float:
+        """That of the box, or of the numbers themselves."""
+        if self.box is not None:
+            return float(np.max(np.ptp(self.box, axis=1)))
+        return float(np.max(np.abs(states))) or 1.0
+
     def _room(self, states: np.ndarray) -> np.ndarray:
         """A box (n, 2) of states in which orbits are followed."""
         low, high = states.min(axis=0), states.max(axis=0)
-        room = ROOM * (1 + np.max(np.abs(states))) * np.ones(states.shape[1])
+        room = ROOM * self._size(states) * np.ones(states.shape[1])
         box = np.stack([low - room, high + room], axis=1)
         if self.box is not None:
             box[: self.dim] = self.box

@@ -80,7 +80,7 @@ def _orbit_verdict(
     starts = c + START_DISTANCE * rho * _directions(eigenvalues) @ axes.T
     runs = _run_starts(step_map, c, starts, eta * float(np.min(np.abs(eigenvalues))), reach)
     held = _held(np.asarray(c), runs.tails, reach, neighbours)
-    if not all(period_of(tail) for tail in runs.tails[held]):
+    if not all(period_of(tail, reach) for tail in runs.tails[held]):
         # what has not settled may leave yet, more slowly than by the slowest curvature
         runs = _run_on(step_map, c, runs.states, PATIENT, reach)
         held = _held(np.asarray(c), runs.tails, reach, neighbours)
@@ -119,7 +119,7 @@ def _orbit_verdict(
         )
         return Verdict("saddle", text, orbit="escapes")
     spread = float(np.max(np.linalg.norm(runs.tails[held] - np.asarray(c), axis=-1)))
-    periods = {period_of(tail) for tail in runs.tails[held]}
+    periods = {period_of(tail, reach) for tail in runs.tails[held]}
     period = periods.pop() or None if len(periods) == 1 else None
     word = "chaotic" if period is None else f"period-{period}"
     told = f"{word}: the orbit stays bounded, at the end up to {spread:.4g} away"
@@ -139,10 +139,10 @@ def _unsettled(step_map: StepMap, c: np.ndarray, states: np.ndarray) -> tuple[st
     """
     step = StepOnState(step_map, c.size).on_states()
     found = along_runs([step], states, burn=0, block=BLOCK, count=1, kept=KEPT, centre=c)
-    each = np.mean(found.logs[..., 0], axis=0)
     steps = BLOCK * len(found.logs)
-    error = 2 * float(np.std(each)) / np.sqrt(len(each)) + 1 / steps
-    rate = Rate(float(np.mean(each)), error)
+    each, errors = (x[:, 0] for x in found.rates(steps))
+    apart = 2 * float(np.std(each)) / np.sqrt(len(each)) + 1 / steps
+    rate = Rate(float(np.mean(each)), max(apart, float(np.mean(errors)) / np.sqrt(len(each))))
     distances = np.linalg.norm(found.path[..., : c.size] - c, axis=-1)
     within = float(np.quantile(distances, NEARLY_ALL))
     word = "chaotic" if rate.sign == 1 else "not periodic, and not seen to be chaotic"

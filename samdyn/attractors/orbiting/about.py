@@ -5,11 +5,11 @@ import numpy as np
 from ...dynamics.systems.map import AbstractMap
 from ...dynamics.systems.returns import Return, require_steady
 from ...errors import InvalidInput
-from ..finding.point import SAME
 from ..judging.verdict import Verdict
 from .periodic import orbit_from
 
-LENGTHS = np.geomspace(1e-3, 2.0, 24)  # of 1 + ‖w‖: how far along the eigenvector Newton starts
+LENGTHS = np.geomspace(1e-9, 2.0, 64)  # of the point's size: along the eigenvector, for Newton
+ROUNDING = 1e3  # spacings of the numbers: an amplitude that is none
 MOST = 64  # numbers in a state of which orbits are looked for
 
 
@@ -19,7 +19,7 @@ def with_orbit(step: AbstractMap, w: np.ndarray, found: Verdict) -> Verdict:
     values = found.eigenvalues
     if found.verdict not in ("repeller", "saddle") or found.orbit is not None or values is None:
         return found
-    turning = (np.abs(values.imag) <= 1e-9 * np.abs(values)) & (values.real < -1)
+    turning = (np.abs(np.imag(values)) <= 1e-9 * np.abs(values)) & (np.real(values) < -1)
     if not np.any(turning) or values.size > MOST:
         return found
     try:
@@ -31,13 +31,13 @@ def with_orbit(step: AbstractMap, w: np.ndarray, found: Verdict) -> Verdict:
     slope = back.once.on_states().with_jacobians(rest[None])[1][0]
     own, vectors = np.linalg.eig(slope)
     along = np.real(vectors[:, np.argmin(np.real(own))])
-    size = 1 + float(np.max(np.abs(w)))
+    size = float(np.max(np.abs(w))) or 1.0
     starts = rest + np.concatenate([LENGTHS, -LENGTHS])[:, None] * size * along
     orbit = orbit_from(back, starts, w)
     if orbit is None or orbit.verdict.verdict != "attractor":
         return found
     off = float(np.linalg.norm(orbit.centre - w))
-    if not SAME * size < orbit.amplitude or off > orbit.amplitude:
+    if not orbit.amplitude > ROUNDING * np.spacing(size) or off > orbit.amplitude:
         return found
     why = (
         f"{found.why}; about it a period-2 orbit attracts, ±{orbit.amplitude:.6g}, two steps "

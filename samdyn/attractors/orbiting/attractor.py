@@ -26,7 +26,6 @@ from ...text import MOST_ROWS, columns
 from ..judging.recurrence import period_of
 
 LANES = 1024  # values that are run at once
-STUDENT = 2.04  # standard errors: 95 % of 31 degrees of freedom
 
 
 class OrbitDiagram(Result, eqx.Module):
@@ -144,6 +143,8 @@ def attractor(
     for number, name, least in ((steps, "steps", BLOCKS), (burn, "burn", 0), (kept, "kept", 4)):
         require_whole(number, name, least)
     start = require_flat(start, "a start")
+    # of one form for all values: a momentum of 0 is a momentum
+    system = system.at(**{parameter: grid[np.argmax(np.abs(grid))]})
     systems = [system.at(**{parameter: value}) for value in grid]
     require_steady(systems[0], start.size)
     returns = [Return(each, start.size) for each in systems]
@@ -152,10 +153,15 @@ def attractor(
     runs, interrupted = _runs(returns, start, lengths, progress)
     points = np.concatenate([found.path[..., : start.size] for found in runs])
     lost = ~np.all(np.isfinite(points), axis=(1, 2))
+    lost |= np.concatenate([found.escaping for found in runs])
     points[lost] = np.nan
-    period = [-1 if gone else period_of(path) for path, gone in zip(points, lost, strict=True)]
-    rates = np.concatenate([np.mean(found.logs, axis=0) for found in runs])
-    errors = np.concatenate([_errors(found.logs, steps) for found in runs])
+    far = np.concatenate([np.max(found.farthest, axis=0) for found in runs])
+    measured = [found.rates(steps) for found in runs]
+    rates, errors = (np.concatenate(each) for each in zip(*measured, strict=True))
+    period = [
+        -1 if gone else period_of(path, scale)
+        for path, scale, gone in zip(points, far, lost, strict=True)
+    ]
     done = grid[: len(points)]
     return OrbitDiagram(parameter, done, points, np.array(period), rates, errors, interrupted)
 
@@ -173,7 +179,9 @@ def _runs(
                     some = returns[first : first + LANES]
                     begin = np.concatenate([one.rest(start[None]) for one in some])
                     steps = [one.on_states() for one in some]
-                    run = along_runs(steps, begin, burn=burn, block=block, count=count, kept=kept)
+                    run = along_runs(
+                        steps, begin, burn=burn, block=block, count=count, kept=kept, centre=start
+                    )
                     found.append(run)
                     heed()
                     if tell is not None:
@@ -183,10 +191,3 @@ def _runs(
                 raise
             return found, sum(len(one.path) for one in found) < len(returns)
     return found, False
-
-
-def _errors(logs: np.ndarray, steps: int) -> np.ndarray:
-    """Twice the standard error (n, k) of the means of parts of a run, and what its ends leave."""
-    with np.errstate(invalid="ignore"):
-        spread = np.std(logs, axis=0, ddof=1)
-    return STUDENT * spread / np.sqrt(len(logs)) + 1 / steps

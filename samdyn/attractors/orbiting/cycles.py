@@ -21,6 +21,7 @@ from ...errors import InvalidInput
 from ...growth.product_spectrum import eigenvalues_of_product
 from ...lazily import diffrax
 from ..finding.starts import EvenPoints
+from ..judging.enclosed import Discs
 from ..judging.verdict import Verdict, map_verdict
 from .orbit import Orbit
 
@@ -30,13 +31,17 @@ NODES, WITHIN = 16, 16  # points of a cycle that Newton moves; points that are s
 DOUBLINGS = 14  # of the time that runs take
 FAR = 10.0  # sizes of the box: farther away a run has left
 RTOL, EXACT = 1e-7, 1e-12  # of steps of the solver, of runs and of shooting
+FINE = 1e-11  # of how far runs may get: errors of a step that are allowed whatever its length
+SEEN = 1e-7  # of that: a loop that is smaller is the solver's own jitter
 BACK = 0.05  # of a run's extent: so near a run has been there before
 MOST, SHORTEST = 15, 1e-2  # steps of Newton's, and the least share that one is cut to
 MORE = 10.0  # times the gap may grow in a step
 CLOSED = 1e-10  # of the cycle's size
 SAME = 1e-6  # of a period
 TRIES = 4  # loops of runs that close onto nothing that attracts, or not at all
+KNOWN = 1e-8  # of the largest multiplier: errors of them
 REST = 1e-7  # of the fastest speed: a run that slow rests
+AROUND = 10.0  # times how far a flow moves in the time of its fastest rate
 LONGEST = 30_000  # steps of the solver in a run
 
 
@@ -51,7 +56,7 @@ class Pieces(NamedTuple):
 def cycles_in_box(flow: AbstractODE, box: np.ndarray, seed: int) -> tuple[list[Orbit], list[str]]:
     """Cycles with a point in a box (d, 2), to which runs from it come; and warnings."""
     starts = box[:, 0] + EvenPoints(len(box), seed).take(STARTS) * np.ptp(box, axis=1)
-    size, found, lost = float(np.max(np.ptp(box, axis=1))), [], 0
+    size, found, lost, families = float(np.max(np.ptp(box, axis=1))), [], 0, False
     for way in (1.0, -1.0):
         for loop in _loops(flow, starts, size, way):
             if _known(found, loop.points[0], size):
@@ -60,12 +65,20 @@ def cycles_in_box(flow: AbstractODE, box: np.ndarray, seed: int) -> tuple[list[O
             if orbit is None:
                 lost += 1
             elif _within(orbit.points, box) and not _same_as_one(found, orbit):
-                found.append(orbit)
+                family = orbit.verdict.verdict == "degenerate"
+                if not (family and any(o.verdict.verdict == "degenerate" for o in found)):
+                    found.append(orbit)
+                families |= family
     warnings = []
     if lost and not found:
         warnings.append(
             f"{lost} runs keep moving and come back to where they were before, and Newton closes "
             "none of them: what they are on may not be periodic."
+        )
+    if families:
+        warnings.append(
+            "a cycle has a multiplier of 1 beside its own: cycles may fill a region there, of "
+            "which one is listed."
         )
     found.sort(key=lambda orbit: (orbit.period, tuple(orbit.centre)))
     return found, warnings
@@ -92,10 +105,10 @@ def attracting_cycles(flow: AbstractODE, starts: np.ndarray, size: float) -> lis
 def cycle_near(flow: AbstractODE, w: np.ndarray, period: float | None) -> Orbit:
     """The cycle that Newton reaches from a point (d,) and a guess of its period; without one, from
     where runs from there return."""
-    size = 1 + float(np.max(np.abs(w)))
+    size = _size_at(flow, w)
     loops = []
     if period is not None:
-        path = _paths(flow, w[None], period, w, 1e6 * size)[0]
+        path = _paths(flow, w[None], period, w, 100 * FAR * size)[0]
         loops.append(Loop(path[:: len(path) // NODES][:NODES], period))
     loops += [loop for way in (1.0, -1.0) for loop in _loops(flow, w[None], size, way)]
     for loop in loops:
@@ -109,6 +122,14 @@ def cycle_near(flow: AbstractODE, w: np.ndarray, period: float | None) -> Orbit:
     )
 
 
+def _size_at(flow: AbstractODE, w: np.ndarray) -> float:
+    """How far things are from a point, from the field alone: how far it moves in the time of its
+    own rates, and some."""
+    speed = float(np.linalg.norm(_velocities(flow, w[None])[0]))
+    rate = float(np.max(np.abs(_jacobian_at(flow, jnp.asarray(w)))))
+    return AROUND * speed / rate if rate > 0 and speed > 0 else float(np.max(np.abs(w))) or 1.0
+
+
 class Loop(NamedTuple):
     """A guess of a cycle: points (NODES, d) at equal times along it, and its period."""
 
@@ -119,6 +140,8 @@ class Loop(NamedTuple):
 def _loops(flow: AbstractODE, starts: np.ndarray, size: float, way: float) -> list[Loop]:
     """Loops of runs, forwards or backwards in time, that keep moving in bounds."""
     found: list[Loop] = []
+    if starts.shape[1] == 1:
+        return found  # a flow on a line never comes back
     now, centre = starts.copy(), starts.mean(axis=0)
     speeds = np.linalg.norm(_velocities(flow, now), axis=1)
     fastest = float(np.max(speeds[np.isfinite(speeds)], initial=0.0))
@@ -130,7 +153,7 @@ def _loops(flow: AbstractODE, starts: np.ndarray, size: float, way: float) -> li
         paths = paths[np.all(np.isfinite(paths), axis=(1, 2))]
         speed = np.linalg.norm(_velocities(flow, paths[:, -1]), axis=1)
         paths = paths[speed > REST * fastest]
-        loops = [_loop(flow, path, way * time) for path in paths]
+        loops = [_loop(flow, path, way * time, SEEN * FAR * size) for path in paths]
         found += [loop for loop in loops if loop is not None]
         now = paths[[loop is None for loop in loops], -1]
         if not len(now):
@@ -139,7 +162,7 @@ def _loops(flow: AbstractODE, starts: np.ndarray, size: float, way: float) -> li
     return found
 
 
-def _loop(flow: AbstractODE, path: np.ndarray, time: float) -> Loop | None:
+def _loop(flow: AbstractODE, path: np.ndarray, time: float, least: float) -> Loop | None:
     """What a run (SAVED, d) did since it was at its end before, if it has been there three times.
 
     The plane across the velocity there is passed in the same sense each time.
@@ -151,7 +174,7 @@ def _loop(flow: AbstractODE, path: np.ndarray, time: float) -> Loop | None:
     extent = float(np.max(np.ptp(path[len(path) // 2 :], axis=0)))
     near = [k for k in rising if np.linalg.norm(path[k + 1] - end) <= BACK * extent]
     near = [k for k in near if k < last - 1]
-    if len(near) < 2 or not extent > 0:
+    if len(near) < 2 or not extent > least:
         return None
     begin = near[-1] + height[near[-1]] / (height[near[-1]] - height[near[-1] + 1])
     rows = np.linspace(begin, last, NODES + 1)
@@ -215,7 +238,7 @@ def _judged(flow: AbstractODE, pieces: Pieces, period: float) -> Orbit | None:
     points = pieces.paths[:, :-1].reshape(-1, pieces.paths.shape[-1])
     speed = np.linalg.norm(_velocities(flow, points), axis=1)
     size = float(np.max(np.ptp(points, axis=0)))
-    if size <= 1e-6 * (1 + np.max(np.abs(points))) or np.min(speed) * period <= 1e-9 * size:
+    if size <= 1e4 * np.spacing(np.max(np.abs(points))) or np.min(speed) * period <= 1e-9 * size:
         return None
     for parts in (2, 4, 8):  # a loop that is passed several times
         turned = np.roll(points, -(len(points) // parts), axis=0)
@@ -225,7 +248,10 @@ def _judged(flow: AbstractODE, pieces: Pieces, period: float) -> Orbit | None:
             return _closed(flow, Loop(once[rows], period / parts))
     values = eigenvalues_of_product(pieces.slopes)
     beside = np.delete(values, int(np.argmin(np.abs(values - 1))))
-    verdict = map_verdict(beside) if beside.size else Verdict("degenerate", "it fills all of space")
+    verdict = Verdict("degenerate", "it fills all of space")
+    if beside.size:  # of a multiplier nothing below the solver's own error is known
+        errors = np.full(beside.size, KNOWN * max(1.0, float(np.max(np.abs(beside)))))
+        verdict = map_verdict(beside, None, Discs(beside, errors))._replace(proven=False)
     words = verdict.why.replace("multipliers", "Floquet multipliers beside 1")
     return Orbit(
         points, float(period), values, verdict._replace(why=words, eigenvalues=values), points
@@ -276,6 +302,11 @@ def _velocity_at(flow: AbstractODE, points: Any) -> Any:
     return jax.vmap(flow.velocity)(points)
 
 
+@jit_for_few_runs
+def _jacobian_at(flow: AbstractODE, w: Any) -> Any:
+    return jax.jacfwd(flow.velocity)(w)
+
+
 class _WithVariation(eqx.Module):
     """The flow and its variational equation, of a displacement from a start and its derivative."""
 
@@ -311,7 +342,7 @@ def _run(flow: AbstractODE, starts: Any, time: Any, centre: Any, far: Any) -> An
             None,
             start,
             saveat=diffrax.SaveAt(ts=jnp.linspace(0, time, SAVED)),
-            stepsize_controller=diffrax.PIDController(rtol=RTOL, atol=RTOL * far),
+            stepsize_controller=diffrax.PIDController(rtol=RTOL, atol=FINE * far),
             event=diffrax.Event(gone),
             max_steps=LONGEST,
             throw=False,

@@ -129,6 +129,8 @@ def _of_flow(flow: AbstractODE, box: Any, at: Any, period: Any, seed: int) -> Or
 
 def _periods(period: Any) -> list[int]:
     given = [2] if period is None else list(np.atleast_1d(np.asarray(period, object)))
+    if not given:
+        raise InvalidInput("no period was asked for: give one, or several, from 2 to 8.")
     for p in given:
         if isinstance(p, bool) or not isinstance(p, int | np.integer) or not 2 <= p <= LONGEST:
             raise InvalidInput(

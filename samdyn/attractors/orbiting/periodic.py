@@ -166,8 +166,8 @@ def orbit_near(step: AbstractMap, w: np.ndarray, period: int) -> Orbit:
 
 def orbit_from(back: Return, starts: np.ndarray, w: np.ndarray) -> Orbit | None:
     """The orbit nearest to w (d,) that Newton reaches from states (n, m)."""
-    flow, size = Displacement(back), 1 + float(np.max(np.abs(starts)))
-    ends = newton(flow.velocity, starts, 0.1 * size)
+    flow, size = Displacement(back), _size_of(back, starts)
+    ends = newton(flow.velocity, starts, size)
     ends = ends[np.all(np.isfinite(ends), axis=1)]
     best: tuple[float, np.ndarray] | None = None
     for end in _distinct(ends, SAME * size):
@@ -183,6 +183,17 @@ def orbit_from(back: Return, starts: np.ndarray, w: np.ndarray) -> Orbit | None:
     states = best[1]
     states = np.roll(states, -int(np.argmin(np.linalg.norm(states[:, : back.dim] - w, axis=1))), 0)
     return orbit_of(back, describe(flow, states[0]), states)
+
+
+def _size_of(back: Return, starts: np.ndarray) -> float:
+    """How far things are from states (n, m): how far apart these are, or a step leads, in the
+    middle; nothing is known of where the origin is."""
+    with np.errstate(all="ignore"):
+        moved = np.linalg.norm(back.once.on_states().values(starts) - starts, axis=1)
+    apart = np.linalg.norm(starts - starts[0], axis=1)
+    finite = lambda x: x[np.isfinite(x) & (x > 0)]  # noqa: E731
+    sizes = [float(np.median(some)) for some in (finite(moved), finite(apart)) if len(some)]
+    return max([*sizes, 1e3 * float(np.spacing(np.max(np.abs(starts[0]))))])
 
 
 def _distinct(ends: np.ndarray, reach: float) -> Sequence[np.ndarray]:

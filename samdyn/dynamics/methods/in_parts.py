@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +15,8 @@ class InParts(AbstractMethod):
 
     With SAM and the loss of m examples each it is m-SAM, the mean of ∇lᵢ(w + ρ∇lᵢ/‖∇lᵢ‖); their
     mean should be the loss of the system, whose gradient is not asked. Where that vanishes the
-    parts' gradients do not, so that nothing jumps: m-SAM is smooth where SAM is not.
+    parts' gradients usually do not, so that nothing jumps: m-SAM is smooth where SAM is not. Where
+    all vanish together it jumps like its base: `interpolates` says that they do.
 
     Source: Andriushchenko & Flammarion, arXiv 2206.06232; their theory takes USAM's ascent, their
     code SAM's.
@@ -22,9 +24,10 @@ class InParts(AbstractMethod):
 
     base: AbstractMethod
     losses: tuple[Callable, ...]
+    interpolates: bool = eqx.field(static=True)
 
-    def __init__(self, base: AbstractMethod, losses):
-        self.base, self.losses = base, tuple(losses)
+    def __init__(self, base: AbstractMethod, losses, interpolates: bool = False):
+        self.base, self.losses, self.interpolates = base, tuple(losses), bool(interpolates)
         if not self.losses or not all(callable(loss) for loss in self.losses):
             raise InvalidInput(
                 "the losses of the parts are functions of the parameters, one or more."
@@ -45,6 +48,14 @@ class InParts(AbstractMethod):
     @property
     def linear(self):
         return False
+
+    @property
+    def asks_gradient(self):
+        return False
+
+    @property
+    def discontinuous(self):
+        return self.interpolates and self.base.discontinuous
 
     @property
     def radius(self):

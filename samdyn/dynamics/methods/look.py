@@ -55,7 +55,8 @@ class LookSAM(AbstractMethodWithMemory):
         across = tree.add_scaled(direction, -tree.inner(direction, along), along)
         size = tree.inner(g, along)
         # what is left in one dimension is rounding, and has no direction
-        some = tree.squared_norm(across) > (ROUNDING * tree.inner(direction, along)) ** 2
+        rounding = ROUNDING * jnp.finfo(size.dtype).eps
+        some = tree.squared_norm(across) > (rounding * tree.inner(direction, along)) ** 2
         across = jax.tree.map(lambda x: jnp.where(some, x, jnp.zeros_like(x)), across)
         added = tree.number(self.alpha).astype(size.dtype) * size
         again = tree.add_scaled(g, added, tree.unit(memory.across))
@@ -69,4 +70,4 @@ class LookSAM(AbstractMethodWithMemory):
         return True
 
 
-ROUNDING = 1e-13  # of the gradient: so small a rest is none
+ROUNDING = 500.0  # units of rounding of the gradient: so small a rest is none

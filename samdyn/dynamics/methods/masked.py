@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ...checks import is_real
 from ...errors import InvalidInput
-from .method import AbstractMethod
+from .method import AbstractMethod, require_own_ascent
 
 
 class Masked(AbstractMethod):
@@ -24,6 +25,9 @@ class Masked(AbstractMethod):
     mask: PyTree
 
     def __init__(self, base: AbstractMethod, mask: PyTree):
+        base = require_own_ascent(base, "a mask")
+        if isinstance(mask, list | tuple) and is_real(mask):
+            mask = np.asarray(mask, float)
         for leaf in jax.tree.leaves(mask):
             if not np.all(np.isin(np.asarray(leaf), (0, 1))):
                 raise InvalidInput("a mask is of ones and zeros, like the parameters.")
@@ -61,6 +65,10 @@ class Masked(AbstractMethod):
     @property
     def smooth(self):
         return self.base.smooth
+
+    @property
+    def counts(self):
+        return self.base.counts
 
     @property
     def linear(self):

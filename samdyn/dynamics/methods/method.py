@@ -45,6 +45,8 @@ class AbstractMethod(eqx.Module):
     * `smooth`: there is a Jacobian at critical points, however near to one it begins to hold.
     * `differentiates_ascent`: `descend` takes derivatives of w^p.
     * `linear`: `descend` is linear in the gradient, so that noise passes through it.
+    * `asks_gradient`: what is descended comes from the gradient that is given; without it no noise.
+    * `counts`: its step is another one later, by its number.
     * `smoothed`: the mean of w^p under Gaussian noise of the gradient.
 
     `samdyn.testing.check_method` compares what is declared with what is computed.
@@ -121,6 +123,14 @@ class AbstractMethod(eqx.Module):
         return not self.differentiates_ascent
 
     @property
+    def asks_gradient(self) -> bool:
+        return True
+
+    @property
+    def counts(self) -> bool:
+        return False
+
+    @property
     def radius(self) -> Any:
         """ρ, at which 0 means gradient descent; None where there is no such number."""
         return getattr(self, "rho", None)
@@ -185,6 +195,24 @@ class AbstractMethodWithMemory(AbstractMethod):
     @property
     def remembers(self):
         return True
+
+
+def require_own_ascent(base: AbstractMethod, what: str) -> AbstractMethod:
+    """`base`; `InvalidInput` if what it descends does not come from the w^p that `what` changes."""
+    if base.differentiates_ascent or not base.asks_gradient:
+        raise InvalidInput(
+            f"{what} changes w^p, and {type(base).__name__} does not descend the gradient there."
+        )
+    return base
+
+
+def require_given_gradient(method: AbstractMethod) -> None:
+    """`InvalidInput` for a method that noise of the gradient would not reach."""
+    if not method.asks_gradient:
+        raise InvalidInput(
+            f"{type(method).__name__} takes gradients of losses of its own, which no noise "
+            "reaches: it has a flow and a step only."
+        )
 
 
 def require_method(given: Any) -> AbstractMethod:

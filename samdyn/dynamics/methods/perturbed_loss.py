@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from ...errors import InvalidInput
 from .method import AbstractMethod
 from .usam import USAM
 
@@ -16,6 +17,11 @@ class PerturbedLossGradient(AbstractMethod):
     """
 
     base: AbstractMethod
+
+    def __check_init__(self):
+        if self.base.remembers:
+            kind = type(self.base).__name__
+            raise InvalidInput(f"{kind} remembers something, so that no loss is perturbed by it.")
 
     def perturb(self, gradient, w):
         return self.base.perturb(gradient, w)

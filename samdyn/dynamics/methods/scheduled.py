@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 from ...checks import require_function
 from ...errors import InvalidInput
 from ..parameters import has_parameter
-from .method import AbstractMethod, AbstractMethodWithMemory
+from .method import AbstractMethod, AbstractMethodWithMemory, require_own_ascent
 
 
 class Counted(NamedTuple):
@@ -30,7 +30,8 @@ class ScheduledRadius(AbstractMethodWithMemory):
     schedule: Callable[[Any], Any]
 
     def __init__(self, base: AbstractMethod, schedule: Callable[[Any], Any]):
-        self.base, self.schedule = base, require_function(schedule, "schedule(step)")
+        self.base = require_own_ascent(base, "a schedule of the radius")
+        self.schedule = require_function(schedule, "schedule(step)")
         if not has_parameter(base, "rho"):
             raise InvalidInput(f"{type(base).__name__} has no radius for a schedule to set.")
 
@@ -55,6 +56,10 @@ class ScheduledRadius(AbstractMethodWithMemory):
     @property
     def discontinuous(self):
         return self.base.discontinuous
+
+    @property
+    def counts(self):
+        return True
 
     @property
     def linear(self):

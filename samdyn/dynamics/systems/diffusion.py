@@ -17,7 +17,7 @@ from ...errors import InvalidInput
 from ...lazily import diffrax
 from .. import tree
 from ..coupling import AbstractCoupling, as_coupling
-from ..methods.method import AbstractMethod, require_method
+from ..methods.method import AbstractMethod, require_given_gradient, require_method
 from ..momentum import AbstractMomentum, as_momentum
 from ..noise.noise import AbstractNoise, require_noise
 from .sde import AbstractSDE, dtype_of
@@ -42,6 +42,7 @@ class Diffusion(AbstractSDE):
     interpretation = "Itô"
 
     def __check_init__(self):
+        require_given_gradient(self.method)
         if self.method.remembers:
             raise InvalidInput(
                 f"{type(self.method).__name__} remembers something from step to step, so it has no "

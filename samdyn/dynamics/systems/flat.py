@@ -170,6 +170,14 @@ class MethodOfVectors(AbstractMethod):
         return self.of.linear
 
     @property
+    def asks_gradient(self):
+        return self.of.asks_gradient
+
+    @property
+    def counts(self):
+        return self.of.counts
+
+    @property
     def radius(self):
         return self.of.radius
 

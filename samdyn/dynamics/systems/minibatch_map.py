@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree, UInt32
 
 from ...errors import InvalidInput
 from ..coupling import AbstractCoupling, Minibatch, as_coupling
-from ..methods.method import AbstractMethod, require_method
+from ..methods.method import AbstractMethod, require_given_gradient, require_method
 from ..momentum import AbstractMomentum, as_momentum
 from ..noise.noise import MeanLoss, check_without_replacement, examples
 from .map import State
@@ -45,6 +45,7 @@ class MinibatchStepMap(AbstractStochasticMap):
     replacement: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self):
+        require_given_gradient(self.method)
         n = examples(self.data)
         if not self.replacement:
             check_without_replacement(self.batch_size, n)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .. import tree
 from ..coupling import AbstractCoupling, as_coupling
-from ..methods.method import AbstractMethod, require_method
+from ..methods.method import AbstractMethod, require_given_gradient, require_method
 from ..momentum import AbstractMomentum, as_momentum
 from ..noise.noise import AbstractNoise, require_noise
 from .map import State
@@ -82,6 +82,9 @@ class StochasticStepMap(AbstractStochasticMap):
     noise: AbstractNoise = eqx.field(converter=require_noise)
     coupling: AbstractCoupling = eqx.field(converter=as_coupling, default=None)
     momentum: AbstractMomentum = eqx.field(converter=as_momentum, default=None)
+
+    def __check_init__(self):
+        require_given_gradient(self.method)
 
     @property
     def law(self):

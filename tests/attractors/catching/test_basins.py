@@ -7,7 +7,7 @@ import pytest
 from verbs import basins, capture_threshold, iterate
 
 from samdyn import GD, SAM, USAM, ComputationFailed, HeavyBall, InvalidInput, StepMap, get_loss
-from samdyn.attractors.catching import lockstep
+from samdyn.programs import lanes
 from samdyn.shares import wilson_ci95
 
 SQUARE = [(-2.0, 2.0), (-2.0, 2.0)]
@@ -118,17 +118,17 @@ def test_lockstep_equals_a_vmapped_loop_on_one_and_two_devices(rows, monkeypatch
     step_map = StepMap(get_loss("beale"), SAM(0.3), 1e-4, HeavyBall(0.5))
     starts = np.random.default_rng(rows).uniform(-2, 2, (rows, 2))
     states = jax.tree.map(np.asarray, jax.vmap(step_map.init)(jnp.asarray(starts)))
-    before, after = lockstep.advance(step_map, states, 7)
+    before, after = lanes.advance(step_map, states, 7)
     plain = states
     for _ in range(6):
         plain = jax.vmap(step_map)(jax.tree.map(jnp.asarray, plain))
     np.testing.assert_allclose(before, plain.w, rtol=1e-12, atol=1e-13)
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
-    alone = lockstep.advance(step_map, states, 7)
+    alone = lanes.advance(step_map, states, 7)
     np.testing.assert_array_equal(before, alone[0])
     np.testing.assert_array_equal(after.w, alone[1].w)
     few = rows // 2 + 1
-    part = lockstep.advance(step_map, jax.tree.map(lambda leaf: leaf[:few], states), 7)
+    part = lanes.advance(step_map, jax.tree.map(lambda leaf: leaf[:few], states), 7)
     np.testing.assert_array_equal(part[1].w, after.w[:few])
 
 

@@ -92,3 +92,11 @@ def test_what_is_told():
     assert len(told["branches"][1]["orbit"][-1]) == 2
     with pytest.raises(samdyn.InvalidInput, match="belong to a step"):
         samdyn.sweep(samdyn.Flow(Wells(), GD()), "mu", [1.0, 2.0], at=[1.0], period=2)
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1e4])
+def test_units_lose_no_orbit(unit):
+    loss = lambda w: ((w[0] / unit) ** 2 - 1) ** 2 / 4 * unit**2  # noqa: E731
+    rates, box = np.linspace(0.5, 1.4, 19), [(-2 * unit, 2 * unit)]
+    found = samdyn.sweep(StepMap(loss, GD(), 0.5), "learning_rate", rates, box=box)
+    assert [branch.period for branch in found.branches] == [1, 1, 1, 2, 2]

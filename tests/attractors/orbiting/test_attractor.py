@@ -139,3 +139,47 @@ def test_the_result_is_kept_and_drawn(tmp_path):
     assert ax.get_xlabel() == "r"
     figure = samdyn.plot_attractor([found, again], titles=["one", "other"])
     assert len(figure.axes) == 4
+
+
+def bowl(w):
+    return jnp.sum(w**2) / 2
+
+
+def test_a_start_at_which_the_slope_is_0_has_the_exponent_of_others():
+    found = samdyn.attractor(LOGISTIC, "r", [3.9], [0.5], steps=2048, burn=256)
+    other = samdyn.attractor(LOGISTIC, "r", [3.9], [0.51], steps=2048, burn=256)
+    assert found.kind(0) == "chaotic"
+    gap = abs(found.exponents[0, 0] - other.exponents[0, 0])
+    assert gap <= 2 * (found.errors + other.errors)[0, 0]
+
+
+def test_a_superstable_orbit_has_minus_infinity_and_no_error():
+    found = samdyn.attractor(StepMap(bowl, SAM(1.0), 1.0), "learning_rate", [1.0], [1.0])
+    assert (found.exponents[0, 0], found.errors[0, 0]) == (-np.inf, 0)
+
+
+def test_a_run_that_only_begins_to_escape_diverges():
+    rates = [2.001, 2.01, 2.03, 2.1]
+    found = samdyn.attractor(StepMap(bowl, GD(), 0.1), "learning_rate", rates, [1.0])
+    assert {found.kind(i) for i in range(4)} == {"diverged"}
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3, 1e6])
+def test_rest_and_period_do_not_know_the_origin(shift):
+    loss = lambda w: jnp.sum((w - shift) ** 2) / 2  # noqa: E731
+    slow = samdyn.attractor(StepMap(loss, GD(), 0.1), "learning_rate", [0.002], [shift + 1])
+    assert slow.kind(0) == "fixed point"
+    step = StepMap(loss, SAM(1e-4), 0.5)
+    small = samdyn.attractor(step, "rho", [1e-4], [shift + 0.01], steps=1024, burn=512)
+    assert small.kind(0) == "period-2"
+
+
+def test_a_momentum_of_0_stands_among_others():
+    found = samdyn.attractor(StepMap(bowl, GD(), 0.1), "momentum", [0, 0.5, 0.9], [1.0])
+    np.testing.assert_allclose(found.exponents[0, 0], np.log(0.9), atol=2e-4)
+
+
+def test_a_schedule_is_refused():
+    method = samdyn.ScheduledRadius(SAM(0.1), lambda t: 0.1 * 0.99**t)
+    with pytest.raises(InvalidInput, match="counts"):
+        samdyn.attractor(StepMap(bowl, method, 0.5), "learning_rate", [0.5], [0.3])

@@ -38,6 +38,7 @@ def test_a_repelling_cycle_within_an_attracting_one():
     assert (inner.verdict.verdict, outer.verdict.verdict) == ("repeller", "attractor")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scale", [1e-5, 1e5])
 def test_units_and_origin_change_nothing(scale):
     field = lambda t, w, args: scale * rings(t, w / scale - 3, args)  # noqa: E731
@@ -47,6 +48,7 @@ def test_units_and_origin_change_nothing(scale):
     np.testing.assert_allclose([o.amplitude / scale for o in found.orbits], [1, 2], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_an_unstable_cycle_of_lorenz_from_nearby():
     """Its shortest: period 1.5586522107 (Viswanath 2003)."""
     lorenz = ODE(
@@ -61,6 +63,32 @@ def test_an_unstable_cycle_of_lorenz_from_nearby():
     assert np.prod(cycle.multipliers).real == pytest.approx(
         np.exp(-(10 + 1 + 8 / 3) * cycle.period), rel=1e-5
     )
+
+
+@pytest.mark.thorough
+def test_a_centre_is_a_family_and_no_repeller():
+    turn = ODE(lambda t, w, _: jnp.stack([w[1], -w[0]]))
+    found = samdyn.orbits(turn, box=[(-1, 1), (-1, 1)])
+    assert [o.verdict.verdict for o in found.orbits] == ["degenerate"]
+    assert "of which one is listed" in found.warnings[0]
+
+
+def test_jitter_at_rest_is_no_loop():
+    found = samdyn.orbits(ODE(lambda t, w, _: -w), box=[(-1, 1), (-1, 1)])
+    assert not len(found)
+    assert not found.warnings
+    assert not len(samdyn.orbits(ODE(lambda t, w, _: -w), box=[(-1, 1)]))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("unit", "shift"), [(1e-4, 0.0), (1.0, 1e3)])
+def test_from_a_point_in_any_units(unit, shift):
+    def field(t, w, _):
+        x, y = (w - shift) / unit
+        return unit * jnp.stack([y, (1 - x**2) * y - x])
+
+    (cycle,) = samdyn.orbits(ODE(field), at=[shift + 2 * unit, shift]).orbits
+    assert cycle.period == pytest.approx(6.6632868593, abs=1e-7)
 
 
 def test_a_gradient_flow_has_none():

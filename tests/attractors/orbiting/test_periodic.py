@@ -106,6 +106,7 @@ def test_units_and_origin_change_no_orbit(scale, shift):
     np.testing.assert_allclose(amplitudes, [half, half, np.sqrt(1 + 2 / 1.1)], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_method_with_memory_is_one_that_has_begun():
     """Friendly SAM's orbit is that of a run long since begun."""
     step = StepMap(lambda w: w[0] ** 2, FriendlySAM(0.1, sigma=0.5), 0.3)
@@ -182,3 +183,9 @@ def test_stability_tells_the_orbit_about_a_point_that_a_step_leaves():
 def test_stability_tells_the_orbit_of_anyone_s_own_map():
     found = samdyn.stability(LOGISTIC.at(r=3.2), box=[(0.1, 1.0)])
     assert found.points[0].step.orbit == "period-2"
+
+
+def test_from_a_point_in_small_units():
+    step = StepMap(lambda w: jnp.sum(w**2) / 2, SAM(1e-7), 0.5)
+    (orbit,) = samdyn.orbits(step, at=[4e-8]).orbits
+    assert orbit.amplitude == pytest.approx(1e-7 / 3, rel=1e-9)

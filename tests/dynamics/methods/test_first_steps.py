@@ -263,3 +263,24 @@ def test_nothing_is_descended_where_the_gradient_vanishes(method):
 def test_wrong_numbers_are_told(make, told):
     with pytest.raises(InvalidInput, match=told):
         make()
+
+
+def test_what_noise_or_a_mask_would_not_reach_is_refused():
+    parts = InParts(SAM(0.1), (loss,))
+    for make in (
+        lambda: samdyn.StochasticStepMap(loss, parts, 0.1, samdyn.Isotropic(1.0)),
+        lambda: samdyn.Diffusion(loss, parts, 0.1, samdyn.Additive(1.0)),
+        lambda: Masked(parts, np.ones(3)),
+        lambda: ScheduledRadius(samdyn.PerturbedLossGradient(USAM(0.1)), lambda t: 0.1),
+        lambda: samdyn.PerturbedLossGradient(MSAM(0.1)),
+    ):
+        with pytest.raises(InvalidInput):
+            make()
+
+
+def test_look_sam_adds_no_rounding_in_single_precision():
+    method, w = LookSAM(0.1, 2), jnp.array([0.3, 0.7, -0.2], jnp.float32)
+    gradient = jax.grad(lambda v: jnp.sum(v**2) / 2)
+    _, memory = method.update(method.init(w), gradient, w)
+    d, _ = method.update(memory, gradient, w)
+    np.testing.assert_allclose(d, w, rtol=1e-6)
