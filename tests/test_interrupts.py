@@ -181,16 +181,18 @@ COMMAND = [
 
 
 def test_an_interrupted_command_ends_and_what_it_stored_is_whole(tmp_path):
-    folder = tmp_path / "out"
-    command = subprocess.Popen(
-        [*COMMAND, "--out", folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not (folder / "cell_00000.json").exists() and time.monotonic() < deadline:
-        assert command.poll() is None
-        time.sleep(0.01)
-    command.send_signal(signal.SIGINT)
-    out, error = command.communicate(timeout=60)
+    folder, told = tmp_path / "out", tmp_path / "told"
+    with told.open("w") as stderr:  # a pipe that nobody reads yet would hold up what fills it
+        command = subprocess.Popen(
+            [*COMMAND, "--out", folder], stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+        deadline = time.monotonic() + 120
+        while not (folder / "cell_00000.json").exists() and time.monotonic() < deadline:
+            assert command.poll() is None
+            time.sleep(0.01)
+        command.send_signal(signal.SIGINT)
+        out, _ = command.communicate(timeout=60)
+    error = told.read_text()
     assert command.returncode == 1, error
     assert "Fatal Python error" not in error
     result = json.loads(out)["result"]

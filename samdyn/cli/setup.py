@@ -12,6 +12,10 @@ def start_jax(args: Any) -> None:
     """Set precision, platform and the number of CPU devices, before any array exists."""
     import os
 
+    if args.cache:
+        # On some CPUs XLA tells of every program that it reads from a cache that it was made for
+        # features which it then says the machine lacks, 3 kB each, though this machine made it.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     if args.cache:
