@@ -161,7 +161,7 @@ def step_verdict_at(
     if point.critical_type == "degenerate":
         return _degenerate(None if limit.jump else multipliers(step_map, w))
     if limit.jump and isinstance(step_map, StepMap):
-        return orbit_verdict(step_map, w, _radius(flow, limit), neighbours)
+        return orbit_verdict(step_map, w, _jump(flow, limit), neighbours)
     if limit.bent:
         return Verdict("unknown", limit.bent)
     found = map_verdict(multipliers(step_map, w), w.size, step_discs(step_map, point))
@@ -171,7 +171,7 @@ def step_verdict_at(
     near = narrow and point.kind == "critical" and found.verdict != "attractor"
     if near and isinstance(step_map, StepMap):
         # smooth only close to the point: a run may settle on an orbit about it
-        orbit = orbit_verdict(step_map, w, _radius(flow, limit), neighbours)
+        orbit = orbit_verdict(step_map, w, _jump(flow, limit), neighbours)
         why = f"{found.why}, which holds close to the point; beyond, {orbit.why}"
         return orbit._replace(why=why, eigenvalues=found.eigenvalues)
     return found
@@ -197,13 +197,15 @@ def _ascent(flow: AbstractODE) -> str | None:
 
 
 def _radius(flow: AbstractODE, limit: Limit) -> float:
-    """How far w^p is from w close to the point: SAM's ρ; of others what the limit says, which may
-    be a small part of it (adaptive SAM near 0), or their ρ where they do not jump."""
+    """The method's ρ, or how far it goes close to the point if it has none."""
     rho = flow.method.radius if isinstance(flow, Flow) else None
-    own = float(0.0 if rho is None else rho)
-    if _ascent(flow) == "unit":
-        return own or limit.jump or limit.beside
-    return limit.jump or own or limit.beside
+    return float(0.0 if rho is None else rho) or limit.jump or limit.beside
+
+
+def _jump(flow: AbstractODE, limit: Limit) -> float:
+    """How far w^p is from w close to the point: SAM's ρ; of others what the limit says, which may
+    be a small part of it (adaptive SAM near 0)."""
+    return _radius(flow, limit) if _ascent(flow) == "unit" else limit.jump or _radius(flow, limit)
 
 
 def _degenerate(values: np.ndarray | None) -> Verdict:

@@ -19,7 +19,7 @@ from ...dynamics.systems.returns import Return, require_steady
 from ...errors import InvalidInput
 from ...programs.lanes import advance
 from ...programs.tangents import BLOCKS, Runs, along_runs
-from ..judging.recurrence import period_of
+from ..judging.recurrence import comes_back, period_of
 from ..orbiting.cycles import attracting_cycles
 from .arrivals import some_of
 
@@ -180,7 +180,7 @@ def _trailing_sets(map_: AbstractMap, states: State) -> tuple[list[MovingSet], n
     for members in groups:
         each = rates[members]
         error = 2 * float(np.std(each)) / np.sqrt(len(each)) + float(np.max(errors[members]))
-        if np.mean(each) < -error or len(trails[members[0]]) < 2:
+        if np.mean(each) < -error or not any(comes_back(paths[i]) for i in members):
             continue  # on its way to something that attracts: not there yet
         kind = "chaotic" if np.mean(each) > error else "quasi-periodic"
         sets.append(MovingSet(kind, paths[members[0]], None))

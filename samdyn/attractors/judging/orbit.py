@@ -65,7 +65,8 @@ def orbit_verdict(
     from c than it could stay if it were held there, or ends at or around another fixed point, of
     those that `neighbours` knows.
     """
-    found = _orbit_verdict(step_map, c, rho, neighbours)
+    c = np.asarray(c)
+    found = _orbit_verdict(step_map, c, float(rho), neighbours)
     if c.size == 1 and found.verdict == "saddle":  # there is no direction that could stay
         return found._replace(verdict="repeller")
     return found

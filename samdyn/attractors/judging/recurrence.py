@@ -4,6 +4,7 @@ import numpy as np
 
 CLOSE = 1e-6  # of the shortest step of a run: a return
 AT_REST = 1e-10  # of how far the run went: one that moves less rests
+LATE, NEAR = 16, 0.2  # points that are asked for; of a run's extent, what is near
 ROUNDING = 8.0  # spacings of the numbers: a move that is none
 
 
@@ -23,3 +24,13 @@ def period_of(path: np.ndarray, scale: float) -> int:
             if np.max(np.linalg.norm(path[period:] - path[:-period], axis=1)) <= close:
                 return int(period)
     return 0
+
+
+def comes_back(path: np.ndarray) -> bool:
+    """Whether late points of a run (n, d) are near to where it was in its first half: what drifts
+    on, however slowly, is not."""
+    half = len(path) // 2
+    extent = float(np.max(np.ptp(path[half:], axis=0)))
+    late = path[np.linspace(half, len(path) - 1, LATE).astype(int)]
+    gaps = np.linalg.norm(late[:, None] - path[None, :half], axis=-1).min(axis=1)
+    return bool(np.median(gaps) <= NEAR * extent)

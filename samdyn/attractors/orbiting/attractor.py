@@ -23,7 +23,7 @@ from ...progress import telling
 from ...results.provenance import recorded
 from ...results.result import Result
 from ...text import MOST_ROWS, columns
-from ..judging.recurrence import period_of
+from ..judging.recurrence import comes_back, period_of
 
 LANES = 1024  # values that are run at once
 
@@ -55,8 +55,8 @@ class OrbitDiagram(Result, eqx.Module):
         return Rate(float(self.exponents[i, k]), float(self.errors[i, k]))
 
     def kind(self, i: int) -> str:
-        """ "fixed point", "period-K", "chaotic", "quasi-periodic" (no growth is told from 0 and no
-        period up to a quarter of the points), "undecided" or "diverged", at value number i."""
+        """ "fixed point", "period-K", "chaotic", "quasi-periodic" (no growth is told from 0, no
+        period up to a quarter of the points, and the run comes back), "undecided" or "diverged", at value number i."""
         period, rate = int(self.period[i]), self.rate(i)
         if period < 0:
             return "diverged"
@@ -64,7 +64,8 @@ class OrbitDiagram(Result, eqx.Module):
             return "fixed point" if period == 1 else f"period-{period}"
         if self.chaotic[i]:
             return "chaotic"
-        return "quasi-periodic" if rate.sign is None else "undecided"
+        back = rate.sign is None and comes_back(self.points[i])
+        return "quasi-periodic" if back else "undecided"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

@@ -183,3 +183,10 @@ def test_a_schedule_is_refused():
     method = samdyn.ScheduledRadius(SAM(0.1), lambda t: 0.1 * 0.99**t)
     with pytest.raises(InvalidInput, match="counts"):
         samdyn.attractor(StepMap(bowl, method, 0.5), "learning_rate", [0.5], [0.3])
+
+
+def test_a_slow_drift_is_not_quasi_periodic():
+    """x ↦ x + 10⁻³: nothing grows, and nothing comes back."""
+    drift = Map(lambda w, args: w + args["v"], {"v": 1e-3})
+    found = samdyn.attractor(drift, "v", [1e-3], [0.0], steps=2048, burn=0)
+    assert found.kind(0) in ("undecided", "diverged")
