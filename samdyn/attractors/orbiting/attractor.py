@@ -56,7 +56,8 @@ class OrbitDiagram(Result, eqx.Module):
 
     def kind(self, i: int) -> str:
         """ "fixed point", "period-K", "chaotic", "quasi-periodic" (no growth is told from 0, no
-        period up to a quarter of the points, and the run comes back), "undecided" or "diverged", at value number i."""
+        period up to a quarter of the points, and the run comes back), "undecided" or "diverged", at
+        value number i."""
         period, rate = int(self.period[i]), self.rate(i)
         if period < 0:
             return "diverged"
