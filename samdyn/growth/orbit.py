@@ -50,7 +50,7 @@ def orbit_through(steps: AllSteps, points: np.ndarray) -> Visited:
         _refuse(steps, points)
     moved = np.max(np.linalg.norm(states[:, : steps.dim] - points, axis=1))
     shortest = np.min(np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1))
-    if moved > KEPT * shortest or _repeats(states, SAME * scale):
+    if moved > KEPT * shortest or repeats(states, SAME * scale):
         _refuse(steps, points)
     return Visited(states, there)
 
@@ -84,7 +84,7 @@ def _settled(steps: AllSteps, points: np.ndarray) -> np.ndarray:
     return states
 
 
-def _repeats(states: np.ndarray, reach: float) -> bool:
+def repeats(states: np.ndarray, reach: float) -> bool:
     """Whether the orbit closes before its last point."""
     apart = np.linalg.norm(states[1:] - states[0], axis=1)
     return bool(np.any(apart <= reach))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ...text import columns, point_text, with_warnings
 
 if TYPE_CHECKING:
-    from .basins import Basins
+    from .basins_result import Basins
 
 
 def basins_table(result: "Basins") -> str:

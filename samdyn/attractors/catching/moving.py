@@ -20,7 +20,7 @@ from ...errors import InvalidInput
 from ...programs.lanes import advance
 from ...programs.tangents import BLOCKS, Runs, along_runs
 from ..judging.recurrence import comes_back, period_of
-from ..orbiting.cycles import attracting_cycles
+from ..orbiting.cycles import attracting_cycles, distance_to_curve
 from .arrivals import some_of
 
 KEPT = 2048  # points of a followed path
@@ -152,14 +152,10 @@ def _flat(state: State) -> Any:
 
 def _distance(w: np.ndarray, one: MovingSet) -> np.ndarray:
     """How far each of w (n, d) is from an orbit's points, or from the curve through a cycle's."""
-    gaps = np.full(len(w), np.inf)
-    ends = np.roll(one.points, -1, axis=0) if one.kind == "limit cycle" else one.points
-    for begin, end in zip(one.points, ends, strict=True):
-        way, from_there = end - begin, w - begin
-        length = float(way @ way)
-        share = np.clip(from_there @ way / length, 0, 1) if length > 0 else np.zeros(len(w))
-        gaps = np.minimum(gaps, np.linalg.norm(from_there - share[:, None] * way, axis=1))
-    return gaps
+    if one.kind == "limit cycle":
+        return distance_to_curve(w, one.points)
+    gaps = [np.linalg.norm(w - point, axis=1) for point in one.points]
+    return np.min(gaps, axis=0)
 
 
 def _trailing_sets(map_: AbstractMap, states: State) -> tuple[list[MovingSet], np.ndarray]:

@@ -14,9 +14,10 @@ import numpy as np
 from ...dynamics.systems.map import AbstractMap, Displacement
 from ...dynamics.systems.returns import Return, require_steady
 from ...errors import InvalidInput
+from ...growth.orbit import repeats
 from ...programs.newton import newton
 from ..finding.point import describe
-from ..orbiting.periodic import orbit_near, orbits_in_box, path, shorter
+from ..orbiting.periodic import orbit_near, orbits_in_box, path
 from .branches import Branch
 from .follower import Follower
 from .sweep_result import Bifurcation
@@ -104,7 +105,7 @@ class OrbitFollower:
         gaps = np.linalg.norm(ends - centre, axis=1)
         for end in ends[np.argsort(gaps, kind="stable")]:
             states, closed = path(double, end), double.on_states().values(end[None])[0] - end
-            if np.linalg.norm(closed) > 1e-9 * size or shorter(states, SMALL * size):
+            if np.linalg.norm(closed) > 1e-9 * size or repeats(states, SMALL * size):
                 continue
             return end
         return None
@@ -151,7 +152,7 @@ class OrbitFollower:
         orbit = np.full((period, *branch.w.shape), np.nan)
         for i in np.flatnonzero(np.all(np.isfinite(branch.w), axis=1)):
             states = path(self.returns(float(self.grid[i]), period), branch.w[i])
-            if not shorter(states, SMALL * size):
+            if not repeats(states, SMALL * size):
                 orbit[:, i] = states
         exists = np.all(np.isfinite(orbit), axis=(0, 2))
         if not np.any(exists):
@@ -178,7 +179,7 @@ class OrbitFollower:
             if not np.all(np.isfinite(event.w)):
                 continue
             states = path(self.returns(event.value, period), event.w)
-            if shorter(states, NEAR * size) or any(
+            if repeats(states, NEAR * size) or any(
                 event.type == other.type
                 and math.isclose(event.value, other.value, rel_tol=1e-6)
                 and np.min(np.linalg.norm(visited - event.w, axis=1)) <= SAME * size

@@ -53,7 +53,7 @@ class Slice(eqx.Module):
         return self.function(self.c + self.normal @ z)
 
 
-class Set(NamedTuple):
+class FixedSet(NamedTuple):
     """Fixed points about one: tangent `along` and `normal` (size, k), what they are in words, and
     the Jacobian (size - k, size - k) of the displacement across."""
 
@@ -120,7 +120,7 @@ def _doubted(point: FixedPoint) -> bool:
     return bool(point.doubt) and point.kind != "hallucinated"
 
 
-def _set_about(step_map: AbstractMap, point: FixedPoint) -> Set | None:
+def _set_about(step_map: AbstractMap, point: FixedPoint) -> FixedSet | None:
     """The fixed points of a map about one of them; None where it stands alone, or that can't be
     told."""
     w = point.w
@@ -134,7 +134,7 @@ def _set_about(step_map: AbstractMap, point: FixedPoint) -> Set | None:
         return None
     normal = np.linalg.svd(tangent, full_matrices=True)[0][:, tangent.shape[1] :]
     slope = transverse(resting)[0] - np.eye(normal.shape[1])
-    return Set(tangent, normal, _words(point, tangent.shape[1]), slope)
+    return FixedSet(tangent, normal, _words(point, tangent.shape[1]), slope)
 
 
 def _words(point: FixedPoint, k: int) -> str:
@@ -162,7 +162,7 @@ def _elsewhere(
 
 
 def _told(
-    found: Verdict, about: Set, judged: Verdict, elsewhere: dict[str, int] | None = None
+    found: Verdict, about: FixedSet, judged: Verdict, elsewhere: dict[str, int] | None = None
 ) -> Verdict:
     """The verdict with what is known across, in words."""
     name = judged.verdict

@@ -259,25 +259,26 @@ def _judged(flow: AbstractODE, pieces: Pieces, period: float) -> Orbit | None:
 
 
 def _known(found: list[Orbit], x: np.ndarray, size: float, share: float = 0.02) -> bool:
-    """Whether a point lies on a cycle already, to a `share` of the distance of its points."""
+    """Whether a point lies on a cycle already, to a `share` of the distance of its points there."""
     for orbit in found:
         points = orbit.points
         gaps = np.linalg.norm(np.roll(points, -1, axis=0) - points, axis=1)
-        nearest = np.argmin(np.linalg.norm(points - x, axis=1))
-        distance = _to_curve(points, x, int(nearest))
-        if distance <= 1e-4 * size + share * max(gaps[nearest], gaps[nearest - 1]):
+        nearest = int(np.argmin(np.linalg.norm(points - x, axis=1)))
+        local = max(gaps[nearest], gaps[nearest - 1])
+        if distance_to_curve(x[None], points)[0] <= 1e-4 * size + share * local:
             return True
     return False
 
 
-def _to_curve(points: np.ndarray, x: np.ndarray, nearest: int) -> float:
-    """The distance to the two segments at the nearest point."""
-    best = np.inf
-    for a, b in ((nearest - 1, nearest), (nearest, (nearest + 1) % len(points))):
-        way = points[b] - points[a]
-        share = np.clip((x - points[a]) @ way / max(way @ way, 1e-300), 0, 1)
-        best = min(best, float(np.linalg.norm(points[a] + share * way - x)))
-    return best
+def distance_to_curve(w: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """How far each of w (n, d) is from the closed line through points (m, d), (n,)."""
+    gaps = np.full(len(w), np.inf)
+    for begin, end in zip(points, np.roll(points, -1, axis=0), strict=True):
+        way, from_there = end - begin, w - begin
+        length = float(way @ way)
+        along = np.clip(from_there @ way / length, 0, 1) if length > 0 else np.zeros(len(w))
+        gaps = np.minimum(gaps, np.linalg.norm(from_there - along[:, None] * way, axis=1))
+    return gaps
 
 
 def _same_as_one(found: list[Orbit], orbit: Orbit) -> bool:

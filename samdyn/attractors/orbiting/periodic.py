@@ -15,6 +15,7 @@ from ...dynamics.systems.map import AbstractMap, Displacement
 from ...dynamics.systems.returns import Return, require_steady
 from ...dynamics.systems.system import loss_of
 from ...errors import InvalidInput
+from ...growth.orbit import repeats
 from ...programs.newton import newton
 from ..finding.fixed_points import fixed_points
 from ..finding.point import SAME, Completeness, FixedPoint, FixedPoints, describe
@@ -111,7 +112,7 @@ def _grouped(back: Return, points: Sequence[FixedPoint], size: float) -> list[Or
     orbits: list[Orbit] = []
     for point in points:
         states = path(back, point.w)
-        if shorter(states, SAME * size):
+        if repeats(states, SAME * size):
             continue
         gaps = [np.linalg.norm(o.states - states[0], axis=1).min() for o in orbits]
         if all(gap > SAME * size for gap in gaps):
@@ -125,13 +126,6 @@ def path(back: Return, state: np.ndarray) -> np.ndarray:
     for _ in range(back.times - 1):
         states.append(step.values(states[-1][None])[0])
     return np.array(states)
-
-
-def shorter(states: np.ndarray, reach: float) -> bool:
-    """Whether an orbit closes earlier."""
-    count = len(states)
-    divisors = [k for k in range(1, count) if count % k == 0]
-    return any(np.linalg.norm(states[k] - states[0]) <= reach for k in divisors)
 
 
 def orbit_of(back: Return, point: FixedPoint, states: np.ndarray) -> Orbit:
@@ -173,7 +167,7 @@ def orbit_from(back: Return, starts: np.ndarray, w: np.ndarray) -> Orbit | None:
     for end in _distinct(ends, SAME * size):
         states = path(back, end)
         closed = back.on_states().values(end[None])[0] - end
-        if not np.linalg.norm(closed) <= STAYS * size or shorter(states, SAME * size):
+        if not np.linalg.norm(closed) <= STAYS * size or repeats(states, SAME * size):
             continue
         gap = float(np.min(np.linalg.norm(states[:, : back.dim] - w, axis=1)))
         if best is None or gap < best[0] - SAME * size:

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from ...errors import InvalidInput
-from .method import AbstractMethod
+from .method import AbstractMethod, AbstractMethodOnBase
 
 
-class InParts(AbstractMethod):
+class InParts(AbstractMethodOnBase):
     """(1/K) Σ of `base`'s directions on `losses` l₁ … l_K, each of the parameters alone.
 
     With SAM and the loss of m examples each it is m-SAM, the mean of ∇lᵢ(w + ρ∇lᵢ/‖∇lᵢ‖); their
@@ -58,13 +58,5 @@ class InParts(AbstractMethod):
         return self.interpolates and self.base.discontinuous
 
     @property
-    def radius(self):
-        return self.base.radius
-
-    @property
     def label(self):
         return f"{self.base.label}, in {len(self.losses)} parts"
-
-    @property
-    def kin(self):
-        return self.base.kin

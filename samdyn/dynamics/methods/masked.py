@@ -9,10 +9,10 @@ from jaxtyping import PyTree
 
 from ...checks import is_real
 from ...errors import InvalidInput
-from .method import AbstractMethod, require_own_ascent
+from .method import AbstractMethod, AbstractMethodOnBase, require_own_ascent
 
 
-class Masked(AbstractMethod):
+class Masked(AbstractMethodOnBase):
     """`base`, whose ascent sees and moves those numbers alone whose `mask` is 1; all descend.
 
     Norms are of the masked gradient, so that w^p is ρ away: perturbing the normalisation layers
@@ -59,10 +59,6 @@ class Masked(AbstractMethod):
         return self.base.remembers
 
     @property
-    def discontinuous(self):
-        return self.base.discontinuous
-
-    @property
     def smooth(self):
         return self.base.smooth
 
@@ -79,13 +75,5 @@ class Masked(AbstractMethod):
         return self.base.differentiates_ascent
 
     @property
-    def radius(self):
-        return self.base.radius
-
-    @property
     def label(self):
         return f"{self.base.label}, masked"
-
-    @property
-    def kin(self):
-        return self.base.kin

@@ -197,6 +197,25 @@ class AbstractMethodWithMemory(AbstractMethod):
         return True
 
 
+class AbstractMethodOnBase(AbstractMethod):
+    """A method made of another, `base`: it has its radius and its colour, and jumps where it does,
+    unless it says otherwise."""
+
+    base: eqx.AbstractVar[AbstractMethod]
+
+    @property
+    def radius(self):
+        return self.base.radius
+
+    @property
+    def kin(self):
+        return self.base.kin
+
+    @property
+    def discontinuous(self):
+        return self.base.discontinuous
+
+
 def require_own_ascent(base: AbstractMethod, what: str) -> AbstractMethod:
     """`base`; `InvalidInput` if what it descends does not come from the w^p that `what` changes."""
     if base.differentiates_ascent or not base.asks_gradient:

@@ -6,12 +6,12 @@ import equinox as eqx
 
 from ...errors import InvalidInput
 from .. import tree
-from .method import AbstractMethod
+from .method import AbstractMethod, AbstractMethodOnBase
 from .sam import SAM
 from .usam import USAM
 
 
-class MultiStep(AbstractMethod):
+class MultiStep(AbstractMethodOnBase):
     """`steps` ascents in a row, each with the radius of `base` divided by `steps`."""
 
     base: AbstractMethod
@@ -31,20 +31,8 @@ class MultiStep(AbstractMethod):
         return w
 
     @property
-    def discontinuous(self):
-        return self.base.discontinuous
-
-    @property
-    def radius(self):
-        return self.base.radius
-
-    @property
     def label(self):
         return f"{self.steps} ascents of {self.base.label}"
-
-    @property
-    def kin(self):
-        return self.base.kin
 
 
 def sam_in_steps(rho: Any, steps: int) -> MultiStep:

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 
 from ...errors import InvalidInput
-from .method import AbstractMethod
+from .method import AbstractMethod, AbstractMethodOnBase
 from .usam import USAM
 
 
-class PerturbedLossGradient(AbstractMethod):
+class PerturbedLossGradient(AbstractMethodOnBase):
     """The true gradient of the perturbed loss w ↦ l(w^p(w)), Jacobian of w^p included.
 
     SAM drops that Jacobian. With base USAM this is the field whose rates λ(1+ρλ)² stand in
@@ -35,12 +35,8 @@ class PerturbedLossGradient(AbstractMethod):
         return True
 
     @property
-    def discontinuous(self):
-        return self.base.discontinuous
-
-    @property
-    def radius(self):
-        return self.base.radius
+    def kin(self):
+        return self
 
     @property
     def published_as(self):
