@@ -20,7 +20,8 @@ from ..progress import Tell, telling
 from ..results.provenance import recorded
 from ..results.store import Store
 from .engine.attempt import Attempt, Problem
-from .engine.engine import Engine, Finished
+from .engine.ended import Finished
+from .engine.engine import Engine
 from .engine.parts import parts_of
 from .engine.patience import Patience, end_of_patience
 from .engine.stepping.schemes import name_of
@@ -164,7 +165,7 @@ def _coarser(
             longer = attempt._replace(dt=attempt.dt * factor)
             stepper = problem.stepper(longer)
         limit = longer.most_steps(max_time) or max(1, int(engine.limit) // factor)
-        other = Engine(stepper, _seed_of(seed, factor), limit, engine.lanes, engine.workers)
+        other = Engine(stepper, _seed_of(seed, factor), limit, engine.block, engine.workers)
         part = _Run(other, None, run.paths, None, False)
         part.all_at_once()
         found.append(summarize(part.time, part.status))

@@ -42,7 +42,7 @@ class OnPoints:
         self.function, self.dim, self.along = function, dim, dim if along is None else along
         self.numbers, known = split(function)
         x64 = bool(jax.config.read("jax_enable_x64"))
-        self._traced = _traced(known, _shapes(self.numbers), dim, self.along, x64)
+        self._traced = _traced(known, shapes_of(self.numbers), dim, self.along, x64)
         self.program, self.why = self._traced.program, self._traced.why
 
     @classmethod
@@ -150,7 +150,8 @@ class _Known:
         return self.value is other.value or bool(self.value == other.value)
 
 
-def _shapes(numbers: list[Any]) -> tuple[tuple[tuple[int, ...], str], ...]:
+def shapes_of(numbers: list[Any]) -> tuple[tuple[tuple[int, ...], str], ...]:
+    """Shapes and dtypes of numbers, as a key."""
     return tuple((np.shape(array), str(array.dtype)) for array in numbers)
 
 

@@ -50,6 +50,13 @@ def _logistic(x: Any) -> Any:
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
+def _shifted_in(x: Any, by: Any) -> Any:
+    """To the right, with zeros from the left whatever the sign."""
+    whole = np.asarray(x)
+    unsigned = whole.view(f"u{whole.dtype.itemsize}") >> np.asarray(by, f"u{whole.dtype.itemsize}")
+    return unsigned.view(whole.dtype)
+
+
 FUNCTIONS: dict[str, Callable] = {
     "abs": np.abs,
     "acos": np.arccos,
@@ -63,6 +70,7 @@ FUNCTIONS: dict[str, Callable] = {
     "atanh": np.arctanh,
     "bessel_i0e": _special("i0e"),
     "bessel_i1e": _special("i1e"),
+    "bitcast_convert_type": lambda x, new_dtype: np.ascontiguousarray(x).view(new_dtype)[()],
     "cbrt": np.cbrt,
     "ceil": np.ceil,
     "clamp": lambda low, x, high: np.minimum(np.maximum(x, low), high),
@@ -96,11 +104,15 @@ FUNCTIONS: dict[str, Callable] = {
     "neg": np.negative,
     "not": np.invert,
     "or": np.bitwise_or,
+    "population_count": lambda x: np.bitwise_count(x).astype(np.asarray(x).dtype),
     "pow": np.power,
     "rem": np.fmod,
     "round": _round,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "select_n": _select,
+    "shift_left": np.left_shift,
+    "shift_right_arithmetic": np.right_shift,
+    "shift_right_logical": _shifted_in,
     "sign": np.sign,
     "sin": np.sin,
     "sinh": np.sinh,

@@ -126,6 +126,10 @@ class _Reader:
             for key in ("y", "rounding_method")
             if key in equation.params and name in ("integer_pow", "round")
         )
+        if name == "bitcast_convert_type":
+            if equation.invars[0].aval.dtype.itemsize != result.dtype.itemsize:
+                raise NotFlat("bits become numbers of another size")
+            options = (("new_dtype", str(result.dtype)),)
         out = np.empty(result.shape, dtype=object)
         spread = [np.broadcast_to(entry, result.shape) for entry in inputs]
         for place in np.ndindex(result.shape):

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import generator
+from . import bridge, generator
+from .bridge import CENSORED, FAILED, IDLE
 from .packing import pack, read, unpack, words_per_array
 from .scalarize import componentwise
 from .stepper import AbstractStepper
@@ -21,15 +22,6 @@ from .stepper import AbstractStepper
 LONGEST = 16  # steps in a launch, at most
 OPERATIONS = 4096  # in a launch, about: more would only compile for longer
 SLOTS = 128  # records of finished lanes in a call
-
-# `life` of a lane: ≥ 1 while running, the inverse of how much likelier than the path's own
-# uniform number its survival is. At most 0 when finished: minus the gap before the step that left
-# the region, or one of these.
-CENSORED, FAILED, IDLE = -1e30, -2e30, -3e30
-
-# counters that no step reaches, for what a path draws once
-_FIRST, _EXIT_NORMAL, _EXIT_CHOICE = (0xFFFFFFFF - k for k in range(3))
-
 
 class Lanes(NamedTuple):
     """State arrays of all lanes, and which path each of them is on."""
@@ -166,12 +158,10 @@ class Step:
     def _no_touch(self, y, gap, reached):
         """Probability that the Brownian bridge from `gap` to `reached` stays above 0."""
         rate = self._rate(y) if self.rate is None else self.rate
-        exponent = (rate * (gap * reached)).astype(jnp.float32)
-        return self.number(1) - generator.exponential(exponent).astype(self.dtype)
+        return bridge.no_touch(bridge.exponent(rate, gap, reached), self.dtype)
 
     def _rate(self, y):
-        variance = self.variance(y)
-        return jnp.where(variance > 0, self.number(-2) / variance, self.number(-1e30))
+        return bridge.rate(self.variance(y))
 
     def _known_rate(self, start):
         """The rate where it does not depend on the state, computed once."""
@@ -192,30 +182,11 @@ class Step:
         above, below = jnp.abs(life), jnp.abs(self.gap(y))
         fraction = jnp.ones_like(life)
         if self.variance is not None:
-            fraction = self._first_passage(above, below, self.variance(y), key)
+            fraction = bridge.first_passage(above, below, self.variance(y), key)
         elif self.interpolates:
-            fraction = above / (above + below + self.number(1e-30))
-        fraction = jnp.clip(fraction, self.number(2.0**-10), self.number(1))
+            fraction = bridge.straight_passage(above, below)
+        fraction = bridge.within_a_step(fraction)
         return jnp.where(life > self.number(CENSORED), fraction, life)
-
-    def _first_passage(self, above, below, variance, key):
-        """When, within the step, a Brownian bridge from `above` to −`below` first touches 0.
-
-        By reflection the same for a bridge that ends at +`below` and is known to touch. T/(1−T)
-        is inverse Gaussian with mean above/below and shape above²/variance, drawn as by Michael,
-        Schucany & Haas (1976).
-        """
-        normal, _ = generator.normal_pair(
-            generator.random_words(key, np.uint32(_EXIT_NORMAL)), self.dtype
-        )
-        choice = generator.random_words(key, np.uint32(_EXIT_CHOICE))[0]
-        below = jnp.maximum(below, self.number(1e-6) * above) + self.number(1e-30)
-        half = normal**2 * variance / (self.number(2) * above * below)
-        root = self.number(1) / (self.number(1) + half + jnp.sqrt(half * (half + self.number(2))))
-        early = generator.uniform(choice).astype(self.dtype) * (self.number(1) + root) < 1
-        return jnp.where(
-            early, above * root / (below + above * root), above / (below * root + above)
-        )
 
     def number(self, value):
         return np.asarray(value, self.dtype)
@@ -230,26 +201,6 @@ def _components(values) -> np.ndarray:
     for place, value in enumerate(values):
         out[place] = value
     return out
-
-
-_DEVIATES = {
-    "normal": generator.normal_pair,
-    "binomial": generator.binomial_pair,
-    "words": lambda words, dtype: words,
-}
-
-
-def _draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.Array]]:
-    """For each of `unroll` steps its draws; a counter gives two."""
-    dtype = stepper.start.dtype
-    total = unroll * stepper.draws
-    first = (steps.astype(jnp.uint32) >> np.uint32(1)) * np.uint32(stepper.draws)
-    numbers: list[jax.Array] = []
-    for pair in range(-(-total // 2)):
-        words = generator.random_words(key, first, pair)
-        numbers += _DEVIATES[stepper.law](words, dtype)
-    m = stepper.draws
-    return [numbers[step * m : (step + 1) * m] for step in range(unroll)]
 
 
 class Records(NamedTuple):
@@ -275,7 +226,7 @@ class _Work:
         step = self.step
         y, steps, life = self.layout.split(words)
         gap = step.gap(y)
-        draws = _draws(self.stepper, self._key(index), steps, self.layout.unroll)
+        draws = bridge.draws(self.stepper, self._key(index), steps, self.layout.unroll)
         if len(words) > 1:  # made once, not once for each array of the state
             draws = jax.lax.optimization_barrier(draws)
         for z in draws:
@@ -321,7 +272,7 @@ class _Work:
         place = queue.taken + jnp.cumsum(idle, dtype=jnp.int32) - np.int32(1)
         more = idle & (place < queue.size)
         index = jnp.where(more, queue.paths.at[place].get(mode="clip"), index)
-        fresh = _first_life(self._key(index), self.step.dtype)
+        fresh = bridge.first_life(self._key(index), self.step.dtype)
         start = zip(self.stepper.start, y, strict=True)
         y = [jnp.where(more, new, old) for new, old in start]
         words = self.layout.join(y, jnp.where(more, 0, steps), jnp.where(more, fresh, life))
@@ -397,9 +348,3 @@ def idle_lanes(layout: Layout, count: int) -> Lanes:
     life = jnp.full(count, IDLE, dtype)
     words = layout.join([zero] * layout.size, jnp.zeros(count, jnp.int32), life)
     return Lanes(words, none)
-
-
-def _first_life(key: generator.Key, dtype) -> jax.Array:
-    """1/u with u uniform: the path ends when its survival probability falls below u."""
-    word = generator.random_words(key, np.uint32(_FIRST))[0]
-    return jnp.ones((), dtype) / generator.uniform(word).astype(dtype)
