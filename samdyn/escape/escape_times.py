@@ -16,12 +16,14 @@ from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
 from ..dynamics.systems.flat import flattened, is_vector, region_of_vectors
 from ..dynamics.systems.system import AbstractSystem
+from ..errors import InvalidInput
+from ..programs.machine import compiled as machine
 from ..progress import Tell, telling
 from ..results.provenance import recorded
-from ..results.store import Store
+from ..results.store import Store, stored_config
 from .engine.attempt import Attempt, Problem
 from .engine.ended import Finished
-from .engine.engine import Engine
+from .engine.engine import Engine, name_of_back_end
 from .engine.parts import parts_of
 from .engine.patience import Patience, end_of_patience
 from .engine.stepping.schemes import name_of
@@ -30,6 +32,7 @@ from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summari
 
 FIRST_STAGE = 2000  # paths before a relative error is looked at
 WIDER = 5**0.5  # the interval of 2a − b over that of a
+BACK_END = "back end"  # of the parts of a problem that a folder tells of
 SAVE_EVERY = 0.5  # seconds between blocks in the results folder
 
 
@@ -70,6 +73,7 @@ def escape_times(
     block: int | None = None,
     workers: int | None = None,
     devices: list[Any] | None = None,
+    back_end: str | None = None,
     distributed: bool = False,
     options: dict[str, Any] | None = None,
     progress: Any = None,
@@ -90,7 +94,9 @@ def escape_times(
 
     With `target_error` the run stops as soon as the 95 % interval of the mean is within that
     share of it, and `paths` is a limit. The numbers depend on `seed`, `dtype` and the dynamics
-    alone, not on `block` (lanes of a worker), `workers`, `devices` or processes.
+    alone, not on `block` (lanes of a worker), `workers`, `devices` or processes. `back_end` is
+    "llvm", machine code of our own on CPUs, or "xla", which runs everything everywhere (default:
+    the first that can run this); paths of the two agree to rounding, and a folder is of one.
 
     `out` is a folder where finished paths are stored as they come; `resume` goes on from there.
     It is refused if it was made of another problem, which is known by what it computes and not by
@@ -116,24 +122,38 @@ def escape_times(
     store = None
     if out is not None and writes:
         counts = {"dtype": np.dtype(dtype).name, "max_time": max_time, "seed": seed}
-        told = {**(options or _described(first)), **counts, "problem": parts_of(problem, first)}
+        parts, made = parts_of(problem, first), stored_config(out).get("problem") if resume else None
+        if made is None or BACK_END in made:
+            back_end = back_end or _same_back_end((made or {}).get(BACK_END), out)
+            parts[BACK_END] = name_of_back_end(problem.stepper(first), back_end, devices)
+        else:  # before there was another
+            back_end = "xla"
+        told = {**(options or _described(first)), **counts, "problem": parts}
         store = Store(out, told, resume)
     attempt = first if store is None or not store.attempt else problem.again(store.attempt)
-    how = target_error, seed, block, workers, devices, distributed
+    how = target_error, seed, distributed, (block, workers, devices, back_end)
     with telling(progress, "escape") as tell:
         return _attempts(problem, attempt, store, how, tell)
+
+
+def _same_back_end(made: str | None, folder: Any) -> str | None:
+    """What a run must go on with that a back end has begun; None for whichever is fastest."""
+    reason = machine.why_not() if made == "llvm" else ""
+    if reason:
+        raise InvalidInput(f"{folder} was begun by back_end llvm, which is not here: {reason}.")
+    return "xla" if made == "xla" else None
 
 
 def _attempts(
     problem: Problem, attempt: Attempt, store: Store | None, how: tuple, tell: Tell | None
 ) -> EscapeTimes:
     """Run, and again with a shorter step as long as paths tell that theirs was too long."""
-    target_error, seed, block, workers, devices, distributed = how
+    target_error, seed, distributed, machines = how
     max_time, paths = problem.max_time, problem.paths
     while True:
         with jax.enable_x64(True):
             stepper = problem.stepper(attempt)
-        engine = Engine(stepper, seed, attempt.most_steps(max_time), block, workers, devices)
+        engine = Engine(stepper, seed, attempt.most_steps(max_time), *machines)
         run = _Run(engine, store, paths, tell, distributed)
         run.patience = Patience(paths, attempt.most) if max_time is None else None
         wanted = target_error
@@ -165,7 +185,7 @@ def _coarser(
             longer = attempt._replace(dt=attempt.dt * factor)
             stepper = problem.stepper(longer)
         limit = longer.most_steps(max_time) or max(1, int(engine.limit) // factor)
-        other = Engine(stepper, _seed_of(seed, factor), limit, engine.block, engine.workers)
+        other = Engine(stepper, _seed_of(seed, factor), limit, *engine.machines)
         part = _Run(other, None, run.paths, None, False)
         part.all_at_once()
         found.append(summarize(part.time, part.status))
@@ -368,6 +388,7 @@ class _Run:
             seconds=self.seconds,
             compile_seconds=self.engine.compile_seconds,
             lane_steps=self.engine.lane_steps,
+            back_end=self.engine.back_end.name,
             scheme=_scheme_name(attempt),
             dt=attempt.dt,
             asked=self.paths,

@@ -27,7 +27,7 @@ class EscapeTimes(Result):
     `samdyn.escape.statistics`, `steps` (n,) taken, `points` (n, d) where each path was then: for
     an exit the first state found outside, or the last before a crossing within a step.
     `summary` holds the statistics, `exits` where the paths left. `theory` maps names to values that
-    the caller added.
+    the caller added. `back_end` names what ran the paths, "llvm" or "xla".
     `warnings` say what must be known before they are believed; so does a contradiction between
     simulation and an exact value of `theory`.
     As a mapping it gives its arrays by the names that a folder of results has: "index" (the
@@ -46,6 +46,7 @@ class EscapeTimes(Result):
         seconds: float,
         compile_seconds: float,
         lane_steps: int,
+        back_end: str | None = None,
         scheme: str | None,
         dt: float | None,
         asked: int,
@@ -59,6 +60,7 @@ class EscapeTimes(Result):
         self.times, self.status, self.steps, self.points = times, status, steps, points
         self.seconds, self.compile_seconds = seconds, compile_seconds
         self.lane_steps, self.scheme, self.dt = lane_steps, scheme, dt
+        self.back_end = back_end
         self.asked, self.interrupted = asked, interrupted
         self.noted, self.coarser = warnings, coarser
         self.region, self.start = region, start
@@ -104,6 +106,7 @@ class EscapeTimes(Result):
             "exits": [exit.to_dict() for exit in self.exits],
             "scheme": self.scheme,
             "dt": self.dt,
+            "back_end": self.back_end,
             "path_steps": self.path_steps,
             "seconds": self.seconds,
             "compile_seconds": self.compile_seconds,

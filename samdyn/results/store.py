@@ -265,6 +265,12 @@ def _new_run(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def stored_config(folder: Any) -> dict[str, Any]:
+    """The options that a folder was made with; {} where there is no run in it yet."""
+    file = pathlib.Path(folder)
+    return _read_run(file)["config"] if (file / RUN).is_file() else {}
+
+
 def _read_run(folder: pathlib.Path) -> dict[str, Any]:
     try:
         run = json.loads((folder / RUN).read_text())

@@ -48,7 +48,7 @@ class Engine:
         devices = devices or jax.local_devices()
         on_cpu = devices[0].platform == "cpu"
         self.stepper = stepper
-        self.block = block
+        self.machines = block, workers, devices, back_end  # as asked for
         self.workers = workers or max(_cores() if on_cpu else 1, len(devices))
         most = MOST_STEPS // max(1, stepper.draws // 4 + 1)  # a path has 2^32 pairs of numbers
         self.most = most
@@ -138,17 +138,31 @@ def chosen_back_end(
 ) -> AbstractBackEnd:
     """Machine code of our own on CPUs, for steps that have it; else XLA. `InvalidInput` where the
     one that is named cannot run this."""
+    return _on_llvm(name, stepper, seed, block, devices) or OnXla(stepper, seed, block, devices)
+
+
+def name_of_back_end(stepper: AbstractStepper, asked: str | None, devices: Any = None) -> str:
+    """The name of `chosen_back_end`."""
+    devices = devices or jax.local_devices()
+    found = _on_llvm(asked, stepper, generator.seed_words(0), None, devices)
+    return OnXla.name if found is None else found.name
+
+
+def _on_llvm(name, stepper, seed, block, devices) -> OnLlvm | None:
     if name not in (None, *BACK_ENDS):
-        raise InvalidInput(f"back_end is {' or '.join(BACK_ENDS)}, or None for the faster, not {name}.")
-    if name != "xla" and devices[0].platform == "cpu":
-        try:
+        raise InvalidInput(f"back_end is {' or '.join(BACK_ENDS)}, or None for the faster: {name}.")
+    if name == OnXla.name:
+        return None
+    on_cpu = devices[0].platform == "cpu"
+    try:
+        if on_cpu:
             return OnLlvm(stepper, seed, block)
-        except NoMachineCode as reason:
-            if name is not None:
-                raise InvalidInput(f"back_end llvm cannot run this: {reason}. Take xla.") from None
-    elif name == "llvm":
-        raise InvalidInput(f"back_end llvm runs on CPUs, not on {devices[0].platform}.")
-    return OnXla(stepper, seed, block, devices)
+        reason = f"it runs on CPUs, not on {devices[0].platform}"
+    except NoMachineCode as why:
+        reason = str(why)
+    if name is not None:
+        raise InvalidInput(f"back_end llvm cannot run this: {reason}. Take xla.")
+    return None
 
 
 def _cores() -> int:
