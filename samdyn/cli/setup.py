@@ -12,12 +12,12 @@ def start_jax(args: Any) -> None:
     """Set precision, platform and the number of CPU devices, before any array exists."""
     import os
 
-    if args.cache or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    cached = args.cache or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if cached and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
         # On some CPUs XLA tells of every program that it reads from a cache, ours or JAX's own,
         # that it was made for features which it then says the machine lacks, 3 kB each, though
         # this machine made it. JAX leaves its own 1 to the programs that it starts.
-        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
-            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import jax
 
     if args.cache:

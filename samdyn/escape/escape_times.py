@@ -122,7 +122,10 @@ def escape_times(
     store = None
     if out is not None and writes:
         counts = {"dtype": np.dtype(dtype).name, "max_time": max_time, "seed": seed}
-        parts, made = parts_of(problem, first), stored_config(out).get("problem") if resume else None
+        parts, made = (
+            parts_of(problem, first),
+            stored_config(out).get("problem") if resume else None,
+        )
         if made is None or BACK_END in made:
             back_end = back_end or _same_back_end((made or {}).get(BACK_END), out)
             parts[BACK_END] = name_of_back_end(problem.stepper(first), back_end, devices)

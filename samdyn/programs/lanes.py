@@ -1,16 +1,24 @@
 """Advance many states of a step map by the same number of steps, fast.
 
-States go in chunks that fit the innermost cache, chunk by chunk inside one compiled loop whose
+A step that is a short program runs as machine code of our own on CPUs (`machine/iteration.py`). Any
+other is compiled by XLA. There states go in chunks that fit the innermost cache, chunk by chunk inside one compiled loop whose
 chunk count is not part of the shape, and spread over all devices. Nothing recompiles for
 another number of rows or steps, and a row's result does not depend on its neighbours.
 """
 
+import functools
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from .batch import joined, shapes_of, split
+from .machine import compiled as machine
+from .machine.iteration import LONGEST, Iteration
+from .machine.operations import NotPrinted
+from .tracing.flatten import NotFlat, flatten
 
 LANES = 256  # rows in a chunk
 CHUNKS = 64  # chunks in a call
@@ -21,6 +29,51 @@ def advance(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any]:
 
     `states` holds NumPy arrays with a leading axis of n rows, w of shape (n, d).
     """
+    found = _by_machine(step_map, states, steps)
+    return _by_xla(step_map, states, steps) if found is None else found
+
+
+def _by_machine(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any] | None:
+    """The same by machine code; None where the step has none here."""
+    leaves, structure = jax.tree.flatten(states)
+    if jax.default_backend() != "cpu" or machine.why_not() or not len(leaves[0]):
+        return None
+    kinds = tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
+    numbers, known = split(step_map)
+    step = _iteration(known, shapes_of(numbers), structure, kinds)
+    if step is None:
+        return None
+    flat = [entry for array in numbers for entry in np.asarray(array).ravel()]
+    columns = [column for leaf in leaves for column in leaf.reshape(len(leaf), -1).T]
+    before = step(columns, flat, steps - 1)
+    after = _together(step(before, flat, 1), structure, kinds)
+    return _together(before, structure, kinds).w, after
+
+
+def _together(columns: list[np.ndarray], structure: Any, kinds: Any) -> Any:
+    """A state again, of the columns of its leaves one after another."""
+    rows, given = [], iter(columns)
+    for shape, dtype in kinds:
+        part = [next(given) for _ in range(int(np.prod(shape)))]
+        whole = np.stack(part, axis=1) if part else np.zeros((len(columns[0]), 0), dtype)
+        rows.append(whole.reshape(len(columns[0]), *shape))
+    return jax.tree.unflatten(structure, rows)
+
+
+@functools.lru_cache(maxsize=128)
+def _iteration(known: Any, shapes: Any, structure: Any, kinds: Any) -> Iteration | None:
+    """The step as machine code, once for all that differ in numbers alone."""
+    state = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*kind) for kind in kinds])
+    numbers = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    step = lambda state, *numbers: joined(known, numbers)(state)  # noqa: E731
+    try:
+        program = flatten(step, state, *numbers, longest=LONGEST)
+        return Iteration(program, sum(int(np.prod(shape)) for shape, _ in kinds))
+    except (NotFlat, NotPrinted):
+        return None
+
+
+def _by_xla(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any]:
     rows = len(states.w)
     size = LANES * CHUNKS
     devices = jax.local_devices()

@@ -17,7 +17,9 @@ from jaxtyping import Float
 
 from .. import kept
 from .batch import OnPoints, padded
-from .program import ById, Operation
+from .machine.iteration import Iteration
+from .machine.operations import NotPrinted
+from .program import ById, Operation, Program
 
 BLOCK = 64  # steps between two looks at whether anything still moves
 
@@ -38,11 +40,24 @@ def iterated(
     numbers = tuple(np.asarray(number) for number in step.parameters)
     if step.program is None:
         return _run(_Whole(step.function), points, (), times, centre, reach)
+    by_machine = _iteration(step.program, len(centre))
+    if by_machine is not None and jax.default_backend() == "cpu":
+        ball = [*centre, reach**2]
+        return np.stack(by_machine([*points.T], step.parameters, times, ball), axis=1)
     made = functools.partial(_run, Flat(step.program), points, numbers, times, centre, reach)
     if not kept.is_on():
         return made()
     asked = points.shape, points.tobytes(), times, centre.tobytes(), reach, jax.default_backend()
     return kept.arrays(("iterated", *step.text(), *asked), lambda: {"ends": made()})["ends"]
+
+
+@functools.lru_cache(maxsize=128)
+def _iteration(program: Program, ball: int) -> Iteration | None:
+    """The step as machine code, where it has any here."""
+    try:
+        return Iteration(program, len(program.outputs), ball)
+    except NotPrinted:
+        return None
 
 
 class Flat(ById):

@@ -50,11 +50,16 @@ def _logistic(x: Any) -> Any:
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
-def _shifted_in(x: Any, by: Any) -> Any:
-    """To the right, with zeros from the left whatever the sign."""
-    whole = np.asarray(x)
-    unsigned = whole.view(f"u{whole.dtype.itemsize}") >> np.asarray(by, f"u{whole.dtype.itemsize}")
-    return unsigned.view(whole.dtype)
+def _as(sign: str, function: Callable) -> Callable:
+    """A function of bits on whole numbers with ("i") or without ("u") a sign, whatever theirs."""
+
+    def apply(x: Any, *others: Any) -> Any:
+        whole = np.ascontiguousarray(x)
+        kind = f"{sign}{whole.dtype.itemsize}"
+        found = function(whole.view(kind), *(np.asarray(other).astype(kind) for other in others))
+        return found.astype(kind).view(whole.dtype).reshape(np.shape(found))
+
+    return apply
 
 
 FUNCTIONS: dict[str, Callable] = {
@@ -70,7 +75,7 @@ FUNCTIONS: dict[str, Callable] = {
     "atanh": np.arctanh,
     "bessel_i0e": _special("i0e"),
     "bessel_i1e": _special("i1e"),
-    "bitcast_convert_type": lambda x, new_dtype: np.ascontiguousarray(x).view(new_dtype)[()],
+    "bitcast_convert_type": lambda x, new_dtype: np.asarray(x).view(new_dtype),
     "cbrt": np.cbrt,
     "ceil": np.ceil,
     "clamp": lambda low, x, high: np.minimum(np.maximum(x, low), high),
@@ -104,15 +109,15 @@ FUNCTIONS: dict[str, Callable] = {
     "neg": np.negative,
     "not": np.invert,
     "or": np.bitwise_or,
-    "population_count": lambda x: np.bitwise_count(x).astype(np.asarray(x).dtype),
+    "population_count": _as("u", np.bitwise_count),
     "pow": np.power,
     "rem": np.fmod,
     "round": _round,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "select_n": _select,
     "shift_left": np.left_shift,
-    "shift_right_arithmetic": np.right_shift,
-    "shift_right_logical": _shifted_in,
+    "shift_right_arithmetic": _as("i", np.right_shift),
+    "shift_right_logical": _as("u", np.right_shift),
     "sign": np.sign,
     "sin": np.sin,
     "sinh": np.sinh,

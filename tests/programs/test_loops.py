@@ -22,7 +22,10 @@ TWO += ("eq", "ne", "lt", "le", "gt", "ge")
 COMPARED = ("eq", "ne", "lt", "le", "gt", "ge", "is_finite")
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+BITS = ("shift_left", "shift_right_arithmetic", "shift_right_logical", "population_count")
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {*BITS, "bitcast_convert_type"}))
 def test_every_operation_is_that_of_numpy(name):
     count = 3 if name in THREE else 2 if name in TWO else 1
     kinds = [bool if name in TRUTHS and (name != "select_n" or k == 0) else float for k in range(3)]
@@ -36,6 +39,29 @@ def test_every_operation_is_that_of_numpy(name):
     (ours,) = Runner(program)._run(list(columns))
     (theirs,) = Flat(program)([jnp.asarray(c) for c in columns], [])
     np.testing.assert_allclose(np.asarray(theirs, float), np.asarray(ours, float), rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int32])
+@pytest.mark.parametrize("name", BITS)
+def test_bits_are_moved_and_counted_as_by_numpy(name, dtype):
+    count = 1 if name == "population_count" else 2
+    builder = Builder([Input(str(k), np.dtype(dtype)) for k in range(count)], 9)
+    program = builder.program([builder.add(name, range(count), dtype)])
+    numbers = np.array([0, 1, -1, 7, 2**31 - 1, -(2**31), 12345], np.int32).astype(dtype)
+    columns = [numbers, np.arange(7).astype(dtype)][:count]
+    (ours,) = Runner(program)._run(list(columns))
+    (theirs,) = Flat(program)([jnp.asarray(c) for c in columns], [])
+    np.testing.assert_array_equal(np.asarray(theirs), ours)
+    assert ours.dtype == dtype
+
+
+def test_bits_become_another_number_as_by_numpy():
+    builder = Builder([Input("x", np.dtype(np.float32))], 9)
+    options = (("new_dtype", "uint32"),)
+    program = builder.program([builder.add("bitcast_convert_type", [0], np.uint32, options)])
+    x = np.array([0.0, -1.5, np.inf], np.float32)
+    (theirs,) = Flat(program)([jnp.asarray(x)], [])
+    np.testing.assert_array_equal(np.asarray(theirs), Runner(program)._run([x])[0])
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

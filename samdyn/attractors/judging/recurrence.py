@@ -20,7 +20,9 @@ def period_of(path: np.ndarray, scale: float) -> int:
             return 1
         close = CLOSE * float(np.min(moves)) + noise
         back = np.linalg.norm(path[-1] - path[::-1][1 : len(path) // 4 + 1], axis=1)
-        for period in 1 + np.flatnonzero(back <= close):
+        periods = 1 + np.flatnonzero(back <= close)
+        begins = np.linalg.norm(path[periods] - path[0], axis=1) <= close  # most fail there
+        for period in periods[begins]:
             if np.max(np.linalg.norm(path[period:] - path[:-period], axis=1)) <= close:
                 return int(period)
     return 0

@@ -6,7 +6,6 @@ a common pool, many at first. A path is a function of seed and index alone:
 who ran it, beside which others, and in what order leaves no trace in its numbers.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import numpy as np
 
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
+from ...threads import cores
 from .ended import AbstractBackEnd, Finished
 from .on_llvm import NoMachineCode, OnLlvm
 from .on_xla import OnXla
@@ -49,7 +49,7 @@ class Engine:
         on_cpu = devices[0].platform == "cpu"
         self.stepper = stepper
         self.machines = block, workers, devices, back_end  # as asked for
-        self.workers = workers or max(_cores() if on_cpu else 1, len(devices))
+        self.workers = workers or max(cores() if on_cpu else 1, len(devices))
         most = MOST_STEPS // max(1, stepper.draws // 4 + 1)  # a path has 2^32 pairs of numbers
         self.most = most
         self.limit = np.int32(min(max_steps or most, most))  # may be lowered while paths run
@@ -163,12 +163,6 @@ def _on_llvm(name, stepper, seed, block, devices) -> OnLlvm | None:
     if name is not None:
         raise InvalidInput(f"back_end llvm cannot run this: {reason}. Take xla.")
     return None
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 class _Pool:

@@ -104,4 +104,3 @@ class LlvmLanes(AbstractLanes):
         y = [self.state[name][on] for name in self.ys]
         index, steps = self.state["index"][on], self.state["steps"][on]
         return on_their_way(index, y, steps, self.back.dim, self.back.dt)
-

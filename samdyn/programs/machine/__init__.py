@@ -1,1 +1,1 @@
-"""Programs as machine code: written in LLVM's language on vectors of lanes, compiled, kept, called."""
+"""Programs as machine code: written in LLVM's language, for vectors of lanes; compiled; called."""

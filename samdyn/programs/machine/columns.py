@@ -19,7 +19,7 @@ class Columns:
 
     def __init__(self, program: Program, along: int):
         self.program, self.along = program, along
-        self.width = _width(program)
+        self.width = width_of(program)
         self._call = machine.compiled(_text(program, along, self.width, machine.triple()), "run")
 
     def __call__(self, columns: Sequence[np.ndarray], numbers: Sequence[Any] = ()) -> list[Any]:
@@ -29,7 +29,7 @@ class Columns:
         types = [known.dtype for known in self.program.inputs]
         given = np.zeros((len(columns), padded * SLOT), np.uint8)
         for place, column in enumerate(columns):
-            view = given[place].view(types[place] if types[place] != bool else np.uint8)
+            view = given[place].view(types[place] if types[place].kind != "b" else np.uint8)
             view[:rows] = column
             view[rows:padded] = column[-1] if rows else 0
         found = np.zeros((len(self.program.outputs), padded * SLOT), np.uint8)
@@ -37,7 +37,7 @@ class Columns:
         self._call(given, held, found, padded // self.width, padded * SLOT)
         return [
             found[place].view(_stored(dtype))[:rows].astype(dtype)
-            for place, dtype in enumerate(_dtypes(self.program))
+            for place, dtype in enumerate(dtypes_of(self.program))
         ]
 
 
@@ -59,7 +59,7 @@ def read_numbers(writer: Writer, place: Value, types: Sequence[Any]) -> list[Val
 
 def load(writer: Writer, place: Value, dtype: np.dtype, wide: bool = True) -> Value:
     """A value of a dtype; truth is a byte in memory."""
-    if dtype != bool:
+    if dtype.kind != "b":
         return writer.load(kind_of(dtype), place, wide)
     byte = writer.load("i8", place, wide)
     return writer.compare("ne", byte, writer.like(byte, 0))
@@ -71,10 +71,11 @@ def store(writer: Writer, value: Value, place: Value) -> None:
 
 
 def _stored(dtype: np.dtype) -> np.dtype:
-    return np.dtype(np.uint8) if dtype == bool else dtype
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
 
 
-def _dtypes(program: Program) -> list[np.dtype]:
+def dtypes_of(program: Program) -> list[np.dtype]:
+    """The dtypes of the outputs."""
     first = len(program.inputs)
     return [
         a.dtype
@@ -86,7 +87,8 @@ def _dtypes(program: Program) -> list[np.dtype]:
     ]
 
 
-def _width(program: Program) -> int:
+def width_of(program: Program) -> int:
+    """Lanes that fill a vector of the processor with the program's widest numbers."""
     widest = max([operation.dtype.itemsize for operation in program.operations] or [8])
     return machine.vector_bytes() // min(widest, 8)
 
@@ -112,11 +114,11 @@ def _text(program: Program, along: int, width: int, target: str) -> str:
     columns = []
     for place in range(along):
         row = w.binary("mul", stride, w.constant("i64", place, False))
-        columns.append(load(w, _element(w, "%given", row, block, types[place]), types[place]))
+        columns.append(load(w, element(w, "%given", row, block, types[place]), types[place]))
     for place, value in enumerate(write_program(w, program, [*columns, *held], "numbers")):
         row = w.binary("mul", stride, w.constant("i64", place, False))
-        dtype = _dtypes(program)[place]
-        store(w, value if value.wide else w.spread(value), _element(w, "%found", row, block, dtype))
+        dtype = dtypes_of(program)[place]
+        store(w, value if value.wide else w.spread(value), element(w, "%found", row, block, dtype))
     w.store(w.binary("add", block, w.constant("i64", 1, False)), count)
     w.branch("test")
     w.label("end")
@@ -125,7 +127,7 @@ def _text(program: Program, along: int, width: int, target: str) -> str:
     return module("run", arguments, w, target)
 
 
-def _element(w: Writer, base: str, row: Value, block: Value, dtype: np.dtype) -> Value:
+def element(w: Writer, base: str, row: Value, block: Value, dtype: np.dtype) -> Value:
     """Where in a row of bytes the elements of a block are."""
     size = BYTES[kind_of(_stored(dtype))] * w.width
     offset = w.binary("mul", block, w.constant("i64", size, False))

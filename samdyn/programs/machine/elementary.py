@@ -338,14 +338,17 @@ def _sine_and_cosine(w: Writer, x: Value) -> tuple[Value, Value]:
     else:
         sine, cosine = _both(w, high, low)
     odd = w.compare("ne", w.binary("and", q, w.like(q, 1)), w.like(q, 0))
-    last = w.like(q, 31 if q.kind == "i32" else 63)
-    turn = lambda k: w.binary("shl", w.binary("lshr", w.binary("and", k, w.like(q, 2)),
-                                              w.like(q, 1)), last)  # noqa: E731
-    flip = lambda v, k: w.cast("bitcast", w.binary("xor", w.cast("bitcast", v, q.kind), turn(k)),
-                               v.kind)  # noqa: E731
-    first = flip(w.select(odd, cosine, sine), q)
-    second = flip(w.select(odd, sine, cosine), w.binary("add", q, w.like(q, 1)))
+
+    first = _turned(w, w.select(odd, cosine, sine), q)
+    second = _turned(w, w.select(odd, sine, cosine), w.binary("add", q, w.like(q, 1)))
     return first, second
+
+
+def _turned(w: Writer, x: Value, q: Value) -> Value:
+    """x with the other sign where bit 1 of q is set."""
+    bit = w.binary("lshr", w.binary("and", q, w.like(q, 2)), w.like(q, 1))
+    sign = w.binary("shl", bit, w.like(q, 31 if q.kind == "i32" else 63))
+    return w.cast("bitcast", w.binary("xor", w.cast("bitcast", x, q.kind), sign), x.kind)
 
 
 def sin(w: Writer, x: Value) -> Value:

@@ -1,7 +1,7 @@
 """Angles beyond 2³⁰ quarter turns, reduced with as many bits of 2/π as they need.
 
-Payne & Hanek (1983): of x·2/π only what is left modulo 4 counts, and of 2/π only those bits that can
-move it. Such angles are rare, so they are reduced one by one, in a function of their own that is
+Payne & Hanek (1983): of x·2/π only what is left modulo 4 counts, and of 2/π only those bits that
+can move it. Such angles are rare: they are reduced one by one, in a function of their own that is
 called where any lane holds one.
 """
 

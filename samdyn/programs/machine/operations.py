@@ -216,7 +216,7 @@ def converted(w: Writer, x: Value, of: np.dtype, to: np.dtype) -> Value:
         if of.itemsize == to.itemsize:
             return x
         return w.cast("fpext" if to.itemsize > of.itemsize else "fptrunc", x, kind)
-    if to == bool:
+    if to.kind == "b":
         how = "une" if _float(of) else "ne"
         return w.compare(how, x, w.like(x, 0))
     if _float(to):
@@ -226,7 +226,7 @@ def converted(w: Writer, x: Value, of: np.dtype, to: np.dtype) -> Value:
         full = f"llvm.{how}.sat.v{w.width}{kind}.v{w.width}{x.kind}"
         w.declared[full] = f"declare {w.type_of(kind)} @{full}({w.type(x)})"
         return w.put(f"call {w.type_of(kind)} @{full}({w.type(x)} {x.name})", kind)
-    if of == bool:
+    if of.kind == "b":
         return w.cast("zext", x, kind)
     if of.itemsize == to.itemsize:
         return x
@@ -243,12 +243,12 @@ def _bits(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.d
 
 
 def _not(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
-    return w.binary("xor", given[0], w.like(given[0], 1 if dtypes[0] == bool else -1))
+    return w.binary("xor", given[0], w.like(given[0], 1 if dtypes[0].kind == "b" else -1))
 
 
 def _select(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
     which, *cases = given
-    if dtypes[0] == bool:
+    if dtypes[0].kind == "b":
         return w.select(which, cases[1], cases[0])
     how = "slt" if dtypes[0].kind == "i" else "ult"
     chosen = cases[-1]
@@ -288,7 +288,9 @@ def _power(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.
 
 
 def _round(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
-    return w.call("roundeven" if dict(operation.options)["rounding_method"] == 1 else "round", *given)
+    return w.call(
+        "roundeven" if dict(operation.options)["rounding_method"] == 1 else "round", *given
+    )
 
 
 def _square(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
@@ -310,7 +312,9 @@ def _shift(how: str) -> Write:
     return write
 
 
-def _remainder(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
+def _remainder(
+    w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]
+) -> Value:
     if _float(dtypes[0]):
         raise NotPrinted("rem of floats has no machine code here")
     return _whole_quotient(w, "srem" if dtypes[0].kind == "i" else "urem", given, dtypes)

@@ -8,7 +8,7 @@ neither on the width nor on its neighbours.
 
 import contextlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ class Value(NamedTuple):
 def kind_of(dtype: Any) -> str:
     """The kind of a NumPy dtype; LLVM's integers have no sign. `KeyError` for one that has none."""
     dtype = np.dtype(dtype)
-    if dtype == bool:
+    if dtype.kind == "b":
         return "i1"
     return {"f": {4: "f32", 8: "f64"}, "i": _WHOLE, "u": _WHOLE}[dtype.kind][dtype.itemsize]
 
@@ -116,9 +116,7 @@ class Writer:
             f"insertelement {kind} poison, {TYPES[value.kind]} {value.name}, i64 0", value.kind
         )
         zeros = f"<{self.width} x i32> zeroinitializer"
-        return self.put(
-            f"shufflevector {kind} {one.name}, {kind} poison, {zeros}", value.kind
-        )
+        return self.put(f"shufflevector {kind} {one.name}, {kind} poison, {zeros}", value.kind)
 
     # arithmetic
 
@@ -144,7 +142,7 @@ class Writer:
         return self.put(f"fneg {self.type(one)} {one.name}", one.kind, one.wide)
 
     def compare(self, how: str, one: Value, other: Value) -> Value:
-        """"olt", "ugt", "uno", … of floats; "eq", "slt", "ult", … of whole numbers."""
+        """ "olt", "ugt", "uno", … of floats; "eq", "slt", "ult", … of whole numbers."""
         which = "fcmp" if one.kind in ("f32", "f64") else "icmp"
         return self.put(f"{which} {how} {self.type(one)} {one.name}, {other.name}", "i1", one.wide)
 
@@ -154,7 +152,7 @@ class Writer:
         return self.put(text, yes.kind, yes.wide)
 
     def cast(self, how: str, one: Value, kind: str) -> Value:
-        """"bitcast", "sitofp", "fpext", "zext", …"""
+        """ "bitcast", "sitofp", "fpext", "zext", …"""
         to = self.type_of(kind, one.wide)
         return self.put(f"{how} {self.type(one)} {one.name} to {to}", kind, one.wide)
 
@@ -190,7 +188,7 @@ class Writer:
 
 
 def module(function: str, arguments: str, writer: Writer, target: str) -> str:
-    """The module of one function, `define i64 @function(arguments)`, made of a writer's sections."""
+    """The module of one function, `i64 function(arguments)`, made of a writer's sections."""
     body = "\n".join(line for lines in writer.sections.values() for line in lines)
     bits = "512"  # the widest: LLVM takes what the processor has
     return "\n".join(

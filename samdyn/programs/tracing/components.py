@@ -16,8 +16,8 @@ _NAMES = """abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0
     bitcast_convert_type cbrt ceil clamp convert_element_type copy copy_p cos cosh digamma div eq
     erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic
     lt max min mul ne neg nextafter not or population_count pow reduce_precision rem round rsqrt
-    select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient
-    sub tan tanh xor"""
+    select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square
+    stop_gradient sub tan tanh xor"""
 ELEMENTWISE = frozenset(_NAMES.split())
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr"}
 _CALLS |= {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "remat2": "jaxpr"}

@@ -13,8 +13,10 @@ import scipy.stats
 from samdyn import GD, USAM, Additive, Below, Diffusion, Slab, get_loss
 from samdyn.dynamics.regions.regions import Predicate
 from samdyn.escape.engine import engine as engine_module
+from samdyn.escape.engine.ended import Finished
 from samdyn.escape.engine.engine import Engine
-from samdyn.escape.engine.stepping import generator, kernel
+from samdyn.escape.engine import on_xla
+from samdyn.escape.engine.stepping import bridge, generator, kernel
 from samdyn.escape.engine.stepping.schemes import EulerMaruyama
 from samdyn.escape.engine.stepping.stepper import AbstractStepper
 from samdyn.escape.statistics import CENSORED, ESCAPED, FAILED
@@ -36,7 +38,7 @@ def run(engine, ranges):
     engine.run(ranges, lambda finished, _: parts.append(finished))
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.argsort(joined[0], kind="stable")
-    return engine_module.Finished(*(column[order] for column in joined))
+    return Finished(*(column[order] for column in joined))
 
 
 def assert_identical(one, other):
@@ -90,7 +92,7 @@ def test_devices_leave_no_trace(reference):
 @pytest.mark.thorough
 def test_unpacked_words_and_shorter_launches_leave_no_trace(reference, monkeypatch):
     plain = lambda stepper, packed: kernel.layout_of(stepper, False)._replace(unroll=2)  # noqa: E731
-    monkeypatch.setattr(engine_module, "layout_of", plain)
+    monkeypatch.setattr(on_xla, "layout_of", plain)
     engine = Engine(short_exits(), 3, None, block=16, workers=1, devices=ONE)
     assert_identical(run(engine, RANGES), reference)
 
@@ -178,7 +180,7 @@ def test_draws_use_every_normal_of_the_path_once(draws):
     seen = [
         np.concatenate(z)
         for launch in range(4)
-        for z in kernel._draws(stepper, key, jnp.asarray([launch * 6], jnp.int32), 6)
+        for z in bridge.draws(stepper, key, jnp.asarray([launch * 6], jnp.int32), 6)
     ]
     flat = np.concatenate(seen)
     counters = jnp.arange(-(-flat.size // 2), dtype=jnp.uint32)
@@ -210,7 +212,7 @@ def test_a_bridge_touches_with_its_probability():
     key = generator.path_key(
         jnp.asarray(generator.seed_words(2)), jnp.arange(lanes, dtype=jnp.uint32)
     )
-    life = kernel._first_life(key, jnp.float32)
+    life = bridge.first_life(key, jnp.float32)
     for a, b in ((0.05, 0.05), (0.1, 0.02), (0.01, 0.3), (0.2, 0.2), (1e-4, 1e-4)):
         y = [jnp.full(lanes, -a, jnp.float32), jnp.zeros(lanes, jnp.float32)]
         z = kernel._components([jnp.full(lanes, (a - b) / (s * dt**0.5), jnp.float32), y[1]])

@@ -28,7 +28,7 @@ _DEVIATES = {
 
 
 def draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.Array]]:
-    """For each of `unroll` steps from `steps` on, an even number, its draws; a counter gives two."""
+    """For each of `unroll` steps from `steps` on, an even one, its draws; a counter gives two."""
     dtype = stepper.start.dtype
     total = unroll * stepper.draws
     first = (steps.astype(jnp.uint32) >> np.uint32(1)) * np.uint32(stepper.draws)

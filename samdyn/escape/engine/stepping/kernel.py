@@ -23,6 +23,7 @@ LONGEST = 16  # steps in a launch, at most
 OPERATIONS = 4096  # in a launch, about: more would only compile for longer
 SLOTS = 128  # records of finished lanes in a call
 
+
 class Lanes(NamedTuple):
     """State arrays of all lanes, and which path each of them is on."""
 

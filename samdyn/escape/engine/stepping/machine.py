@@ -17,7 +17,9 @@ from .bridge import CENSORED, FAILED
 from .lane import TOGETHER, LanePrograms
 
 ROUND = 256  # bodies of a block, of TOGETHER steps each, between two looks at the others
-SURE = -18.0  # a bridge whose exponent is below touches with a probability that float32 does not see
+SURE = (
+    -18.0
+)  # a bridge whose exponent is below touches with a probability that float32 does not see
 
 # places in the array of whole numbers that is handed in and out
 BLOCKS, TAKEN, SIZE, ROUNDS, CAPACITY, RECORDS, MADE, LIVE, MORE = range(9)
@@ -27,7 +29,7 @@ HEAD = [np.dtype(np.uint32), np.dtype(np.uint32), np.dtype(np.int32)]  # seed, s
 
 
 class Fields(NamedTuple):
-    """Where the arrays of a block, or of the records, lie: name, dtype, and bytes per lane before."""
+    """The arrays of a block, or of the records, by name, one after another in memory."""
 
     names: tuple[str, ...]
     dtypes: tuple[np.dtype, ...]
@@ -231,7 +233,9 @@ class _Loop:
         return w.compare("uno", total, total)
 
     def _keep(self, y, gap, life, steps) -> None:
-        for name, value in zip([*self.ys, "gap", "life", "steps"], [*y, gap, life, steps], strict=True):
+        for name, value in zip(
+            [*self.ys, "gap", "life", "steps"], [*y, gap, life, steps], strict=True
+        ):
             self.w.store(value, self.now[name])
 
     # the path of those that left
@@ -307,7 +311,9 @@ class _Loop:
         base = _pointer("%records")
         for name, dtype in zip(fields.names, fields.dtypes, strict=True):
             kind = kind_of(dtype)
-            number = w.load(kind, index if name == "index" else w.at(spares[name], lane, kind), False)
+            number = w.load(
+                kind, index if name == "index" else w.at(spares[name], lane, kind), False
+            )
             before = fields.offsets(1)[name]  # bytes of a record that come before it
             column = w.binary("mul", self._control(CAPACITY), self._whole(before))
             w.store(number, w.at(w.at(base, column), row, kind))
