@@ -177,7 +177,7 @@ class _Pool:
         """The queue of a worker with `lanes` lanes, at `most` so long, longer if it was short."""
         if queue.size >= lanes or not self.left:
             return queue
-        share = max(self.left // (2 * self.workers), lanes // 16)
+        share = max(self.left // (2 * self.workers), lanes // 16, 1)
         return np.concatenate([queue, *self._take(min(share, most - queue.size))])
 
     def _take(self, count: int) -> list[np.ndarray]:

@@ -13,9 +13,9 @@ import scipy.stats
 from samdyn import GD, USAM, Additive, Below, Diffusion, Slab, get_loss
 from samdyn.dynamics.regions.regions import Predicate
 from samdyn.escape.engine import engine as engine_module
+from samdyn.escape.engine import on_xla
 from samdyn.escape.engine.ended import Finished
 from samdyn.escape.engine.engine import Engine
-from samdyn.escape.engine import on_xla
 from samdyn.escape.engine.stepping import bridge, generator, kernel
 from samdyn.escape.engine.stepping.schemes import EulerMaruyama
 from samdyn.escape.engine.stepping.stepper import AbstractStepper
