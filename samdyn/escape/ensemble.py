@@ -6,13 +6,13 @@ the runs' own averages, and of a single run, or a few, from those of long parts 
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from ..arguments import of_system
 from ..checks import (
@@ -30,10 +30,12 @@ from ..dynamics.systems.stochastic_map import AbstractStochasticMap
 from ..errors import InvalidInput
 from ..interrupts import heed, heeded
 from ..precision import in_double
+from ..programs.lanes import advanced
 from ..progress import telling
 from ..results.provenance import recorded
 from ..results.result import Result
 from ..text import columns
+from .engine.stepping import bridge, generator
 
 PARTS = 32  # of the time over which is averaged
 FEW = 16  # runs: of fewer the parts of each tell the error
@@ -145,6 +147,8 @@ def ensemble(
     if part < 1:
         raise InvalidInput(f"{count} steps are too few: {PARTS} or more beyond burn are needed.")
     left_out = count - part * PARTS
+    if count * (move.draws(move.init(start)) // 2 + 1) >= 2**32:
+        raise InvalidInput(f"{count} steps are too many: a run has 2³² pairs of random numbers.")
     values, interrupted = _values(
         (move, observable, start), (left_out, part), (paths, seed), progress
     )
@@ -154,7 +158,7 @@ def ensemble(
 
 
 class _Step(eqx.Module):
-    """One step of a system as a function of its state and a key."""
+    """One step of a system as a function of its state and its draws."""
 
     system: Any
     dt: Any = None
@@ -166,15 +170,48 @@ class _Step(eqx.Module):
         """w."""
         return self.system.position(state) if isinstance(self.system, AbstractSDE) else state.w
 
-    def __call__(self, state: PyTree, key: Any) -> PyTree:
+    def draws(self, state: PyTree) -> int:
+        """How many numbers a step draws."""
+        if isinstance(self.system, AbstractStochasticMap | AbstractSDE):
+            return self.system.draws(self.position(state))
+        return 0
+
+    @property
+    def law(self) -> str:
+        return getattr(self.system, "law", "normal")
+
+    def __call__(self, state: PyTree, z: Any) -> PyTree:
         if isinstance(self.system, AbstractStochasticMap):
-            return self.system(state, key)
+            return self.system.step(state, z)
         if isinstance(self.system, AbstractMap):
             return self.system(state)
-        z = jax.random.normal(key, (self.system.draws(self.position(state)),))
         drift, noise = self.system.drift(state), self.system.disperse(state, z)
         root = jnp.sqrt(self.dt)
         return jax.tree.map(lambda y, b, s: y + self.dt * b + root * s, state, drift, noise)
+
+
+class _Lane(NamedTuple):
+    """A run on its way: its state, its key, the number of its next step, and the sum of what was
+    seen."""
+
+    state: PyTree
+    key: generator.Key
+    step: Any
+    total: Any
+
+
+class _Observed(eqx.Module):
+    """A step of a run, and a look at where it has come."""
+
+    move: _Step
+    observable: Callable
+
+    def __call__(self, lane: _Lane) -> _Lane:
+        count = self.move.draws(lane.state)
+        z = bridge.draws_at(lane.key, lane.step, count, self.move.law, jnp.zeros(()).dtype)
+        state = self.move(lane.state, z)
+        seen = jnp.asarray(self.observable(self.move.position(state)), float)
+        return _Lane(state, lane.key, lane.step + np.uint32(1), lane.total + seen)
 
 
 def _moves(system: Any, steps: Any, time: Any, dt: Any) -> tuple[_Step, int, float]:
@@ -200,19 +237,16 @@ def _values(
     what: tuple, lengths: tuple[int, int], which: tuple[int, int], progress: Any
 ) -> tuple[np.ndarray, bool]:
     """Averages (runs, PARTS, *S) of the observable over each part of each run."""
-    (paths, seed), found = which, []
-    rows = min(paths, LANES)
+    (move, observable, start), (paths, seed), found = what, which, []
+    step, begin = _Observed(move, observable), _beginning(move, observable, start, seed)
     with telling(progress, "ensemble") as tell:
         try:
             with heeded():
-                for first in range(0, paths, rows):
-                    numbers = jnp.arange(first, first + rows, dtype=jnp.uint32)
-                    counts = tuple(jnp.asarray(n) for n in lengths)
-                    part = _run(what, counts, jax.random.key(seed), numbers)
-                    found.append(np.asarray(part)[: paths - first])
-                    heed()
-                    if tell is not None:
-                        tell(min(1.0, (first + rows) / paths))
+                for first in range(0, paths, LANES):
+                    numbers = np.arange(first, min(first + LANES, paths), dtype=np.uint32)
+                    done = lambda part, first=first: (first + LANES * part / PARTS) / paths  # noqa: E731
+                    told = None if tell is None else lambda part: tell(min(1.0, done(part)))  # noqa: B023
+                    found.append(_parts(step, begin(numbers), lengths, told))
         except KeyboardInterrupt:
             if not found:
                 raise
@@ -220,33 +254,35 @@ def _values(
     return values, len(values) < paths
 
 
-@eqx.filter_jit
-def _run(what: tuple, counts: Any, key: Any, numbers: Array) -> Any:
-    """Averages (n, PARTS, *S) over each part of the runs of these numbers (n,)."""
-    (step, observable, start), (left_out, part) = what, counts
+def _beginning(move: _Step, observable: Callable, start: PyTree, seed: int) -> Callable:
+    """The function that gives the lanes of runs (n,) as they begin."""
+    words = jnp.asarray(generator.seed_words(seed))
+    shape = jax.eval_shape(lambda w: jnp.asarray(observable(w), float), start).shape
 
-    def one(number):
-        own = jax.random.fold_in(key, number)
-        shape = jax.eval_shape(lambda w: jnp.asarray(observable(w), float), start)
+    def begin(numbers: np.ndarray) -> _Lane:
+        rows = len(numbers)
+        state = jax.tree.map(
+            lambda x: np.repeat(np.asarray(x)[None], rows, axis=0), move.init(start)
+        )
+        key = jax.tree.map(np.asarray, generator.path_key(words, jnp.asarray(numbers)))
+        return _Lane(state, key, np.zeros(rows, np.uint32), np.zeros((rows, *shape)))
 
-        def go(i, carry):
-            state, total = carry
-            state = step(state, jax.random.fold_in(own, i))
-            seen = jnp.asarray(observable(step.position(state)), float)
-            return state, total + seen
+    return begin
 
-        nothing = jnp.zeros(shape.shape, shape.dtype)
-        still = lambda i, state: step(state, jax.random.fold_in(own, i))  # noqa: E731
-        state = jax.lax.fori_loop(0, left_out, still, step.init(start))
 
-        def over(state, k):
-            first = left_out + k * part
-            state, total = jax.lax.fori_loop(first, first + part, go, (state, nothing))
-            return state, total / part.astype(total.dtype)
-
-        return jax.lax.scan(over, state, jnp.arange(PARTS))[1]
-
-    return jax.vmap(one)(numbers)
+def _parts(
+    step: _Observed, lanes: _Lane, lengths: tuple[int, int], tell: Callable | None
+) -> np.ndarray:
+    """Averages (n, PARTS, *S) over each part of the runs of these lanes."""
+    left_out, part = lengths
+    lanes, found = advanced(step, lanes, left_out), []
+    for number in range(PARTS):
+        lanes = advanced(step, lanes._replace(total=np.zeros_like(lanes.total)), part)
+        found.append(lanes.total / part)
+        heed()
+        if tell is not None:
+            tell(number + 1)
+    return np.stack(found, axis=1)
 
 
 def _summary(

@@ -1,17 +1,18 @@
-"""Advance many states of a step map by the same number of steps, fast.
+"""Advance many states of a step by the same number of steps, fast.
 
-A step that is a short program runs as machine code of our own on CPUs (`machine/iteration.py`). Any
-other is compiled by XLA. There states go in chunks that fit the innermost cache, chunk by chunk inside one compiled loop whose
-chunk count is not part of the shape, and spread over all devices. Nothing recompiles for
-another number of rows or steps, and a row's result does not depend on its neighbours.
+A step that is a short program runs as machine code of our own on CPUs (`machine/iteration.py`); any
+other is compiled by XLA. There states go in chunks that fit the innermost cache, chunk by chunk
+inside one compiled loop whose chunk count is not part of the shape, and spread over all devices.
+Nothing recompiles for another number of rows or steps, and a row's result does not depend on its
+neighbours.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .batch import joined, shapes_of, split
@@ -25,29 +26,33 @@ CHUNKS = 64  # chunks in a call
 
 
 def advance(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any]:
-    """(w one step before the end (n, d), the states after `steps` ≥ 1 steps).
+    """(w one step before the end (n, d), the states after `steps` ≥ 1 steps), as by `advanced`."""
+    before = advanced(step_map, states, steps - 1)
+    return before.w, advanced(step_map, before, 1)
 
-    `states` holds NumPy arrays with a leading axis of n rows, w of shape (n, d).
+
+def advanced(step: Callable, states: Any, steps: int) -> Any:
+    """The states after `steps` steps of `step`, state ↦ state, a pytree of arrays.
+
+    `states` holds NumPy arrays with a leading axis of n rows.
     """
-    found = _by_machine(step_map, states, steps)
-    return _by_xla(step_map, states, steps) if found is None else found
+    found = _by_machine(step, states, steps)
+    return _by_xla(step, states, steps) if found is None else found
 
 
-def _by_machine(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any] | None:
+def _by_machine(step: Callable, states: Any, steps: int) -> Any:
     """The same by machine code; None where the step has none here."""
     leaves, structure = jax.tree.flatten(states)
     if jax.default_backend() != "cpu" or machine.why_not() or not len(leaves[0]):
         return None
     kinds = tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
-    numbers, known = split(step_map)
-    step = _iteration(known, shapes_of(numbers), structure, kinds)
-    if step is None:
+    numbers, known = split(step)
+    by_machine = _iteration(known, shapes_of(numbers), structure, kinds)
+    if by_machine is None:
         return None
     flat = [entry for array in numbers for entry in np.asarray(array).ravel()]
     columns = [column for leaf in leaves for column in leaf.reshape(len(leaf), -1).T]
-    before = step(columns, flat, steps - 1)
-    after = _together(step(before, flat, 1), structure, kinds)
-    return _together(before, structure, kinds).w, after
+    return _together(by_machine(columns, flat, steps), structure, kinds)
 
 
 def _together(columns: list[np.ndarray], structure: Any, kinds: Any) -> Any:
@@ -73,8 +78,8 @@ def _iteration(known: Any, shapes: Any, structure: Any, kinds: Any) -> Iteration
         return None
 
 
-def _by_xla(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any]:
-    rows = len(states.w)
+def _by_xla(step: Callable, states: Any, steps: int) -> Any:
+    rows = len(jax.tree.leaves(states)[0])
     size = LANES * CHUNKS
     devices = jax.local_devices()
     pending = []
@@ -83,14 +88,13 @@ def _by_xla(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any]:
         used = -(-min(size, rows - begin) // LANES)
         device = devices[number % len(devices)]
         arguments = jax.device_put((part, np.int32(used), np.int32(steps)), device)
-        pending.append(_advance_chunks(_on(step_map, device), *arguments))
+        pending.append(_advance_chunks(_on(step, device), *arguments))
     parts = [jax.tree.map(_flat, result) for result in pending]
-    before, after = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *parts)
-    return before, after
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *parts)
 
 
-def _on(step_map: Any, device) -> Any:
-    arrays, rest = eqx.partition(step_map, eqx.is_array)
+def _on(step: Any, device) -> Any:
+    arrays, rest = eqx.partition(step, eqx.is_array)
     return eqx.combine(jax.device_put(arrays, device), rest)
 
 
@@ -106,15 +110,12 @@ def _flat(leaf) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _advance_chunks(step_map: Any, states: Any, used, steps):
-    step = jax.vmap(step_map)
+def _advance_chunks(step: Callable, states: Any, used, steps):
+    rows = jax.vmap(step)
 
-    def chunk(index, carry):
-        before, states = carry
+    def chunk(index, states):
         here = jax.tree.map(lambda leaf: leaf[index], states)
-        here = jax.lax.fori_loop(0, steps - 1, lambda _, state: step(state), here)
-        after = step(here)
-        put = lambda leaf, value: leaf.at[index].set(value)  # noqa: E731
-        return put(before, here.w), jax.tree.map(put, states, after)
+        after = jax.lax.fori_loop(0, steps, lambda _, state: rows(state), here)
+        return jax.tree.map(lambda leaf, value: leaf.at[index].set(value), states, after)
 
-    return jax.lax.fori_loop(0, used, chunk, (jnp.zeros_like(states.w), states))
+    return jax.lax.fori_loop(0, used, chunk, states)

@@ -61,7 +61,7 @@ METHODS = [samdyn.GD(), samdyn.SAM(0.1), samdyn.USAM(0.1), samdyn.ASAM(0.1), sam
 @pytest.mark.parametrize("loss", ["beale", "muller-brown", "himmelblau", "six-hump-camel"])
 def test_every_method_on_losses_of_all_kinds(loss, method):
     loss = samdyn.get_loss(loss)
-    minimum = next(p.w for p in loss.critical_points if p.type == "minimum")
+    minimum = next(p.w for p in loss.critical_points if p.critical_type == "minimum")
     region = samdyn.Ball(minimum, 0.2)
     system = samdyn.Diffusion(loss, method, 0.01, samdyn.Additive(1.0))
     check_alike(*both(system, minimum + 0.01, region, paths=1000, max_time=0.5, dt=1e-4))
@@ -85,7 +85,8 @@ def test_every_noise_and_coupling(noise, coupling):
         noise=NOISES[noise],
         coupling=samdyn.catalogue.find("coupling", coupling)[0].load()(),
     )
-    check_alike(*both(system, dt=0.005, max_time=20.0 if noise == "fisher" else 3.0))
+    # (Fisher noise vanishes at −0.58, and no path crosses that)
+    check_alike(*both(system, dt=0.005, region=samdyn.Below(0, -0.7)))
 
 
 REGIONS = {
@@ -110,7 +111,7 @@ def test_every_region(region):
 def test_momentum_and_the_step_map(kind, momentum):
     if kind == "map":
         noise = samdyn.Isotropic(8.0, 1)
-        system = samdyn.StochasticStepMap(WELL, samdyn.SAM(0.1), 0.05, noise, momentum)
+        system = samdyn.StochasticStepMap(WELL, samdyn.SAM(0.1), 0.05, noise, momentum=momentum)
         check_alike(*both(system))
     else:
         check_alike(*both(diffusion(noise=samdyn.Isotropic(8.0, 1), momentum=momentum), dt=0.002))
@@ -226,7 +227,7 @@ CRASH = """
     loss = samdyn.get_loss("double-well-2d")
     system = samdyn.Diffusion(loss, samdyn.USAM(0.1), 0.01, samdyn.Additive(0.35))
     def crash():
-        while not [n for n in os.listdir({folder!r}) if n.startswith("block_")]:
+        while not [n for n in os.listdir({folder!r}) if n.startswith("block_") and n.endswith("npz")]:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGSEGV)
     os.makedirs({folder!r}, exist_ok=True)
@@ -269,7 +270,7 @@ def test_hidden_is_as_if_it_were_not_installed():
 
 
 def test_a_step_has_machine_code_only_if_it_is_short(monkeypatch):
-    monkeypatch.setattr("samdyn.escape.engine.stepping.lane.LONGEST", 10)
+    monkeypatch.setattr("samdyn.escape.engine.stepping.lane.LONGEST", 20)
     loss = lambda w: jnp.sum((w**2 - 1) ** 2)  # noqa: E731
     found = verbs.escape_times(diffusion(loss), START, LEFT, paths=5, dt=0.01, max_time=0.1)
     assert found.back_end == "xla"

@@ -40,6 +40,16 @@ def draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.Ar
     return [numbers[step * m : (step + 1) * m] for step in range(unroll)]
 
 
+def draws_at(key, step, count: int, law: str, dtype) -> jax.Array:
+    """The draws (count,) of step `step` (uint32) alone, of counters that no other step has."""
+    pairs = -(-count // 2)
+    numbers: list[jax.Array] = []
+    for pair in range(pairs):
+        words = generator.random_words(key, step * np.uint32(pairs), pair)
+        numbers += _DEVIATES[law](words, dtype)
+    return jnp.stack(numbers[:count]) if count else jnp.zeros(0, dtype)
+
+
 def first_life(key: generator.Key, dtype) -> jax.Array:
     """1/u with u uniform: the path ends when its survival probability falls below u."""
     word = generator.random_words(key, np.uint32(_FIRST))[0]
