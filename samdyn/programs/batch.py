@@ -109,7 +109,7 @@ class OnPoints:
         return [entry for array in self.numbers for entry in np.asarray(array).ravel()]
 
 
-def split(function: Callable) -> tuple[list[Any], Any]:
+def split(function: Any) -> tuple[list[Any], Any]:
     """(the arrays in a function that is a pytree, all else about it)."""
     leaves, structure = jax.tree.flatten(function)
     numbers = [leaf for leaf in leaves if _is_number(leaf)]

@@ -36,23 +36,27 @@ def advanced(step: Callable, states: Any, steps: int) -> Any:
 
     `states` holds NumPy arrays with a leading axis of n rows.
     """
-    found = _by_machine(step, states, steps)
-    return _by_xla(step, states, steps) if found is None else found
+    found = by_machine(step, states, steps)
+    return _by_xla(step, states, steps) if found is None else found[0]
 
 
-def _by_machine(step: Callable, states: Any, steps: int) -> Any:
-    """The same by machine code; None where the step has none here."""
+def by_machine(
+    step: Callable, states: Any, steps: int, record: int = 0
+) -> tuple[Any, np.ndarray] | None:
+    """The same by machine code, and (steps, record, n), the first `record` numbers of the state
+    after each step; None where the step has none here."""
     leaves, structure = jax.tree.flatten(states)
     if jax.default_backend() != "cpu" or machine.why_not() or not len(leaves[0]):
         return None
     kinds = tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
     numbers, known = split(step)
-    by_machine = _iteration(known, shapes_of(numbers), structure, kinds)
-    if by_machine is None:
+    iteration = _iteration(known, shapes_of(numbers), structure, kinds, record)
+    if iteration is None:
         return None
     flat = [entry for array in numbers for entry in np.asarray(array).ravel()]
     columns = [column for leaf in leaves for column in leaf.reshape(len(leaf), -1).T]
-    return _together(by_machine(columns, flat, steps), structure, kinds)
+    after, kept = iteration.with_path(columns, flat, steps)
+    return _together(after, structure, kinds), kept
 
 
 def _together(columns: list[np.ndarray], structure: Any, kinds: Any) -> Any:
@@ -66,14 +70,17 @@ def _together(columns: list[np.ndarray], structure: Any, kinds: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=128)
-def _iteration(known: Any, shapes: Any, structure: Any, kinds: Any) -> Iteration | None:
+def _iteration(
+    known: Any, shapes: Any, structure: Any, kinds: Any, record: int
+) -> Iteration | None:
     """The step as machine code, once for all that differ in numbers alone."""
     state = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*kind) for kind in kinds])
     numbers = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
     step = lambda state, *numbers: joined(known, numbers)(state)  # noqa: E731
     try:
         program = flatten(step, state, *numbers, longest=LONGEST)
-        return Iteration(program, sum(int(np.prod(shape)) for shape, _ in kinds))
+        size = sum(int(np.prod(shape)) for shape, _ in kinds)
+        return Iteration(program, size, record=record)
     except (NotFlat, NotPrinted):
         return None
 

@@ -17,6 +17,7 @@ from jax import lax
 
 from ..errors import InvalidInput
 from .batch import OnPoints, joined, padded, split
+from .lanes import advanced, by_machine
 from .loops import Flat
 
 BLOCKS = 32  # parts of a run, whose means tell the error of the whole
@@ -78,6 +79,11 @@ def along_runs(
     padding = padded(np.arange(len(rows), dtype=float)[:, None])[:, 0].astype(int)
     steps = [steps[i] for i in padding] if len(steps) > 1 else list(steps)
     program, numbers = _program(steps)
+    if isinstance(program, Flat):
+        lengths = burn, block, kept
+        found = _by_machine(program, steps[0], rows, numbers, lengths, centre, count)
+        if found is not None:
+            return found
     columns = tuple(jnp.asarray(column) for column in rows[padding].T)
     middle = tuple(jnp.asarray(float(x)) for x in ([] if centre is None else centre))
     counts = jnp.asarray(burn), jnp.asarray(block)
@@ -85,6 +91,77 @@ def along_runs(
     n = len(rows)
     path = np.stack([np.asarray(column) for column in path], axis=-1).swapaxes(0, 1)
     return Runs(path[:n], np.asarray(logs).swapaxes(1, 2)[:, :n], np.asarray(farthest)[:, :n])
+
+
+class _Lane(NamedTuple):
+    """A run: its point, directions (count, m), sums of logarithms, the farthest it has been
+    (squared), and the numbers that are its own."""
+
+    w: Any
+    directions: Any
+    logs: Any
+    far: Any
+    own: Any
+
+
+class _Turn(eqx.Module):
+    """A step of a run with its directions. `common` holds the numbers of all runs, None where each
+    has its own."""
+
+    program: Flat
+    common: tuple[Any, ...]
+    centre: Any
+
+    def __call__(self, lane: _Lane) -> _Lane:
+        m, w = len(lane.w), [lane.w[i] for i in range(len(lane.w))]
+        found = self.program(w, _numbers(self.common, lane.own))
+        after, slopes = found[:m], found[m:]
+        directions = [[q[i] for i in range(m)] for q in lane.directions]
+        directions, stretched = _orthonormal(_turned(slopes, directions))
+        far = jnp.maximum(lane.far, _gap(after, self.centre, lane.far))
+        turned = jnp.stack([jnp.stack(q) for q in directions])
+        return _Lane(jnp.stack(after), turned, lane.logs + jnp.stack(stretched), far, lane.own)
+
+
+class _Walk(eqx.Module):
+    """A step of a run alone."""
+
+    program: Flat
+    common: tuple[Any, ...]
+
+    def __call__(self, lane: tuple[Any, Any]) -> tuple[Any, Any]:
+        w, own = lane
+        found = self.program([w[i] for i in range(len(w))], _numbers(self.common, own))
+        return jnp.stack(found[: len(w)]), own
+
+
+def _numbers(common: Sequence[Any], own: Sequence[Any]) -> list[Any]:
+    mine = iter(own)
+    return [next(mine) if number is None else number for number in common]
+
+
+def _by_machine(
+    program: Flat, step: OnPoints, rows: np.ndarray, numbers: Any, lengths: Any, centre: Any, count
+) -> Runs | None:
+    """The runs by machine code; None where there is none here."""
+    (burn, block, kept), (n, m) = lengths, rows.shape
+    common = tuple(None if np.ndim(x) else x for x in numbers)
+    own = tuple(np.asarray(x)[:n] for x in numbers if np.ndim(x))
+    begin = _orthonormal(_first_directions(jnp.zeros(()), count, m))[0]
+    turned = np.broadcast_to(np.asarray(begin, float), (n, count, m)).copy()
+    nothing = np.zeros((n, count)), np.zeros(n)
+    turn = _Turn(program, common, None if centre is None else jnp.asarray(centre, float))
+    found = by_machine(turn, _Lane(rows, turned, *nothing, own), burn)
+    if found is None:
+        return None
+    lanes, logs, farthest = found[0], [], []
+    for _ in range(BLOCKS):
+        lanes = advanced(turn, lanes._replace(logs=nothing[0], far=nothing[1]), block)
+        logs.append(lanes.logs / block)
+        farthest.append(np.sqrt(lanes.far))
+    walk = by_machine(_Walk(Flat(step.program), common), (lanes.w, own), kept, record=m)
+    assert walk is not None
+    return Runs(walk[1].transpose(2, 0, 1), np.stack(logs), np.stack(farthest))
 
 
 def _program(steps: list[OnPoints]) -> tuple[Callable, Any]:
@@ -137,20 +214,15 @@ class _Whole:
 def _compiled(program, columns, numbers, counts, centre, count: int, kept: int):
     m, (burn, block) = len(columns), counts
     zero = jnp.zeros_like(columns[0])
-    begin = [[zero + float((i == j) + 0.01 * (i + j)) for i in range(m)] for j in range(count)]
-    begin = _orthonormal(begin)[0]
+    begin = _orthonormal(_first_directions(zero, count, m))[0]
 
     def once(_, carry):
         w, directions, logs, far = carry
         found = program(w, numbers)
         after, slopes = found[:m], found[m:]
-        turned = [
-            [sum(slopes[i * m + l] * q[l] for l in range(m)) for i in range(m)] for q in directions
-        ]
-        directions, stretched = _orthonormal(turned)
-        gap = sum((x - c) ** 2 for x, c in zip(after, centre, strict=False)) if centre else zero
+        directions, stretched = _orthonormal(_turned(slopes, directions))
         logs = tuple(a + b for a, b in zip(logs, stretched, strict=True))
-        return after, directions, logs, jnp.maximum(far, gap)
+        return after, directions, logs, jnp.maximum(far, _gap(after, centre or None, zero))
 
     nothing = tuple(zero for _ in range(count))
     w, directions, _, _ = lax.fori_loop(0, burn, once, (columns, begin, nothing, zero))
@@ -169,6 +241,24 @@ def _compiled(program, columns, numbers, counts, centre, count: int, kept: int):
 
     path = lax.scan(show, w, None, kept)[1]
     return path, logs, far
+
+
+def _first_directions(zero: Any, count: int, m: int) -> list[list[Any]]:
+    """`count` directions in m dimensions, along no axis."""
+    return [[zero + float((i == j) + 0.01 * (i + j)) for i in range(m)] for j in range(count)]
+
+
+def _turned(slopes: Sequence[Any], directions: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Directions after a step with these slopes (m·m of them, row by row)."""
+    m = len(directions[0]) if directions else 0
+    return [[sum(slopes[i * m + l] * q[l] for l in range(m)) for i in range(m)] for q in directions]
+
+
+def _gap(after: Sequence[Any], centre: Any, zero: Any) -> Any:
+    """The squared distance from a centre, of as many coordinates as it has; 0 without one."""
+    if centre is None:
+        return jnp.zeros_like(zero)
+    return sum((x - c) ** 2 for x, c in zip(after, centre, strict=False))
 
 
 def _orthonormal(vectors: Sequence[Sequence[Any]]) -> tuple[tuple, tuple]:

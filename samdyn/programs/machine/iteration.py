@@ -14,7 +14,7 @@ from ..program import Program
 from . import compiled as machine
 from .columns import SLOT, element, load, packed, read_numbers, store, width_of
 from .operations import NotPrinted, printable, write_program
-from .writer import Value, Writer, kind_of, module
+from .writer import BYTES, Value, Writer, kind_of, module
 
 LOOK = 64  # steps between two looks at whether a run within a ball still goes on
 WORTH_THREADS = 200_000  # steps of points, below which one thread is done sooner
@@ -26,24 +26,31 @@ class Iteration:
     state. `NotPrinted` where it has no machine code.
 
     With `ball`, a number of coordinates, a run that leaves a ball about a centre is nan from then.
+    With `record` the first so many numbers of the state, all of one dtype, are kept at every step.
     """
 
-    def __init__(self, program: Program, size: int, ball: int = 0):
+    def __init__(self, program: Program, size: int, ball: int = 0, record: int = 0):
         reason = machine.why_not() or printable(program)
         if len(program.operations) > LONGEST:
             reason = f"it has more than {LONGEST:,d} operations"
         if reason:
             raise NotPrinted(reason)
-        self.size, self.ball = size, ball
+        self.size, self.ball, self.record = size, ball, record
         self.dtypes = [known.dtype for known in program.inputs]
         self.width = 2 * width_of(program)
-        text = _text(program, size, ball, self.width, machine.triple())
+        text = _text(program, size, ball, record, self.width, machine.triple())
         self.run = machine.compiled(text, "run")
 
     def __call__(
         self, state: Sequence[np.ndarray], numbers: Sequence[Any], steps: int, ball: Any = ()
     ) -> list[np.ndarray]:
         """The state, an array (n,) each, after `steps` steps; `ball` is (centre…, reach²)."""
+        return self.with_path(state, numbers, steps, ball)[0]
+
+    def with_path(
+        self, state: Sequence[np.ndarray], numbers: Sequence[Any], steps: int, ball: Any = ()
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """The same, and what was kept: (steps, record, n)."""
         rows = len(state[0])
         blocks = -(-rows // self.width)
         held = np.zeros((self.size, blocks * self.width * SLOT), np.uint8)
@@ -53,13 +60,14 @@ class Iteration:
             view[rows : blocks * self.width] = column[-1] if rows else 0
         types = [*self.dtypes[self.size :], *[np.dtype(float)] * len(ball)]
         given = packed([*numbers, *ball], types)
+        kept = np.zeros((steps, self.record, blocks * self.width), self.dtypes[0])
         halt = np.zeros(1, np.int32)
 
         def part(first: int, last: int) -> None:
-            self.run(held, given, first, last, held.shape[1], steps, halt)
+            self.run(held, given, first, last, held.shape[1], steps, halt, kept)
 
         _in_threads(part, blocks, rows * steps >= WORTH_THREADS, halt)
-        return [view[:rows].copy() for view in views]
+        return [view[:rows].copy() for view in views], kept[..., :rows]
 
 
 def _in_threads(part: Any, blocks: int, several: bool, halt: np.ndarray) -> None:
@@ -80,7 +88,7 @@ def _in_threads(part: Any, blocks: int, several: bool, halt: np.ndarray) -> None
 
 
 @functools.lru_cache(maxsize=256)
-def _text(program: Program, size: int, ball: int, width: int, target: str) -> str:
+def _text(program: Program, size: int, ball: int, record: int, width: int, target: str) -> str:
     w = Writer(width)
     for section in ("variables", "numbers", "body"):
         w.open(section)
@@ -118,6 +126,8 @@ def _text(program: Program, size: int, ball: int, width: int, target: str) -> st
     after = _within(w, after, ball_of) if ball else after
     for value, place in zip(after, now, strict=True):
         store(w, value, place)
+    if record:
+        _keep(w, after[:record], step, block)
     w.store(w.binary("add", step, _whole(1)), step_at)
     if ball:
         _look(w, after[0], step)
@@ -131,6 +141,7 @@ def _text(program: Program, size: int, ball: int, width: int, target: str) -> st
     w.label("end")
     w.line("ret i64 0")
     names = "ptr %state, ptr %numbers, i64 %first, i64 %last, i64 %stride, i64 %steps, ptr %halt"
+    names += ", ptr %kept"
     return module("run", names, w, target)
 
 
@@ -144,6 +155,17 @@ def _within(w: Writer, after: list[Value], ball: list[Value]) -> list[Value]:
     assert gap is not None
     inside = w.compare("ole", gap, reach)
     return [w.select(inside, value, w.like(value, np.nan)) for value in after]
+
+
+def _keep(w: Writer, values: list[Value], step: Value, block: Value) -> None:
+    """Write values where those of this step and block belong: rows are as long as a column."""
+    size = BYTES[values[0].kind]
+    length = w.binary("udiv", Value("%stride", "i64", False), _whole(SLOT // size))
+    for number, value in enumerate(values):
+        row = w.binary("add", w.binary("mul", step, _whole(len(values))), _whole(number))
+        offset = w.binary("mul", block, _whole(size * w.width))
+        offset = w.binary("add", w.binary("mul", row, length), offset)
+        w.store(value, w.at(Value("%kept", "ptr", False), offset))
 
 
 def _look(w: Writer, value: Value, step: Value) -> None:

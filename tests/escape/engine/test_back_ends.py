@@ -227,7 +227,7 @@ CRASH = """
     loss = samdyn.get_loss("double-well-2d")
     system = samdyn.Diffusion(loss, samdyn.USAM(0.1), 0.01, samdyn.Additive(0.35))
     def crash():
-        while not [n for n in os.listdir({folder!r}) if n.startswith("block_") and n.endswith("npz")]:
+        while not any(name.endswith("1.npz") for name in os.listdir({folder!r})):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGSEGV)
     os.makedirs({folder!r}, exist_ok=True)

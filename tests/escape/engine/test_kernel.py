@@ -20,6 +20,17 @@ from samdyn.escape.engine.stepping import bridge, generator, kernel
 from samdyn.escape.engine.stepping.schemes import EulerMaruyama
 from samdyn.escape.engine.stepping.stepper import AbstractStepper
 from samdyn.escape.statistics import CENSORED, ESCAPED, FAILED
+from samdyn.programs.machine.compiled import HIDDEN
+
+
+@pytest.fixture(scope="module", params=["llvm", "xla"], autouse=True)
+def either_back_end(request):
+    """Every test here is of both."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "xla":
+            patch.setenv(HIDDEN, "1")
+        yield
+
 
 ONE = jax.devices()[:1]
 DOUBLE_WELL = get_loss("double-well-2d")
@@ -60,7 +71,7 @@ def indices(ranges):
 
 
 @pytest.fixture(scope="module")
-def reference():
+def reference(either_back_end):
     return run(Engine(short_exits(), 3, None, block=16, workers=1, devices=ONE), RANGES)
 
 
@@ -224,7 +235,7 @@ def test_a_bridge_touches_with_its_probability():
 
 
 @pytest.fixture(scope="module")
-def drifting():
+def drifting(either_back_end):
     """dx = dt + dW from 0 to 1 in steps of ¼, which Euler and the bridge make without error."""
     stepper = euler(falling, 1.0, Below(0, 1.0), [0.0, 0.0], 0.25)
     return run(Engine(stepper, 5, None, block=512, workers=1, devices=ONE), [(0, 100_000)])
