@@ -15,6 +15,7 @@ from samdyn.dynamics.systems.map import StepOnState
 from samdyn.programs import batch, loops
 from samdyn.programs.batch import OnPoints
 from samdyn.programs.loops import iterated
+from samdyn.programs.machine import columns, compiled
 
 CAMEL = get_loss("three-hump-camel")
 BOX = np.array([[-2.0, 2.0], [-2.0, 2.0]])
@@ -95,7 +96,33 @@ def test_runs_are_kept_with_all_that_they_depend_on(folder, monkeypatch):
     assert np.all(np.isnan(iterated(step(0.1), starts, 50, centre, 0.1)))
     assert len(proofs(folder)) == count + len(others) + 1
     monkeypatch.setattr(loops, "_run", lambda *_: pytest.fail("run again"))
+    monkeypatch.setattr(loops.Iteration, "__call__", lambda *_: pytest.fail("run again"))
     np.testing.assert_array_equal(iterated(step(0.1), starts, 50, centre, 5.0), ends)
+
+
+@pytest.mark.skipif(bool(compiled.why_not()), reason="no machine code can be made")
+def test_machine_code_is_kept_and_of_a_damaged_file_none_runs(folder):
+    kept.turn_on()
+    program = OnPoints(own, 2).program
+    x = np.random.default_rng(0).normal(size=(2, 9))
+    plain = columns.Columns(program, 2)(x)[0]
+    (file,) = proofs(folder)
+    whole = file.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:-100] + bytes(100)):
+        file.write_bytes(damaged)
+        compiled.compiled.cache_clear()  # as another process would begin
+        np.testing.assert_array_equal(columns.Columns(program, 2)(x)[0], plain)
+        assert file.read_bytes() == whole or len(file.read_bytes()) == len(whole)
+    compiled.compiled.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "_object", lambda text: pytest.fail("compiled again"))
+        np.testing.assert_array_equal(columns.Columns(program, 2)(x)[0], plain)
+    with pytest.MonkeyPatch.context() as patch:  # another processor's is compiled anew
+        patch.setattr(compiled, "_target", lambda: ["another", "processor", "LLVM 0"])
+        compiled.compiled.cache_clear()
+        columns.Columns(program, 2)(x)
+    assert len(proofs(folder)) == 2
+    compiled.compiled.cache_clear()
 
 
 def test_another_radius_box_or_loss_is_another_proof(folder):

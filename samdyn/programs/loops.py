@@ -40,15 +40,19 @@ def iterated(
     numbers = tuple(np.asarray(number) for number in step.parameters)
     if step.program is None:
         return _run(_Whole(step.function), points, (), times, centre, reach)
-    by_machine = _iteration(step.program, len(centre))
-    if by_machine is not None and jax.default_backend() == "cpu":
+    by_machine = _iteration(step.program, len(centre)) if jax.default_backend() == "cpu" else None
+
+    def made() -> np.ndarray:
+        if by_machine is None:
+            return _run(Flat(step.program), points, numbers, times, centre, reach)
         ball = [*centre, reach**2]
         return np.stack(by_machine([*points.T], step.parameters, times, ball), axis=1)
-    made = functools.partial(_run, Flat(step.program), points, numbers, times, centre, reach)
+
     if not kept.is_on():
         return made()
     asked = points.shape, points.tobytes(), times, centre.tobytes(), reach, jax.default_backend()
-    return kept.arrays(("iterated", *step.text(), *asked), lambda: {"ends": made()})["ends"]
+    key = ("iterated", *step.text(), *asked, by_machine is None)
+    return kept.arrays(key, lambda: {"ends": made()})["ends"]
 
 
 @functools.lru_cache(maxsize=128)

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...checks import told
 from ...errors import InvalidInput
 from ...interrupts import heed, heeded
 from ...threads import cores
@@ -149,8 +150,10 @@ def name_of_back_end(stepper: AbstractStepper, asked: str | None, devices: Any =
 
 
 def _on_llvm(name, stepper, seed, block, devices) -> OnLlvm | None:
-    if name not in (None, *BACK_ENDS):
-        raise InvalidInput(f"back_end is {' or '.join(BACK_ENDS)}, or None for the faster: {name}.")
+    if not (name is None or (isinstance(name, str) and name in BACK_ENDS)):
+        raise InvalidInput(
+            f"back_end is {' or '.join(BACK_ENDS)}, or None for the faster, not {told(name)}."
+        )
     if name == OnXla.name:
         return None
     on_cpu = devices[0].platform == "cpu"

@@ -18,6 +18,9 @@ from samdyn.escape.engine.engine import Engine
 from samdyn.escape.engine.stepping.schemes import SCHEMES, EulerMaruyama
 from samdyn.programs.machine import compiled as machine
 
+if machine.why_not():
+    pytest.skip(f"there is one back end: {machine.why_not()}", allow_module_level=True)
+
 WELL = samdyn.get_loss("double-well-2d")
 START = [-1.0, 0.0]
 LEFT = samdyn.Below(0, 0.0)
