@@ -6,22 +6,19 @@ The exact mean comes from a double integral: y does not act on x here.
 """
 
 import argparse
-import json
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import numpy as np
+from yardstick import CORES, Yardstick, answer, compiler
 
 import samdyn
 
 HERE = pathlib.Path(__file__).parent
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-pthread"]
 S, RHO, DT, PATHS = 0.2**0.5, 0.1, 0.01, 60_000
-THREADS = 2
 CLOSE = 0.01  # bias and half of the 95 % interval together, as a share of the mean
 MOST_BIAS = 0.005
 SCAN = 100_000  # paths that measure the bias of a step
@@ -51,39 +48,10 @@ def our_rate(seed: int, paths: int = PATHS) -> dict:
     return {"seconds": result.seconds, "path_steps": result.path_steps}
 
 
-class Loop:
-    """The C++ program, compiled when it is needed."""
-
-    def __init__(self, folder: str):
-        self.program = str(pathlib.Path(folder) / "euler_maruyama")
-        source = str(HERE / "euler_maruyama.cpp")
-        began = time.perf_counter()
-        subprocess.run(["g++", *FLAGS, "-o", self.program, source], check=True)
-        self.compile_seconds = time.perf_counter() - began
-
-    def __call__(
-        self, seed: int, paths=PATHS, dt=DT, *, level: float = 1.0, bridge: bool = True, file=()
-    ) -> dict:
-        words = np.random.SeedSequence(seed).generate_state(2)  # as samdyn makes them
-        values = [*words, paths, dt, S, RHO, level, int(bridge), THREADS, *file]
-        return _json(self.program, *values)
-
-    def times(self, seed: int) -> np.ndarray:
-        """The exit time of each path."""
-        file = self.program + ".times"
-        self(seed, file=(file,))
-        return np.fromfile(file)
-
-
 def diffrax_run(seed: int, dt: float = DT, ensembles: int = 1) -> dict:
     values = {"seed": seed, "dt": dt, "s": S, "rho": RHO, "ensembles": ensembles}
     options = [word for name, value in values.items() for word in (f"--{name}", value)]
-    return _json(sys.executable, HERE / "escape_diffrax.py", *options)
-
-
-def _json(*command) -> dict:
-    words = [str(word) for word in command]
-    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    return answer(sys.executable, HERE / "escape_diffrax.py", *options)
 
 
 def medians(contestants: dict, repeats: int) -> dict[str, float]:
@@ -96,27 +64,27 @@ def medians(contestants: dict, repeats: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def report_agreement(loop: Loop) -> None:
+def report_agreement(loop: Yardstick) -> None:
     """The same law on different seeds, and the same paths, up to rounding, on one."""
-    times, other = ours(1, scheme="euler", dt=DT).times, loop(2)
+    times, other = ours(1, scheme="euler", dt=DT).times, loop(2, PATHS)
     error = np.hypot(np.std(times) / np.sqrt(times.size), other["standard_error"])
     apart = abs(np.mean(times) - other["mean"]) / error
-    same = np.mean(np.abs(times - loop.times(1)) < DT)
+    same = np.mean(np.abs(times - loop.times(1, PATHS)) < DT)
     print("mean exit time by Euler steps of 0.01 with the exit correction")
     print(
         f"  samdyn {np.mean(times):.3f}, C++ {other['mean']:.3f}: {apart:.2f} standard errors apart"
     )
     print(f"  on one seed {same:.2%} of the paths leave within dt of each other")
-    if apart > 4 or same < 0.9:
+    if apart > 4 or same < 0.99:
         raise SystemExit("the two do not sample the same law")
 
 
-def report_rates(loop: Loop, with_diffrax: bool, repeats: int) -> dict[str, float]:
-    contestants = {"samdyn": our_rate, "C++": loop}
+def report_rates(loop: Yardstick, with_diffrax: bool, repeats: int) -> dict[str, float]:
+    contestants = {"samdyn": our_rate, "C++": lambda seed: loop(seed, PATHS)}
     if with_diffrax:
         contestants["diffrax"] = diffrax_run
     rates = medians(contestants, repeats)
-    print(f"path-steps per second on two cores, medians of {repeats} by turns")
+    print(f"path-steps per second on {CORES} cores, medians of {repeats} by turns")
     for name, rate in rates.items():
         print(f"  {name:<38} {rate:10.3g}   samdyn / it {rates['samdyn'] / rate:8.3g}")
     return rates
@@ -135,7 +103,7 @@ def report_linearity() -> None:
         )
 
 
-def largest_step(loop: Loop, level: float, exact: float) -> tuple[float, float]:
+def largest_step(loop: Yardstick, level: float, exact: float) -> tuple[float, float]:
     """(dt, relative bias): the largest step that is within MOST_BIAS, without exit correction.
 
     Steps are halved until that is measured; from 0.001 on the law √dt, fitted to steps up to
@@ -144,7 +112,7 @@ def largest_step(loop: Loop, level: float, exact: float) -> tuple[float, float]:
     print(f"  bias of Euler steps without exit correction (exact mean {exact:.4f})")
     roots, biases = [], []
     for seed, dt in enumerate(0.04 / 2.0 ** np.arange(7)):
-        run = loop(4 + seed, SCAN, dt, level=level, bridge=False)
+        run = loop(4 + seed, SCAN, dt=dt, size=level, bridge=False)
         bias, error = run["mean"] / exact - 1, run["standard_error"] / exact
         print(f"    dt {dt:<9.3g} {bias:+8.2%} ± {error:.2%}")
         if abs(bias) <= MOST_BIAS:
@@ -158,7 +126,7 @@ def largest_step(loop: Loop, level: float, exact: float) -> tuple[float, float]:
     return dt, MOST_BIAS
 
 
-def report_waiting(loop: Loop, rates: dict[str, float], level: float) -> None:
+def report_waiting(loop: Yardstick, rates: dict[str, float], level: float) -> None:
     """Seconds until the mean is known within CLOSE."""
     exact = exact_mean(level)
     print(
@@ -182,7 +150,7 @@ def report_waiting(loop: Loop, rates: dict[str, float], level: float) -> None:
     for name in [name for name in rates if name != "samdyn"]:
         steps = paths * exact / dt
         if name == "C++" and steps < LONG:
-            run = loop(7, paths, dt, level=level, bridge=False)
+            run = loop(7, paths, dt=dt, size=level, bridge=False)
             seconds, note = run["seconds"], f"{paths} paths, {run['mean'] / exact - 1:+.2%}"
         else:
             seconds, note = steps / rates[name], f"{paths} paths, extrapolated from its rate"
@@ -198,8 +166,8 @@ def main() -> None:
     print(f"first exits of {PATHS:,d} paths, Euler, dt {DT}")
     print(f"  samdyn: compilation {first.compile_seconds:.2f} s, useful {first.useful_share:.4f}")
     with tempfile.TemporaryDirectory() as folder:
-        loop = Loop(folder)
-        print(f"  C++: compilation {loop.compile_seconds:.2f} s with {' '.join(FLAGS)}")
+        loop = Yardstick("euler_maruyama", folder, dt=DT, s=S, rho=RHO, size=1.0)
+        print(f"  C++: compilation {loop.compile_seconds:.2f} s by {compiler()}")
         report_agreement(loop)
         rates = report_rates(loop, not arguments.without_peer, arguments.repeats)
         report_linearity()
