@@ -1,7 +1,9 @@
 """Newton's method from many starts at once, with steps that stay finite at singular Jacobians."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,12 +11,14 @@ from jaxtyping import Array, Float
 
 from ..compiling import jit_for_few_runs
 from .batch import OnPoints, padded
+from .lanes import by_machine
 
 ITERATIONS = 100
 # Relative to ‖J‖²: small enough for quadratic convergence at condition numbers up to 1e6, large
 # enough that a step along a null direction (a curve of fixed points) is zero, not noise.
 REGULARISATION = 1e-14
 REGULAR = 1e10  # condition: with a larger one a direction counts as null, and is not followed
+MANY = 8192  # starts that are worth the compiler's time, where NumPy takes half a second for them
 ARRIVED = 2 * np.finfo(float).eps  # of each coordinate: a shorter step changes nothing
 
 
@@ -32,6 +36,10 @@ def newton(
     if on_points.program is None:
         rows, longest = jnp.asarray(padded(starts)), jnp.asarray(float(longest_step))
         return np.asarray(_compiled(field, rows, longest))[: len(starts)]
+    if len(starts) >= MANY and not exact:
+        found = _by_machine(field, starts, float(longest_step))
+        if found is not None:
+            return found
     return newton_on(lambda w, rows: on_points.with_jacobians(w), starts, longest_step, exact)
 
 
@@ -104,6 +112,32 @@ def _solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     return found[..., 0]
 
 
+class _Start(NamedTuple):
+    """Where a start has come, and whether it still moves."""
+
+    w: Any
+    moves: Any
+
+
+class _Step(eqx.Module):
+    """A regularised step of a start."""
+
+    field: Callable
+    longest: Any
+
+    def __call__(self, start: _Start) -> _Start:
+        change = _change(self.field, start.w, self.longest)
+        on = jnp.any(jnp.abs(change) > ARRIVED * jnp.abs(start.w)) & jnp.all(jnp.isfinite(change))
+        return _Start(jnp.where(start.moves, start.w - change, start.w), start.moves & on)
+
+
+def _by_machine(field: Callable, starts: np.ndarray, longest: float) -> np.ndarray | None:
+    """The same as `newton_on` by machine code; None where there is none here."""
+    begun = _Start(starts, np.ones(len(starts), bool))
+    found = by_machine(_Step(field, jnp.asarray(longest)), begun, ITERATIONS)
+    return None if found is None else found[0].w
+
+
 @jit_for_few_runs
 def _compiled(field: Callable, starts, longest_step):
     return jax.vmap(lambda w: newton_from(field, w, longest_step))(starts)
@@ -113,18 +147,20 @@ def newton_from(
     field: Callable, start: Float[Array, " d"], longest_step, iterations: int = ITERATIONS
 ) -> Float[Array, " d"]:
     """`newton` from a single start, to be vmapped."""
-    identity = jnp.eye(start.size, dtype=start.dtype)
-
-    def step(_, w):
-        value, jacobian = field(w), jax.jacfwd(field)(w)
-        square = jacobian.T @ jacobian
-        scale = jnp.trace(square)
-        damped = square + REGULARISATION * jnp.where(scale > 0, scale, 1) * identity
-        change = _solve(damped, jacobian.T @ value)
-        length = jnp.linalg.norm(change)
-        return w - change * jnp.where(length > longest_step, longest_step / length, 1)
-
+    step = lambda _, w: w - _change(field, w, longest_step)  # noqa: E731
     return jax.lax.fori_loop(0, iterations, step, start)
+
+
+def _change(field: Callable, w: Float[Array, " d"], longest_step: Any) -> Float[Array, " d"]:
+    """A regularised step of Newton's method, of at most this length."""
+    value, jacobian = field(w), jax.jacfwd(field)(w)
+    square = jacobian.T @ jacobian
+    scale = jnp.trace(square)
+    identity = jnp.eye(w.size, dtype=w.dtype)
+    damped = square + REGULARISATION * jnp.where(scale > 0, scale, 1) * identity
+    change = _solve(damped, jacobian.T @ value)
+    length = jnp.linalg.norm(change)
+    return change * jnp.where(length > longest_step, longest_step / length, 1)
 
 
 def _solve(matrix, vector):
