@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).parent
 # other on each machine or at each run: never stored
 UNSTEADY = {
     *("seconds", "compile_seconds", "path_steps_per_second", "useful_share", "memory_bytes"),
-    "device",
+    *("device", "back_end"),
 }
 FILES = "{golden}"  # in arguments: this folder
 FIGURES = "{temporary}"  # in arguments: a folder that vanishes
