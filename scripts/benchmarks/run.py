@@ -145,6 +145,7 @@ def main() -> None:
     subprocess.run([sys.executable, str(HERE / "first_answer.py")], check=True)
     options = ["--without-peer"] if arguments.without_peer else []
     subprocess.run([sys.executable, str(HERE / "escape.py"), *options], check=True)
+    subprocess.run([sys.executable, str(HERE / "escape_problems.py")], check=True)
 
 
 if __name__ == "__main__":

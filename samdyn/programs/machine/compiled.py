@@ -9,6 +9,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from ... import kept
 
+_one_at_a_time = threading.RLock()  # LLVM's linker is not asked by two threads at once
 HIDDEN = "SAMDYN_WITHOUT_LLVM"  # set, it is as if llvmlite were not installed
 
 
@@ -70,6 +72,10 @@ class Compiled:
     """
 
     def __init__(self, text: str, function: str):
+        with _one_at_a_time:
+            self._make(text, function)
+
+    def _make(self, text: str, function: str) -> None:
         code = kept.arrays(
             ["machine code", text, *_target()],
             lambda: {"object": np.frombuffer(_object(text), np.uint8)},
