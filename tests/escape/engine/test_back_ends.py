@@ -56,18 +56,29 @@ def test_every_scheme(scheme, dtype):
     check_alike(*both(diffusion(), scheme=scheme, dt=0.01, dtype=dtype))
 
 
-METHODS = [samdyn.GD(), samdyn.SAM(0.1), samdyn.USAM(0.1), samdyn.ASAM(0.1), samdyn.UnifiedSAM(0.1)]
+# of a radius in units of the region, or of one over the curvature
+METHODS = {
+    "gd": lambda size, curvature: samdyn.GD(),
+    "sam": lambda size, curvature: samdyn.SAM(0.1 * size),
+    "usam": lambda size, curvature: samdyn.USAM(0.1 / curvature),
+    "asam": lambda size, curvature: samdyn.ASAM(0.1 * size),
+    "unified-sam": lambda size, curvature: samdyn.UnifiedSAM(0.1 / curvature),
+}
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("loss", ["beale", "muller-brown", "himmelblau", "six-hump-camel"])
 def test_every_method_on_losses_of_all_kinds(loss, method):
+    """From a minimum, out of a ball of one and a half standard deviations."""
     loss = samdyn.get_loss(loss)
-    minimum = next(p.w for p in loss.critical_points if p.critical_type == "minimum")
-    region = samdyn.Ball(minimum, 0.2)
-    system = samdyn.Diffusion(loss, method, 0.01, samdyn.Additive(1.0))
-    check_alike(*both(system, minimum + 0.01, region, paths=1000, max_time=0.5, dt=1e-4))
+    point = next(p for p in loss.critical_points if p.critical_type == "minimum")
+    curvature = float(point.hessian_eigenvalues[-1])
+    size = 1.5 / (2 * curvature) ** 0.5
+    made = METHODS[method](size, curvature)
+    system = samdyn.Diffusion(loss, made, 0.01, samdyn.Additive(1.0))
+    how = {"paths": 1000, "max_time": 10 / curvature, "dt": 0.02 / curvature}
+    check_alike(*both(system, point.w, samdyn.Ball(point.w, size), **how))
 
 
 NOISES = {
