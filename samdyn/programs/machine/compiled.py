@@ -126,8 +126,9 @@ def _machine() -> Any:
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
         opt=2,
-        reloc="pic",
-        codemodel="small",
+        # code and constants may be loaded farther apart than 2 GiB: whole addresses only
+        reloc="static",
+        codemodel="large",
     )
 
 

@@ -78,7 +78,9 @@ def test_every_method_on_losses_of_all_kinds(loss, method):
     made = METHODS[method](size, curvature)
     system = samdyn.Diffusion(loss, made, 0.01, samdyn.Additive(1.0))
     how = {"paths": 1000, "max_time": 10 / curvature, "dt": 0.02 / curvature}
-    check_alike(*both(system, point.w, samdyn.Ball(point.w, size), **how))
+    # (at the point itself the direction of SAM is that of a rounding)
+    start = point.w + 0.3 * size
+    check_alike(*both(system, start, samdyn.Ball(point.w, size), **how))
 
 
 NOISES = {
