@@ -112,7 +112,7 @@ def test_machine_code_is_kept_and_of_a_damaged_file_none_runs(folder):
         file.write_bytes(damaged)
         compiled.compiled.cache_clear()  # as another process would begin
         np.testing.assert_array_equal(columns.Columns(program, 2)(x)[0], plain)
-        assert file.read_bytes() == whole or len(file.read_bytes()) == len(whole)
+        assert file.read_bytes() != damaged
     compiled.compiled.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "_object", lambda text: pytest.fail("compiled again"))

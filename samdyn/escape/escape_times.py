@@ -16,15 +16,13 @@ from ..dynamics.regions.region_distance import with_distance
 from ..dynamics.regions.regions import AbstractRegion, as_region
 from ..dynamics.systems.flat import flattened, is_vector, region_of_vectors
 from ..dynamics.systems.system import AbstractSystem
-from ..errors import InvalidInput
-from ..programs.machine import compiled as machine
 from ..progress import Tell, telling
 from ..results.provenance import recorded
-from ..results.store import Store, stored_config
+from ..results.store import Store
 from .engine.attempt import Attempt, Problem
 from .engine.ended import Finished
 from .engine.engine import Engine, name_of_back_end
-from .engine.parts import parts_of
+from .engine.parts import going_on, part_of_back_end, parts_of
 from .engine.patience import Patience, end_of_patience
 from .engine.stepping.schemes import name_of
 from .result import EscapeTimes
@@ -32,7 +30,6 @@ from .statistics import CENSORED, ESCAPED, Summary, relative_half_width, summari
 
 FIRST_STAGE = 2000  # paths before a relative error is looked at
 WIDER = 5**0.5  # the interval of 2a − b over that of a
-BACK_END = "back end"  # of the parts of a problem that a folder tells of
 SAVE_EVERY = 0.5  # seconds between blocks in the results folder
 
 
@@ -119,32 +116,19 @@ def escape_times(
         problem = Problem(system, jnp.asarray(start), region, scheme, dt, dtype, max_time, paths)
         first = problem.first()
     writes = not distributed or jax.process_index() == 0  # two writers would collide
+    back_end = going_on(back_end, out) if out is not None and resume else back_end
     store = None
     if out is not None and writes:
         counts = {"dtype": np.dtype(dtype).name, "max_time": max_time, "seed": seed}
-        parts, made = (
-            parts_of(problem, first),
-            stored_config(out).get("problem") if resume else None,
+        told = {**(options or _described(first)), **counts}
+        told["problem"] = parts_of(problem, first) | part_of_back_end(
+            out if resume else None, name_of_back_end(problem.stepper(first), back_end, devices)
         )
-        if made is None or BACK_END in made:
-            back_end = back_end or _same_back_end((made or {}).get(BACK_END), out)
-            parts[BACK_END] = name_of_back_end(problem.stepper(first), back_end, devices)
-        else:  # before there was another
-            back_end = "xla"
-        told = {**(options or _described(first)), **counts, "problem": parts}
         store = Store(out, told, resume)
     attempt = first if store is None or not store.attempt else problem.again(store.attempt)
     how = target_error, seed, distributed, (block, workers, devices, back_end)
     with telling(progress, "escape") as tell:
         return _attempts(problem, attempt, store, how, tell)
-
-
-def _same_back_end(made: str | None, folder: Any) -> str | None:
-    """What a run must go on with that a back end has begun; None for whichever is fastest."""
-    reason = machine.why_not() if made == "llvm" else ""
-    if reason:
-        raise InvalidInput(f"{folder} was begun by back_end llvm, which is not here: {reason}.")
-    return "xla" if made == "xla" else None
 
 
 def _attempts(

@@ -17,10 +17,11 @@ import numpy as np
 
 from .batch import joined, shapes_of, split
 from .machine import compiled as machine
-from .machine.iteration import LONGEST, Iteration
-from .machine.operations import NotPrinted
+from .machine.iteration import Iteration
+from .machine.operations import LONGEST, NotPrinted
 from .tracing.flatten import NotFlat, flatten
 
+WRITTEN = 4 * LONGEST  # operations while tracing, before what is not needed is left out
 LANES = 256  # rows in a chunk
 CHUNKS = 64  # chunks in a call
 
@@ -78,7 +79,7 @@ def _iteration(
     numbers = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
     step = lambda state, *numbers: joined(known, numbers)(state)  # noqa: E731
     try:
-        program = flatten(step, state, *numbers, longest=LONGEST)
+        program = flatten(step, state, *numbers, longest=WRITTEN)
         size = sum(int(np.prod(shape)) for shape, _ in kinds)
         return Iteration(program, size, record=record)
     except (NotFlat, NotPrinted):

@@ -36,9 +36,10 @@ class OnLlvm(AbstractBackEnd):
                 self.dim = jax.eval_shape(stepper.position, stepper.start).size
         except NotFlat as error:
             raise NoMachineCode(str(error)) from None
-        for program in (programs.step, programs.settle, programs.place):
-            if printable(program):
-                raise NoMachineCode(printable(program))
+        for program in programs:
+            reason = "" if program is None else printable(program)
+            if reason:
+                raise NoMachineCode(reason)
         self.size, self.dt = stepper.start.size, float(stepper.dt)
         self.dtype = np.dtype(str(stepper.start.dtype))
         self.width = width_of(programs, self.dtype)

@@ -2,12 +2,13 @@
 
 Object code is kept with what the command line keeps, found by the module's text, the processor and
 the version of LLVM; a damaged file is compiled again (`kept.py`). Where there is no LLVM, or a
-processor without fused multiply-add, `available` says why, and XLA does the work.
+processor without fused multiply-add, `why_not` says so, and XLA does the work.
 """
 
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import numpy as np
 from ... import kept
 
 _one_at_a_time = threading.RLock()  # LLVM's linker is not asked by two threads at once
+_numbers = itertools.count()  # no two libraries of a linker may have one name
 HIDDEN = "SAMDYN_WITHOUT_LLVM"  # set, it is as if llvmlite were not installed
 
 
@@ -82,7 +84,7 @@ class Compiled:
         )["object"].tobytes()
         llvm, name = _llvm(), hashlib.sha256(text.encode()).hexdigest()
         builder = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(function)
-        self._held = builder.link(_jit(), f"{name}.{_numbered()}")
+        self._held = builder.link(_jit(), f"{name}.{next(_numbers)}")
         self._address = self._held[function]
 
     def __call__(self, *arguments: Any) -> int:
@@ -110,13 +112,6 @@ def _target() -> list[str]:
     llvm = _llvm()
     version = ".".join(map(str, llvm.llvm_version_info))
     return [llvm.get_host_cpu_name(), ",".join(sorted(_features())), f"LLVM {version}"]
-
-
-_numbers = iter(range(2**62))
-
-
-def _numbered() -> int:
-    return next(_numbers)
 
 
 @functools.cache

@@ -59,17 +59,16 @@ _MANTISSA, _BIAS = {"f32": 23, "f64": 52}, {"f32": 127, "f64": 1023}
 _WHOLE = {"f32": "i32", "f64": "i64"}
 
 
-def _parts(number: Fraction, kind: str, bits: int) -> tuple[float, float]:
+def _parts(number: Fraction, bits: int) -> tuple[float, float]:
     """A number as a sum of two floats, the first of so few bits that small multiples are exact."""
     scale = 2 ** (bits - 1 - math.floor(math.log2(number)))
     high = Fraction(math.floor(number * scale), scale)
-    del kind
     return float(high), float(number - high)
 
 
 # ln 2 to 200 bits: Σ 1/(k 2^k)
 _LN2 = sum((Fraction(1, k * 2**k) for k in range(1, 220)), Fraction(0))
-_LN2_PARTS = {"f32": _parts(_LN2, "f32", 16), "f64": _parts(_LN2, "f64", 42)}
+_LN2_PARTS = {"f32": _parts(_LN2, 16), "f64": _parts(_LN2, 42)}
 
 
 def _power_of_two(w: Writer, n: Value) -> Value:
@@ -117,12 +116,14 @@ def _exp_less_one(w: Writer, r: Value) -> Value:
 
 
 def exp(w: Writer, x: Value) -> Value:
+    """e^x: e^r·2^n with x = n ln 2 + r."""
     low, high = (-105.0, 90.0) if x.kind == "f32" else (-747.0, 711.0)
     r, n = _octave(w, _clipped(w, x, low, high))
     return _scaled(w, w.binary("fadd", w.like(x, 1), _exp_less_one(w, r)), n)
 
 
 def exp2(w: Writer, x: Value) -> Value:
+    """2^x: e^(r ln 2)·2^n with x = n + r."""
     bounds = (-152.0, 130.0) if x.kind == "f32" else (-1077.0, 1026.0)
     x = _clipped(w, x, *bounds)
     n, whole = _nearest(w, x, 1.0)
@@ -131,6 +132,7 @@ def exp2(w: Writer, x: Value) -> Value:
 
 
 def expm1(w: Writer, x: Value) -> Value:
+    """e^x − 1: of e^r − 1 nothing is lost near 0."""
     bounds = (-20.0, 88.8) if x.kind == "f32" else (-40.0, 709.8)
     given, x = x, _clipped(w, x, *bounds)
     r, n = _octave(w, x)
@@ -149,6 +151,7 @@ def _near_zero(w: Writer, x: Value, found: Value) -> Value:
 
 
 def log(w: Writer, x: Value) -> Value:
+    """ln x: n ln 2 + ln(1 + f) with x = (1 + f)·2^n and 1 + f within a factor √2 of 1."""
     kind = x.kind
     tiny = w.compare("olt", x, w.like(x, 2.0 ** (1 - _BIAS[kind])))
     lift = _MANTISSA[kind] + 1
@@ -184,6 +187,7 @@ def _log_near_one(w: Writer, f: Value, n: Value) -> Value:
 
 
 def log1p(w: Writer, x: Value) -> Value:
+    """ln(1 + x): ln u with u = 1 + x, and what u lost over u (Kahan)."""
     u = w.binary("fadd", x, w.like(x, 1))
     lost = w.binary("fsub", x, w.binary("fsub", u, w.like(x, 1)))
     found = w.binary("fadd", log(w, u), w.binary("fdiv", lost, u))
@@ -218,6 +222,7 @@ def _sum(w: Writer, a: Value, b: Value) -> tuple[Value, Value]:
 
 
 def sinh(w: Writer, x: Value) -> Value:
+    """(t + t/(t + 1))/2 with t = e^|x| − 1."""
     size = w.call("fabs", x)
     half = w.binary("fmul", size, w.like(x, 0.5))
     # beyond, where e^|x| alone is infinite, (e^{|x|/2})²/2
@@ -231,6 +236,7 @@ def sinh(w: Writer, x: Value) -> Value:
 
 
 def cosh(w: Writer, x: Value) -> Value:
+    """(e^|x| + e^−|x|)/2."""
     size = w.call("fabs", x)
     root = exp(w, w.binary("fmul", size, w.like(x, 0.5)))
     large = w.binary("fmul", w.binary("fmul", w.like(x, 0.5), root), root)
@@ -241,6 +247,7 @@ def cosh(w: Writer, x: Value) -> Value:
 
 
 def logistic(w: Writer, x: Value) -> Value:
+    """1/(1 + e^−x), by e^−|x|, which is never infinite."""
     e = exp(w, w.negative(w.call("fabs", x)))
     below = w.binary("fdiv", e, w.binary("fadd", e, w.like(x, 1)))
     above = w.binary("fdiv", w.like(x, 1), w.binary("fadd", e, w.like(x, 1)))
@@ -352,15 +359,18 @@ def _turned(w: Writer, x: Value, q: Value) -> Value:
 
 
 def sin(w: Writer, x: Value) -> Value:
+    """sin x."""
     found = _sine_and_cosine(w, x)[0]
     return w.select(w.compare("oeq", x, w.like(x, 0)), x, found)  # −0 stays
 
 
 def cos(w: Writer, x: Value) -> Value:
+    """cos x."""
     return _sine_and_cosine(w, x)[1]
 
 
 def tan(w: Writer, x: Value) -> Value:
+    """sin x/cos x."""
     sine, cosine = _sine_and_cosine(w, x)
     return w.select(w.compare("oeq", x, w.like(x, 0)), x, w.binary("fdiv", sine, cosine))
 

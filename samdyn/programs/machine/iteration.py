@@ -18,7 +18,6 @@ from .writer import BYTES, Value, Writer, kind_of, module
 
 LOOK = 64  # steps between two looks at whether a run within a ball still goes on
 WORTH_THREADS = 200_000  # steps of points, below which one thread is done sooner
-LONGEST = 1_500  # operations, beyond which LLVM takes seconds
 
 
 class Iteration:
@@ -31,8 +30,6 @@ class Iteration:
 
     def __init__(self, program: Program, size: int, ball: int = 0, record: int = 0):
         reason = machine.why_not() or printable(program)
-        if len(program.operations) > LONGEST:
-            reason = f"it has more than {LONGEST:,d} operations"
         if reason:
             raise NotPrinted(reason)
         self.size, self.ball, self.record = size, ball, record

@@ -1,5 +1,6 @@
 """What each operation of a program is in machine code, and a whole program in a function."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from ..program import Argument, Operation, Program
 from . import elementary
 from .contraction import contracted
 from .writer import Value, Writer, kind_of
+
+LONGEST = 1_500  # operations, beyond which LLVM takes seconds
 
 
 class NotPrinted(Exception):
@@ -28,7 +31,10 @@ def write_program(
 
 
 def printable(program: Program) -> str:
-    """Why a program cannot be printed; "" where it can."""
+    """Why a program cannot be printed, or not in short; "" where it can."""
+    count = len(program.operations)
+    if count > LONGEST:
+        return f"it has {count:,d} operations, and {LONGEST:,d} are the most"
     try:
         kinds = [kind_of(known.dtype) for known in program.inputs]
         values = [Value(f"%i{k}", kind) for k, kind in enumerate(kinds)]
@@ -57,9 +63,9 @@ class _Printer:
                 self.values.append(None)  # part of the sum that reads it
             elif place in uniform and self.before:
                 with self.writer.inside(self.before):
-                    self.values.append(self._one(operation, fused.sums.get(place), uniform))
+                    self.values.append(self._one(operation, fused.sums.get(place)))
             else:
-                self.values.append(self._one(operation, fused.sums.get(place), uniform))
+                self.values.append(self._one(operation, fused.sums.get(place)))
         return [self.read(a) for a in self.program.outputs]
 
     def _uniform(self, inputs: Sequence[Value]) -> set[int]:
@@ -79,7 +85,7 @@ class _Printer:
         if value.wide:
             return value
         if argument not in self.wide:
-            with self.writer.inside(self.before) if self.before else _Nothing():
+            with self.writer.inside(self.before) if self.before else contextlib.nullcontext():
                 self.wide[argument] = self.writer.spread(value)
         return self.wide[argument]
 
@@ -89,9 +95,9 @@ class _Printer:
         except KeyError:
             raise NotPrinted(f"it has numbers of another kind ({dtype})") from None
 
-    def _one(self, operation: Operation, product: Any, uniform: set[int]) -> Value:
+    def _one(self, operation: Operation, product: Any) -> Value:
         if product is not None:
-            return self._fused(operation, product)
+            return self._fused(product)
         given = [self.read(a) for a in operation.arguments]
         dtypes = [self._dtype(a) for a in operation.arguments]
         write = OPERATIONS.get(operation.name)
@@ -100,7 +106,7 @@ class _Printer:
         self._kind(operation.dtype)
         return write(self.writer, operation, given, dtypes)
 
-    def _fused(self, operation: Operation, product: tuple) -> Value:
+    def _fused(self, product: tuple) -> Value:
         """a·b ± c in one rounding."""
         (one, other), rest, signs = product
         a, b, c = self.read(one), self.read(other), self.read(rest)
@@ -116,12 +122,6 @@ class _Printer:
         return self.program.operations[argument - self.first].dtype
 
 
-class _Nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: Any) -> None: ...
-
-
 Write = Callable[[Writer, Operation, list[Value], list[np.dtype]], Value]
 
 
@@ -129,14 +129,11 @@ def _float(dtype: np.dtype) -> bool:
     return dtype.kind == "f"
 
 
-def _by_kind(of_floats: str, of_wholes: str, unsigned: str | None = None) -> Write:
+def _by_kind(of_floats: str, of_wholes: str) -> Write:
     """An instruction by the kind of its operands."""
 
     def write(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
-        if _float(dtypes[0]):
-            return w.binary(of_floats, *given)
-        signed = dtypes[0].kind == "i" or unsigned is None
-        return w.binary(of_wholes if signed else unsigned, *given)  # pyright: ignore
+        return w.binary(of_floats if _float(dtypes[0]) else of_wholes, *given)
 
     return write
 
@@ -317,27 +314,28 @@ def _remainder(
 ) -> Value:
     if _float(dtypes[0]):
         raise NotPrinted("rem of floats has no machine code here")
-    return _whole_quotient(w, "srem" if dtypes[0].kind == "i" else "urem", given, dtypes)
+    return _whole_quotient(w, "rem", given, dtypes[0])
 
 
 def _quotient(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
     if _float(dtypes[0]):
         return w.binary("fdiv", *given)
-    return _whole_quotient(w, "sdiv" if dtypes[0].kind == "i" else "udiv", given, dtypes)
+    return _whole_quotient(w, "div", given, dtypes[0])
 
 
-def _whole_quotient(w: Writer, how: str, given: list[Value], dtypes: list[np.dtype]) -> Value:
-    """By zero the processor would stop the program, and at the least number by −1, too."""
+def _whole_quotient(w: Writer, what: str, given: list[Value], dtype: np.dtype) -> Value:
+    """As XLA has it, where a processor would stop the program: x/0 is all bits, and x is left over;
+    the least number over −1 is itself, and nothing is left over."""
     x, y = given
-    bad = w.compare("eq", y, w.like(y, 0))
-    if dtypes[0].kind == "i":
-        least = -(2 ** (8 * dtypes[0].itemsize - 1))
-        both = w.binary(
-            "and", w.compare("eq", x, w.like(x, least)), w.compare("eq", y, w.like(y, -1))
-        )
-        bad = w.binary("or", bad, both)
+    zero = w.compare("eq", y, w.like(y, 0))
+    bad = zero
+    if dtype.kind == "i":
+        least = w.compare("eq", x, w.like(x, np.iinfo(dtype).min))
+        both = w.binary("and", least, w.compare("eq", y, w.like(y, -1)))
+        bad = w.binary("or", zero, both)
+    how = ("s" if dtype.kind == "i" else "u") + what
     found = w.binary(how, x, w.select(bad, w.like(y, 1), y))
-    return found
+    return w.select(zero, w.like(x, -1) if what == "div" else x, found)
 
 
 def _reciprocal_root(w: Writer, operation: Operation, given: list[Value], dtypes) -> Value:

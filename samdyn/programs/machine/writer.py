@@ -44,7 +44,6 @@ class Writer:
         self.width = width
         self.sections: dict[str, list[str]] = {}
         self.declared: dict[str, str] = {}  # other functions and constants of the module, by name
-        self.block = ""  # the label that the current line stands under
         self._lines: list[str] = []
         self._count = 0
 
@@ -70,7 +69,6 @@ class Writer:
     def label(self, name: str) -> None:
         """Begin a block."""
         self._lines.append(f"{name}:")
-        self.block = name
 
     def name(self, stem: str = "v") -> str:
         """A name that nothing else has."""
@@ -142,7 +140,7 @@ class Writer:
         return self.put(f"fneg {self.type(one)} {one.name}", one.kind, one.wide)
 
     def compare(self, how: str, one: Value, other: Value) -> Value:
-        """ "olt", "ugt", "uno", … of floats; "eq", "slt", "ult", … of whole numbers."""
+        """By "olt", "ugt", "uno", … of floats, by "eq", "slt", "ult", … of whole numbers."""
         which = "fcmp" if one.kind in ("f32", "f64") else "icmp"
         return self.put(f"{which} {how} {self.type(one)} {one.name}, {other.name}", "i1", one.wide)
 
@@ -152,16 +150,13 @@ class Writer:
         return self.put(text, yes.kind, yes.wide)
 
     def cast(self, how: str, one: Value, kind: str) -> Value:
-        """ "bitcast", "sitofp", "fpext", "zext", …"""
+        """A value in another kind, by "bitcast", "sitofp", "fpext", "zext", …"""
         to = self.type_of(kind, one.wide)
         return self.put(f"{how} {self.type(one)} {one.name} to {to}", kind, one.wide)
 
     def any(self, mask: Value) -> Value:
         """Whether a mask is true in any lane, as a single number."""
-        return self._reduced("or", mask)
-
-    def _reduced(self, how: str, mask: Value) -> Value:
-        full = f"llvm.vector.reduce.{how}.v{self.width}i1"
+        full = f"llvm.vector.reduce.or.v{self.width}i1"
         self.declared[full] = f"declare i1 @{full}({self.type(mask)})"
         return self.put(f"call i1 @{full}({self.type(mask)} {mask.name})", "i1", False)
 

@@ -5,17 +5,8 @@ import pytest
 import verbs
 
 import samdyn
-from samdyn.programs.machine.compiled import HIDDEN
 
-
-@pytest.fixture(scope="module", params=["llvm", "xla"], autouse=True)
-def either_back_end(request):
-    """Every test here is of both."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "xla":
-            patch.setenv(HIDDEN, "1")
-        yield
-
+pytestmark = pytest.mark.usefixtures("either_back_end")
 
 WELL = samdyn.get_loss("double-well")
 

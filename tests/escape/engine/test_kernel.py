@@ -20,17 +20,8 @@ from samdyn.escape.engine.stepping import bridge, generator, kernel
 from samdyn.escape.engine.stepping.schemes import EulerMaruyama
 from samdyn.escape.engine.stepping.stepper import AbstractStepper
 from samdyn.escape.statistics import CENSORED, ESCAPED, FAILED
-from samdyn.programs.machine.compiled import HIDDEN
 
-
-@pytest.fixture(scope="module", params=["llvm", "xla"], autouse=True)
-def either_back_end(request):
-    """Every test here is of both."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "xla":
-            patch.setenv(HIDDEN, "1")
-        yield
-
+pytestmark = pytest.mark.usefixtures("either_back_end")
 
 ONE = jax.devices()[:1]
 DOUBLE_WELL = get_loss("double-well-2d")

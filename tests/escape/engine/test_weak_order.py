@@ -14,19 +14,8 @@ import numpy as np
 import pytest
 
 import samdyn
-from samdyn.programs.machine.compiled import HIDDEN
 
-
-@pytest.fixture(scope="module", params=["llvm", "xla"], autouse=True)
-def either_back_end(request):
-    """Every test here is of both."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "xla":
-            patch.setenv(HIDDEN, "1")
-        yield
-
-
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("either_back_end")]
 
 SCRIPT = pathlib.Path(__file__).parents[3] / "scripts" / "weak_error_figure.py"
 

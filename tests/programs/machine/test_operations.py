@@ -92,11 +92,8 @@ def test_two_floats(name, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.uint32])
 @pytest.mark.parametrize("name", sorted(COMPARED))
 def test_comparisons(name, dtype):
-    x, y = (
-        pairs(FLOATS if np.dtype(dtype).kind == "f" else WHOLES, np.int64 if False else dtype)
-        if np.dtype(dtype).kind == "f"
-        else pairs(np.asarray(WHOLES).astype(dtype), dtype)
-    )
+    floats = np.dtype(dtype).kind == "f"
+    x, y = pairs(FLOATS if floats else np.asarray(WHOLES).astype(dtype), dtype)
     np.testing.assert_array_equal(by_machine(COMPARED[name], x, y), by_jax(COMPARED[name], x, y))
 
 
@@ -111,9 +108,7 @@ def test_whole_numbers(name, dtype):
 @pytest.mark.parametrize("function", [lax.div, lax.rem], ids=["div", "rem"])
 def test_whole_quotients_stop_no_program(function, dtype):
     x, y = pairs(np.asarray(WHOLES).astype(dtype), dtype)
-    found, some = by_machine(function, x, y), y != 0
-    some &= ~((x == np.iinfo(dtype).min) & (y.astype(np.int32) == -1))
-    np.testing.assert_array_equal(found[some], by_jax(function, x, y)[some])
+    np.testing.assert_array_equal(by_machine(function, x, y), by_jax(function, x, y))
 
 
 CONVERSIONS = [np.float32, np.float64, np.int32, np.uint32, np.int64, bool]

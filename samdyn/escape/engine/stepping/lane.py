@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ....programs.batch import joined, shapes_of, split
+from ....programs.lanes import WRITTEN
+from ....programs.machine.operations import LONGEST
 from ....programs.program import Program
 from ....programs.tracing.flatten import NotFlat, flatten
 from . import bridge, generator
 from .stepper import AbstractStepper
 
 TOGETHER = 2  # steps that are made at once: a counter gives two numbers, and m of them may be odd
-LONGEST = 1500  # operations, beyond which LLVM takes seconds
-WRITTEN = 4 * LONGEST  # while tracing, before what is not needed is left out
 
 
 class LanePrograms(NamedTuple):
@@ -80,7 +80,7 @@ def _traced(known: Any, shapes: Any) -> LanePrograms:
         return of(numbers).start, of(numbers).gap(of(numbers).start)
 
     word, give = jax.ShapeDtypeStruct((), jnp.uint32), functools.partial(flatten, longest=WRITTEN)
-    programs = LanePrograms(
+    return LanePrograms(
         _draw(stepper.draws, stepper.law, str(dtype)),
         give(step, y, z, number, *numbers),
         None if bridged is None else _touch(str(dtype)),
@@ -88,10 +88,6 @@ def _traced(known: Any, shapes: Any) -> LanePrograms:
         _begin(str(dtype)),
         give(place, *numbers),
     )
-    most = max(len(program.operations) for program in programs if program is not None)
-    if most > LONGEST:
-        raise NotFlat(f"it has {most:,d} operations, and {LONGEST:,d} are the most")
-    return programs
 
 
 def _variance(stepper: AbstractStepper, y: Any) -> Any:
