@@ -4,6 +4,7 @@ Runs are independent of each other; the values along one are not. So errors come
 the runs' own averages, and of a single run, or a few, from those of long parts of it.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from ..dynamics.systems.stochastic_map import AbstractStochasticMap
 from ..errors import InvalidInput
 from ..interrupts import heed, heeded
 from ..precision import in_double
+from ..programs.lanes import LANES as FULL
 from ..programs.lanes import advanced
 from ..progress import telling
 from ..results.provenance import recorded
@@ -244,14 +246,19 @@ def _values(
             with heeded():
                 for first in range(0, paths, LANES):
                     numbers = np.arange(first, min(first + LANES, paths), dtype=np.uint32)
-                    done = lambda part, first=first: (first + LANES * part / PARTS) / paths  # noqa: E731
-                    told = None if tell is None else lambda part: tell(min(1.0, done(part)))  # noqa: B023
+                    share = functools.partial(_share_done, first, paths)
+                    told = None if tell is None else lambda part, share=share: tell(share(part))
                     found.append(_parts(step, begin(numbers), lengths, told))
         except KeyboardInterrupt:
             if not found:
                 raise
     values = np.concatenate(found)
     return values, len(values) < paths
+
+
+def _share_done(first: int, paths: int, part: int) -> float:
+    """Of all the work, when `part` parts of the runs from `first` on are done."""
+    return min(1.0, (first + LANES * part / PARTS) / paths)
 
 
 def _beginning(move: _Step, observable: Callable, start: PyTree, seed: int) -> Callable:
@@ -274,10 +281,11 @@ def _parts(
     step: _Observed, lanes: _Lane, lengths: tuple[int, int], tell: Callable | None
 ) -> np.ndarray:
     """Averages (n, PARTS, *S) over each part of the runs of these lanes."""
-    left_out, part = lengths
-    lanes, found = advanced(step, lanes, left_out), []
+    (left_out, part), rows = lengths, len(lanes.step)
+    least = min(FULL, 1 << (rows - 1).bit_length())  # a single run may be long
+    lanes, found = advanced(step, lanes, left_out, least), []
     for number in range(PARTS):
-        lanes = advanced(step, lanes._replace(total=np.zeros_like(lanes.total)), part)
+        lanes = advanced(step, lanes._replace(total=np.zeros_like(lanes.total)), part, least)
         found.append(lanes.total / part)
         heed()
         if tell is not None:

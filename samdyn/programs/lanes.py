@@ -32,13 +32,13 @@ def advance(step_map: Any, states: Any, steps: int) -> tuple[np.ndarray, Any]:
     return before.w, advanced(step_map, before, 1)
 
 
-def advanced(step: Callable, states: Any, steps: int) -> Any:
+def advanced(step: Callable, states: Any, steps: int, lanes: int = LANES) -> Any:
     """The states after `steps` steps of `step`, state ↦ state, a pytree of arrays.
 
-    `states` holds NumPy arrays with a leading axis of n rows.
+    `states` holds NumPy arrays with a leading axis of n rows. XLA runs `lanes` at least.
     """
     found = by_machine(step, states, steps)
-    return _by_xla(step, states, steps) if found is None else found[0]
+    return _by_xla(step, states, steps, lanes) if found is None else found[0]
 
 
 def by_machine(
@@ -86,14 +86,14 @@ def _iteration(
         return None
 
 
-def _by_xla(step: Callable, states: Any, steps: int) -> Any:
+def _by_xla(step: Callable, states: Any, steps: int, lanes: int) -> Any:
     rows = len(jax.tree.leaves(states)[0])
-    size = LANES * CHUNKS
+    size = lanes * CHUNKS
     devices = jax.local_devices()
     pending = []
     for number, begin in enumerate(range(0, rows, size)):
-        part = jax.tree.map(lambda leaf, b=begin: _chunked(leaf[b : b + size]), states)
-        used = -(-min(size, rows - begin) // LANES)
+        part = jax.tree.map(lambda leaf, b=begin: _chunked(leaf[b : b + size], lanes), states)
+        used = -(-min(size, rows - begin) // lanes)
         device = devices[number % len(devices)]
         arguments = jax.device_put((part, np.int32(used), np.int32(steps)), device)
         pending.append(_advance_chunks(_on(step, device), *arguments))
@@ -106,10 +106,10 @@ def _on(step: Any, device) -> Any:
     return eqx.combine(jax.device_put(arrays, device), rest)
 
 
-def _chunked(leaf: np.ndarray) -> np.ndarray:
-    """(m, …) padded with its last row to (CHUNKS, LANES, …)."""
-    rows = np.minimum(np.arange(LANES * CHUNKS), len(leaf) - 1)
-    return leaf[rows].reshape(CHUNKS, LANES, *leaf.shape[1:])
+def _chunked(leaf: np.ndarray, lanes: int) -> np.ndarray:
+    """(m, …) padded with its last row to (CHUNKS, lanes, …)."""
+    rows = np.minimum(np.arange(lanes * CHUNKS), len(leaf) - 1)
+    return leaf[rows].reshape(CHUNKS, lanes, *leaf.shape[1:])
 
 
 def _flat(leaf) -> np.ndarray:

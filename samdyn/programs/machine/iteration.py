@@ -17,6 +17,7 @@ from .operations import NotPrinted, printable, write_program
 from .writer import BYTES, Value, Writer, kind_of, module
 
 LOOK = 64  # steps between two looks at whether a run within a ball still goes on
+AT_ONCE = 20_000_000  # steps of points in a call, so that Ctrl-C comes through
 WORTH_THREADS = 200_000  # steps of points, below which one thread is done sooner
 
 
@@ -58,13 +59,20 @@ class Iteration:
         types = [*self.dtypes[self.size :], *[np.dtype(float)] * len(ball)]
         given = packed([*numbers, *ball], types)
         kept = np.zeros((steps, self.record, blocks * self.width), self.dtypes[0])
-        halt = np.zeros(1, np.int32)
-
-        def part(first: int, last: int) -> None:
-            self.run(held, given, first, last, held.shape[1], steps, halt, kept)
-
-        _in_threads(part, blocks, rows * steps >= WORTH_THREADS, halt)
+        halt, stride = np.zeros(1, np.int32), held.shape[1]
+        most = max(1, AT_ONCE // max(1, blocks * self.width))
+        for begin in range(0, steps, most):
+            count = min(most, steps - begin)
+            arguments = stride, count, halt, kept[begin:]
+            part = functools.partial(self._part, held, given, arguments)
+            _in_threads(part, blocks, rows * count >= WORTH_THREADS, halt)
+            heed()
         return [view[:rows].copy() for view in views], kept[..., :rows]
+
+    def _part(
+        self, held: np.ndarray, given: np.ndarray, arguments: tuple, first: int, last: int
+    ) -> None:
+        self.run(held, given, first, last, *arguments)
 
 
 def _in_threads(part: Any, blocks: int, several: bool, halt: np.ndarray) -> None:
