@@ -9,6 +9,7 @@ import numpy as np
 from ..program import Argument, Operation, Program
 from . import elementary
 from .contraction import contracted
+from .factors import gathered
 from .writer import Value, Writer, kind_of
 
 LONGEST = 1_500  # operations, beyond which LLVM takes seconds
@@ -27,7 +28,8 @@ def write_program(
     `before`, if one is named, and spread over the lanes from there. `NotPrinted` where an operation
     has no machine code.
     """
-    return _Printer(writer, program, before).outputs(inputs)
+    uniform = tuple(place for place, value in enumerate(inputs) if not value.wide)
+    return _Printer(writer, gathered(program, uniform), before).outputs(inputs)
 
 
 def printable(program: Program) -> str:

@@ -58,11 +58,14 @@ def block_fields(size: int, dtype: Any) -> Fields:
     return Fields(names, (*kinds, *[np.dtype(np.uint32)] * 4))
 
 
+RAW = ("above", "below", "life")  # of a record before it is settled: the gaps about its last step
+
+
 def record_fields(size: int, dtype: Any) -> Fields:
-    """Of paths that ended; `life` is settled."""
-    names = (*(f"y{k}" for k in range(size)), "life", "steps", "index")
-    kinds = [np.dtype(dtype)] * (size + 1)
-    return Fields(names, (*kinds, np.dtype(np.int32), np.dtype(np.uint32)))
+    """Of paths that ended; `life` is settled at the end of a call."""
+    names = (*(f"y{k}" for k in range(size)), *RAW, "steps", "index", "low", "high")
+    kinds = [np.dtype(dtype)] * (size + len(RAW)) + [np.dtype(np.int32)]
+    return Fields(names, (*kinds, *[np.dtype(np.uint32)] * 3))
 
 
 @functools.lru_cache(maxsize=64)
@@ -129,7 +132,7 @@ class _Loop:
         w.store(self._whole(0), self.block)
         w.branch("blocks")
         with w.inside("end"):
-            w.label("done")
+            self._settle_all()
             w.line("ret i64 0")
 
     def _blocks(self) -> None:
@@ -175,21 +178,21 @@ class _Loop:
         )
         count = len(draws) // TOGETHER
         ends, gaps = [[before[name] for name in self.ys]], [before["gap"]]
-        lives, outs = [before["life"]], []
-        steps = before["steps"]
+        lives, lefts = [before["life"]], []
         for turn in range(TOGETHER):
             z = draws[turn * count : (turn + 1) * count]
-            after, reached, life, out = self._step(ends[-1], z, gaps[-1], lives[-1])
-            steps = w.binary("add", steps, w.like(steps, 1))
-            out = w.binary("or", out, w.compare("sge", steps, self.limit))
+            after, reached, life, left = self._step(ends[-1], z, gaps[-1], lives[-1])
             ends.append(after)
             gaps.append(reached)
             lives.append(life)
-            outs.append(out)
-        outs[-1] = w.binary("or", outs[-1], self._not_finite(ends[-1]))
+            lefts.append(left)
+        steps = w.binary("add", before["steps"], w.like(before["steps"], TOGETHER))
         bodies = w.binary("add", w.load("i64", self.body, False), self._whole(1))
         w.store(bodies, self.body)
-        out = functools.reduce(lambda one, other: w.binary("or", one, other), outs)
+        lost = self._not_finite(ends[-1])
+        out = w.binary("or", lost, w.compare("sge", steps, self.limit))
+        for left in lefts:
+            out = w.binary("or", out, left)
         w.branch_if(w.any(out), "out", "stay", seldom=True)
         w.label("stay")
         self._keep(ends[-1], gaps[-1], lives[-1], steps)
@@ -198,7 +201,7 @@ class _Loop:
         again = w.compare("slt", w.load("i64", self.body, False), self._whole(ROUND))
         w.branch_if(again, "body", "leave")
         self._leave()
-        self._out(out, outs, ends, gaps, lives, before)
+        self._out(out, lefts, ends, gaps, lives, before)
 
     def _step(self, y, z, gap, life) -> tuple:
         """State, gap and life one step later, and which lanes have left."""
@@ -209,18 +212,19 @@ class _Loop:
         if self.programs.touch is None:
             return after, reached, life, w.compare("ule", reached, w.like(reached, 0))
         *after, reached, exponent = found
-        out = w.compare("ule", reached, w.like(reached, 0))
+        # whoever is outside, or no number, is near as well: the exponent is not below 0 then
+        near = w.compare("ugt", exponent, w.like(exponent, SURE))
         held, left = w.variable(self.kind), w.variable("i1")
         w.store(life, held)
-        w.store(out, left)
-        near = w.compare("ugt", exponent, w.like(exponent, SURE))
+        w.store(w.like(near, 0), left)
         touch, on = w.name("touch"), w.name("on")
         w.branch_if(w.any(near), touch, on)
         w.label(touch)
         (less,) = write_program(w, self.programs.touch, [life, exponent], "numbers")
         less = w.select(near, less, life)
         w.store(less, held)
-        w.store(w.binary("or", out, w.compare("ult", less, w.like(less, 1))), left)
+        outside = w.compare("ule", reached, w.like(reached, 0))
+        w.store(w.binary("or", outside, w.compare("ult", less, w.like(less, 1))), left)
         w.branch(on)
         w.label(on)
         return after, reached, w.load(self.kind, held), w.load("i1", left)
@@ -240,9 +244,13 @@ class _Loop:
 
     # the path of those that left
 
-    def _out(self, out, outs, ends, gaps, lives, before) -> None:
+    def _out(self, out, lefts, ends, gaps, lives, before) -> None:
         w, last = self.w, TOGETHER - 1
         w.label("out")
+        outs = []
+        for turn in range(TOGETHER):
+            steps = w.binary("add", before["steps"], w.like(before["steps"], turn + 1))
+            outs.append(w.binary("or", lefts[turn], w.compare("sge", steps, self.limit)))
         y, reached, life = ends[last + 1], gaps[last + 1], lives[last + 1]
         above, turns = gaps[last], w.like(before["steps"], TOGETHER)
         for turn in reversed(range(last)):  # where a lane left first
@@ -252,8 +260,7 @@ class _Loop:
             above = chosen(gaps[turn], above)
             turns = chosen(w.like(turns, turn + 1), turns)
         steps = w.binary("add", before["steps"], turns)
-        settled = self._settled(y, above, reached, life, before)
-        self._record(out, y, settled, steps)
+        self._record(out, y, (above, reached, life), steps)
         index = w.load("i32", self._field("index"))
         low, high, fresh = self._wide(
             write_program(w, self.programs.begin, [*self.seed, index], "numbers")
@@ -267,10 +274,38 @@ class _Loop:
         full = w.compare("slt", self._room(), self._whole(self.width))
         w.branch_if(full, "leave", "next")
 
-    def _settled(self, y, above, reached, life, before) -> Value:
-        """The fraction of the last step of lanes that left, or the code of why they ended."""
+    def _settle_all(self) -> None:
+        """All records of the call, a vector of them at a time: one by one it would cost as much as
+        dozens of steps."""
+        w, fields = self.w, record_fields(self.size, self.dtype)
+        kinds = dict(zip(fields.names, map(kind_of, fields.dtypes), strict=True))
+        w.label("done")
+        row_at = w.variable("i64", False)
+        w.store(self._whole(0), row_at)
+        w.branch("more")
+        w.label("more")
+        row = w.load("i64", row_at, False)
+        w.branch_if(w.compare("slt", row, self._control(RECORDS)), "settle", "end")
+        w.label("settle")
+        at = {name: w.at(self._column(fields, name), row, kinds[name]) for name in fields.names}
+        known = {name: w.load(kinds[name], place) for name, place in at.items()}
+        raw = [known[name] for name in RAW]
+        w.store(self._settled([known[name] for name in self.ys], *raw, known), at["life"])
+        w.store(w.binary("add", row, self._whole(self.width)), row_at)
+        w.branch("more")
+        w.label("end")
+
+    def _column(self, fields: Fields, name: str) -> Value:
+        """Where a column of the records begins."""
+        before = self._whole(fields.offsets(1)[name])  # bytes of a record that come before it
+        return self.w.at(
+            _pointer("%records"), self.w.binary("mul", self._control(CAPACITY), before)
+        )
+
+    def _settled(self, y, above, reached, life, key) -> Value:
+        """The fraction of the last step of paths that left, or the code of why they ended."""
         w = self.w
-        given = [*y, above, w.call("fabs", reached), before["low"], before["high"], *self.numbers]
+        given = [*y, above, w.call("fabs", reached), key["low"], key["high"], *self.numbers]
         (fraction,) = self._wide(write_program(w, self.programs.settle, given, "numbers"))
         escaped = w.compare("ole", reached, w.like(reached, 0))
         if self.programs.touch is not None:
@@ -280,13 +315,16 @@ class _Loop:
         lost = w.binary("or", lost, self._not_finite([*y, reached]))
         return w.select(lost, w.like(life, FAILED), settled)
 
-    def _record(self, out, y, settled, steps) -> None:
+    def _record(self, out, y, raw, steps) -> None:
         """One by one, what has ended is recorded, and its lane given the next path of the queue."""
         w = self.w
-        spares = {name: w.variable(self.kind) for name in [*self.ys, "life"]}
-        spares["steps"] = w.variable("i32")
-        for name, value in zip([*self.ys, "life", "steps"], [*y, settled, steps], strict=True):
-            w.store(value, spares[name])
+        names = [*self.ys, *RAW]
+        places = {name: w.variable(self.kind) for name in names} | {"steps": w.variable("i32")}
+        for name, value in zip([*names, "steps"], [*y, *raw, steps], strict=True):
+            w.store(value, places[name])
+        places |= {name: self._field(name) for name in ("index", "low", "high")}
+        for name in ("low", "high"):
+            w.store(w.load("i32", self.now[name]), places[name])
         bits = w.variable(f"i{self.width}", False)
         mask = w.put(f"bitcast {w.type(out)} {out.name} to i{self.width}", f"i{self.width}", False)
         w.store(mask, bits)
@@ -308,15 +346,9 @@ class _Loop:
         w.branch_if(ran, "write", "refill")
         w.label("write")
         row, fields = self._control(RECORDS), record_fields(self.size, self.dtype)
-        base = _pointer("%records")
         for name, dtype in zip(fields.names, fields.dtypes, strict=True):
-            kind = kind_of(dtype)
-            number = w.load(
-                kind, index if name == "index" else w.at(spares[name], lane, kind), False
-            )
-            before = fields.offsets(1)[name]  # bytes of a record that come before it
-            column = w.binary("mul", self._control(CAPACITY), self._whole(before))
-            w.store(number, w.at(w.at(base, column), row, kind))
+            number = w.load(kind_of(dtype), w.at(places[name], lane, kind_of(dtype)), False)
+            w.store(number, w.at(self._column(fields, name), row, kind_of(dtype)))
         self._set_control(RECORDS, w.binary("add", row, self._whole(1)))
         self._set_control(LIVE, w.binary("sub", self._control(LIVE), self._whole(1)))
         w.store(self._whole(0, "i32"), busy)
