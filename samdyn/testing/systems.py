@@ -89,6 +89,10 @@ def check_sde(sde: Any, at: Any) -> None:
         if sde.is_additive(w):
             near = sde.disperse(sde.init(jax.tree.map(lambda leaf: leaf + 0.1, w)), z[0])
             require(same(near, kicks[0]), f"{name} is additive, but its noise depends on w.")
+        if sde.uniform:
+            square = sde.matrix(y) @ sde.matrix(y).T
+            equal = same(square, square[0, 0] * jnp.eye(len(square))) and sde.is_additive(w)
+            require(equal, f"{name} is uniform, but its noise differs by direction or by place.")
         require(
             sde.accepts(sde.default_solver()),
             f"{name} does not accept its own default_solver.",

@@ -68,11 +68,11 @@ def double_well(scheme: str = "euler", dtype: str = "float32") -> Problem:
 
 
 def beale_in_a_ball(scheme: str = "euler", dtype: str = "float32") -> Problem:
-    """1200 steps a path. The drift's fastest rate at the minimum is 290."""
+    """1800 steps a path. The drift's fastest rate at the minimum is 290."""
     minimum, radius = (3.0, 0.5), 0.3
     region = samdyn.Ball(minimum, radius)
     loss = samdyn.get_loss("beale")
-    return Problem("Beale in a ball", loss, minimum, region, 0.1, 0.5, 3e-4, radius, scheme, dtype)
+    return Problem("Beale in a ball", loss, minimum, region, 0.1, 0.5, 2e-4, radius, scheme, dtype)
 
 
 def others() -> list[Problem]:
@@ -131,6 +131,14 @@ def of_cpp(problem: Problem, loop: Yardstick) -> Callable[[int, int], dict[str, 
     return lambda seed, paths: loop(seed, paths, **kind)
 
 
+def enough(run: Callable) -> int:
+    """Paths of a timed run: what a call costs whatever their number must not show."""
+    count = FEW
+    while (seconds := run(0, count)["cpu_seconds"]) < WORTH / 2:
+        count *= 4
+    return int(count * WORTH / seconds)
+
+
 def costs(contestants: dict[str, Callable], repeats: int) -> dict[str, Cost]:
     """Medians, by turns; a contestant that cannot run this is left out."""
     paths = {}
@@ -140,8 +148,7 @@ def costs(contestants: dict[str, Callable], repeats: int) -> dict[str, Cost]:
         except samdyn.InvalidInput as error:
             print(f"{name}: {error}", file=sys.stderr)
             continue
-        few = run(0, FEW)
-        paths[name] = int(FEW * WORTH / few["cpu_seconds"])
+        paths[name] = enough(run)
     found: dict[str, list[Cost]] = {name: [] for name in paths}
     for seed in range(repeats):
         for name, count in paths.items():

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ...errors import InvalidInput
 from ...lazily import diffrax
@@ -101,6 +102,11 @@ class Diffusion(AbstractSDE):
         outside = self.coupling.outer_only or self.method.ascent == "none"
         return self.noise.additive or (self.noise.isotropic and outside)
 
+    @property
+    def uniform(self):
+        one_number = all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(self.noise))
+        return self.additive and self.noise.isotropic and one_number and not self.inertial
+
     def parameters(self):
         return with_momentum(super().parameters(), self.momentum)
 
@@ -154,6 +160,10 @@ class StratonovichDiffusion(AbstractSDE):
     @property
     def additive(self):
         return self.of.additive
+
+    @property
+    def uniform(self):
+        return self.of.uniform
 
     def accepts(self, solver):
         agree = self.of.additive or self.of.inertial

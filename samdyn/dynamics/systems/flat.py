@@ -281,6 +281,10 @@ class SDEOfVectors(AbstractSDE):
     def is_additive(self, w):
         return self.of.is_additive(self.up(w))
 
+    @property
+    def uniform(self):
+        return self.of.uniform
+
     def accepts(self, solver):
         return self.of.accepts(solver)
 

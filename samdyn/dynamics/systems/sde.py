@@ -82,6 +82,11 @@ class AbstractSDE(AbstractSystem):
         del w
         return self.additive
 
+    @property
+    def uniform(self) -> bool:
+        """Whether σ is known to be one number times the identity, the same everywhere."""
+        return False
+
     @abc.abstractmethod
     def accepts(self, solver: "diffrax.AbstractSolver") -> bool:
         """Whether the solver converges to this SDE's interpretation."""

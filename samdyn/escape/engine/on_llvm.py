@@ -6,10 +6,11 @@ import numpy as np
 from ...programs.machine import compiled as machine
 from ...programs.machine.columns import packed
 from ...programs.machine.operations import printable
+from ...programs.program import Program
 from ...programs.tracing.flatten import NotFlat
 from .ended import AbstractBackEnd, AbstractLanes, Advance, on_their_way, read
 from .stepping import machine as loop
-from .stepping.lane import TOGETHER, LanePrograms, lane_programs
+from .stepping.lane import LONGEST, TOGETHER, LanePrograms, lane_programs
 from .stepping.stepper import AbstractStepper
 
 CAPACITY = 16_384  # paths that one call may begin, and about as many that may end in it
@@ -37,7 +38,7 @@ class OnLlvm(AbstractBackEnd):
         except NotFlat as error:
             raise NoMachineCode(str(error)) from None
         for program in programs:
-            reason = "" if program is None else printable(program)
+            reason = printable(program, LONGEST) if isinstance(program, Program) else ""
             if reason:
                 raise NoMachineCode(reason)
         self.size, self.dt = stepper.start.size, float(stepper.dt)
@@ -55,11 +56,12 @@ class OnLlvm(AbstractBackEnd):
 
 
 def width_of(programs: LanePrograms, dtype: np.dtype) -> int:
-    """Lanes of a block: two vectors of the processor for each number, so that one is computed while
-    the other waits; one where a step has more numbers on its way than there are registers."""
-    whole = machine.vector_bytes() // dtype.itemsize
-    many = len(programs.step.operations) > 400
-    return max(4, whole if many else 2 * whole)
+    """Lanes of a block: several vectors of the processor for each number of a short step, so that
+    one is computed while another waits; one where a step has more numbers on their way than there
+    are registers. Measured: a double well has 60 operations, Beale 120, ten double wells 280."""
+    whole, operations = machine.vector_bytes() // dtype.itemsize, len(programs.step.operations)
+    vectors = 4 if operations <= 130 else 2 if operations <= 250 else 1
+    return max(4, vectors * whole)
 
 
 class LlvmLanes(AbstractLanes):

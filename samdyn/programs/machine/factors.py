@@ -65,7 +65,8 @@ class _Gatherer:
             return part._replace(constant=2 * part.constant)
         if name == "div" and _is_power_of_two(arguments[1]):
             part = self._part(arguments[0])
-            return part._replace(constant=part.constant / float(arguments[1]))
+            whole = part._replace(constant=part.constant / float(arguments[1]))
+            return whole if _is_usual(whole.constant) else None
         if name == "square" or (name == "integer_pow" and dict(options)["y"] == 2):
             whole = self._built(arguments[0])
             return _Product((whole, whole), (), 1.0) if not self._is_uniform(whole) else None
@@ -95,7 +96,7 @@ class _Gatherer:
         """A product, its numbers first multiplied among themselves."""
         numbers = list(product.numbers)
         constant = dtype.type(product.constant)
-        if numbers and constant not in (1, -1):
+        if numbers and constant != 1:
             numbers.append(constant)
             constant = dtype.type(1)
         scale = self._multiplied(numbers, dtype)

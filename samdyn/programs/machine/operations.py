@@ -12,7 +12,7 @@ from .contraction import contracted
 from .factors import gathered
 from .writer import Value, Writer, kind_of
 
-LONGEST = 1_500  # operations, beyond which LLVM takes seconds
+LONGEST = 1_500  # operations, beyond which LLVM takes more than a second
 
 
 class NotPrinted(Exception):
@@ -32,11 +32,11 @@ def write_program(
     return _Printer(writer, gathered(program, uniform), before).outputs(inputs)
 
 
-def printable(program: Program) -> str:
-    """Why a program cannot be printed, or not in short; "" where it can."""
+def printable(program: Program, longest: int = LONGEST) -> str:
+    """Why a program cannot be printed, or is longer than `longest`; "" where it can."""
     count = len(program.operations)
-    if count > LONGEST:
-        return f"it has {count:,d} operations, and {LONGEST:,d} are the most"
+    if count > longest:
+        return f"it has {count:,d} operations, and {longest:,d} are the most"
     try:
         kinds = [kind_of(known.dtype) for known in program.inputs]
         values = [Value(f"%i{k}", kind) for k, kind in enumerate(kinds)]
@@ -135,7 +135,15 @@ def _by_kind(of_floats: str, of_wholes: str) -> Write:
     """An instruction by the kind of its operands."""
 
     def write(w: Writer, operation: Operation, given: list[Value], dtypes: list[np.dtype]) -> Value:
-        return w.binary(of_floats if _float(dtypes[0]) else of_wholes, *given)
+        if _float(dtypes[0]):
+            return w.binary(of_floats, *given)
+        if dtypes[0].kind in "iu":
+            numbers = [None if isinstance(a, int) else a for a in operation.arguments]
+            kind = kind_of(dtypes[0])
+            given = [
+                v if n is None else w.held(kind, n) for v, n in zip(given, numbers, strict=True)
+            ]
+        return w.binary(of_wholes, *given)
 
     return write
 

@@ -16,6 +16,7 @@ import numpy as np
 TYPES = {"f32": "float", "f64": "double", "ptr": "ptr"}
 TYPES |= {f"i{bits}": f"i{bits}" for bits in (1, 4, 8, 16, 32, 64)}
 BYTES = {"f32": 4, "f64": 8, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
+MOST_HELD = 128  # constants that are kept at hand; more would fill the nearest memory
 
 
 class Value(NamedTuple):
@@ -42,10 +43,11 @@ class Writer:
 
     def __init__(self, width: int):
         self.width = width
-        self.sections: dict[str, list[str]] = {}
+        self.sections: dict[str, list[str]] = {"variables": []}  # before all others
         self.declared: dict[str, str] = {}  # other functions and constants of the module, by name
         self._lines: list[str] = []
         self._count = 0
+        self._held: dict[tuple[str, str], Value] = {}
 
     # places
 
@@ -100,8 +102,28 @@ class Writer:
 
     def constant(self, kind: str, number: Any, wide: bool = True) -> Value:
         """A number, in every lane."""
+        if wide and kind in ("f32", "f64") and number != 0:
+            return self.held(kind, number)
         text = _digits(kind, number)
         return Value(f"splat ({TYPES[kind]} {text})" if wide else text, kind, wide)
+
+    def held(self, kind: str, number: Any) -> Value:
+        """A number in every lane, spread once before all else.
+
+        An operation then reads it where it lies. The compiler by itself would load a constant's
+        address, and spread it, each time. That the number is `volatile` keeps it from doing so.
+        """
+        text = _digits(kind, number)
+        known = self._held.get((kind, text))
+        if known is None and len(self._held) >= MOST_HELD:
+            return Value(f"splat ({TYPES[kind]} {text})", kind)
+        if known is None:
+            with self.inside("variables"):
+                place = self.variable(kind, False)
+                self.line(f"store volatile {TYPES[kind]} {text}, ptr {place.name}")
+                one = self.put(f"load volatile {TYPES[kind]}, ptr {place.name}", kind, False)
+                known = self._held[kind, text] = self.spread(one)
+        return known
 
     def like(self, value: Value, number: Any) -> Value:
         """A constant of the kind of `value`."""

@@ -286,7 +286,7 @@ def test_hidden_is_as_if_it_were_not_installed():
 
 
 def test_a_step_has_machine_code_only_if_it_is_short(monkeypatch):
-    monkeypatch.setattr("samdyn.programs.machine.operations.LONGEST", 20)
+    monkeypatch.setattr("samdyn.escape.engine.on_llvm.LONGEST", 20)
     loss = lambda w: jnp.sum((w**2 - 1) ** 2)  # noqa: E731
     found = verbs.escape_times(diffusion(loss), START, LEFT, paths=5, dt=0.01, max_time=0.1)
     assert found.back_end == "xla"

@@ -242,3 +242,17 @@ def test_seeds_are_64_bits_and_give_two_words():
     assert seed_words(2**64 - 1).dtype == np.uint32
     drawn = {tuple(seed_words(seed).tolist()) for seed in range(1000)}
     assert len(drawn) == 1000
+
+
+def test_counters_may_be_scattered_beforehand_and_a_key_hold_its_twist():
+    index, counter = u32(np.arange(100)), u32(np.arange(100) * 7919)
+    key = path_key(u32(seed_words(3)), index)
+    held = key._replace(twist=generator.twist_of(key.high))
+    scattered = generator.scattered(counter)
+    for offset in (0, 1, 5):
+        wanted = np.stack(random_words(key, counter, offset))
+        np.testing.assert_array_equal(generator.words_at(held, scattered, offset), wanted)
+        further = scattered + generator.stride(offset)
+        np.testing.assert_array_equal(generator.words_at(held, further), wanted)
+        beyond = random_words(key, counter + np.uint32(offset))
+        np.testing.assert_array_equal(np.stack(beyond), wanted)

@@ -29,12 +29,16 @@ _DEVIATES = {
 
 def draws(stepper: AbstractStepper, key, steps, unroll: int) -> list[list[jax.Array]]:
     """For each of `unroll` steps from `steps` on, an even one, its draws; a counter gives two."""
-    dtype = stepper.start.dtype
-    total = unroll * stepper.draws
     first = (steps.astype(jnp.uint32) >> np.uint32(1)) * np.uint32(stepper.draws)
+    return draws_from(stepper, key, generator.scattered(first), unroll)
+
+
+def draws_from(stepper: AbstractStepper, key, scattered, unroll: int) -> list[list[jax.Array]]:
+    """`draws` from a counter on, which has been scattered."""
+    dtype = stepper.start.dtype
     numbers: list[jax.Array] = []
-    for pair in range(-(-total // 2)):
-        words = generator.random_words(key, first, pair)
+    for pair in range(-(-unroll * stepper.draws // 2)):
+        words = generator.words_at(key, scattered, pair)
         numbers += _DEVIATES[stepper.law](words, dtype)
     m = stepper.draws
     return [numbers[step * m : (step + 1) * m] for step in range(unroll)]

@@ -19,10 +19,14 @@ _GOLDEN = np.uint32(0x9E3779B9)  # 2^32 divided by the golden ratio: counters th
 
 
 class Key(NamedTuple):
-    """64 bits of a path: two uint32 words a lane."""
+    """64 bits of a path: two uint32 words a lane.
+
+    `twist` is what all numbers of a path need of `high`, where it is kept from one to the next.
+    """
 
     low: Words
     high: Words
+    twist: Words | None = None
 
 
 def seed_words(seed: int) -> np.ndarray:
@@ -46,13 +50,32 @@ def random_words(key: Key, counter: Words | np.uint32, offset: int = 0) -> tuple
 
     The counter is `counter + offset`; consecutive offsets share the multiplication.
     """
-    further = np.uint32(offset * int(_GOLDEN) % 2**32)
-    core = _mix((jnp.asarray(counter) * _GOLDEN + further) ^ key.low)
+    return words_at(key, scattered(counter), offset)
+
+
+def scattered(counter: Words | np.uint32) -> Words:
+    """Counters far from each other, where those that are given follow one another."""
+    return jnp.asarray(counter) * _GOLDEN
+
+
+def stride(counters: int) -> np.uint32:
+    """How much `scattered` grows over so many counters."""
+    return np.uint32(counters * int(_GOLDEN) % 2**32)
+
+
+def words_at(key: Key, scattered: Words, offset: int = 0) -> tuple[Words, Words]:
+    """`random_words` of a counter that has been scattered."""
+    core = _mix((scattered + stride(offset)) ^ key.low)
     first = core + key.high
     first = (first ^ (first >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
-    second = core ^ (key.high * np.uint32(0x9E3779B1))
+    second = core ^ (twist_of(key.high) if key.twist is None else key.twist)
     second = (second ^ (second >> np.uint32(13))) * np.uint32(0x297A2D39)
     return _fold(first, 16), _fold(second, 15)
+
+
+def twist_of(high: Words) -> Words:
+    """What tells the second of two words from the first."""
+    return high * np.uint32(0x9E3779B1)
 
 
 def _mix(x: Words) -> Words:

@@ -20,7 +20,8 @@ from .scalarize import componentwise
 from .stepper import AbstractStepper
 
 LONGEST = 16  # steps in a launch, at most
-OPERATIONS = 4096  # in a launch, about: more would only compile for longer
+# in a launch, about: more would only compile for longer, and a CPU slows down by half
+OPERATIONS, ON_CPU = 4096, 1600
 SLOTS = 128  # records of finished lanes in a call
 
 
@@ -72,13 +73,15 @@ class Layout(NamedTuple):
 def layout_of(stepper: AbstractStepper, packed: bool) -> Layout:
     """The layout for a stepper, with the longest launch that still compiles quickly.
 
-    A launch has an even number of steps, so that an odd number of draws uses whole pairs.
+    `packed` arrays are those of a CPU. A launch has an even number of steps, so that an odd number
+    of draws uses whole pairs.
     """
     y, _ = shapes(stepper)
     work = _work(stepper) + 60 * stepper.draws
     dtype = str(stepper.start.dtype)
     arrays = -(-(y.size + 2) // words_per_array(dtype, packed))
-    steps = min(LONGEST // arrays**2, OPERATIONS // work)
+    most = ON_CPU if packed else OPERATIONS
+    steps = min(LONGEST // arrays**2, most // work)
     return Layout(y.size, dtype, packed, max(2, steps - steps % 2))
 
 

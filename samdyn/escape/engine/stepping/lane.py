@@ -12,22 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from ....programs.batch import joined, shapes_of, split
-from ....programs.lanes import WRITTEN
-from ....programs.machine.operations import LONGEST
 from ....programs.program import Program
 from ....programs.tracing.flatten import NotFlat, flatten
 from . import bridge, generator
 from .stepper import AbstractStepper
 
+LONGEST = 6_000  # operations: LLVM then takes 5 s, and XLA, which would be the other way, minutes
 TOGETHER = 2  # steps that are made at once: a counter gives two numbers, and m of them may be odd
 
 
 class LanePrograms(NamedTuple):
-    """`draw`: (low, high, steps) → the draws of `TOGETHER` steps.
+    """`draw`: (low, high, twist, counter) → the draws of `TOGETHER` steps, after which the counter,
+    which is scattered, has grown by `stride`.
     `step`: (y…, z…, gap, numbers…) → (y…, gap, exponent), the exponent only with a bridge.
     `touch`: (life, exponent) → life; None without a bridge.
     `settle`: (y…, above, below, low, high, numbers…) → the fraction of the step.
-    `begin`: (seed, seed, index) → (low, high, life).
+    `begin`: (seed, seed, index) → (low, high, twist, life).
     `place`: (numbers…) → (y…, gap) where paths start.
     """
 
@@ -37,6 +37,7 @@ class LanePrograms(NamedTuple):
     settle: Program
     begin: Program
     place: Program
+    stride: int
 
 
 def lane_programs(stepper: AbstractStepper) -> tuple[LanePrograms, list[Any]]:
@@ -79,7 +80,10 @@ def _traced(known: Any, shapes: Any) -> LanePrograms:
     def place(*numbers):
         return of(numbers).start, of(numbers).gap(of(numbers).start)
 
-    word, give = jax.ShapeDtypeStruct((), jnp.uint32), functools.partial(flatten, longest=WRITTEN)
+    word, give = (
+        jax.ShapeDtypeStruct((), jnp.uint32),
+        functools.partial(flatten, longest=2 * LONGEST),
+    )
     return LanePrograms(
         _draw(stepper.draws, stepper.law, str(dtype)),
         give(step, y, z, number, *numbers),
@@ -87,6 +91,7 @@ def _traced(known: Any, shapes: Any) -> LanePrograms:
         give(settle, y, number, number, word, word, *numbers),
         _begin(str(dtype)),
         give(place, *numbers),
+        int(generator.stride(stepper.draws * TOGETHER // 2)),
     )
 
 
@@ -106,11 +111,10 @@ class _Law(NamedTuple):
 def _draw(count: int, law: str, dtype: str) -> Program:
     like: Any = _Law(count, law, np.zeros((), dtype))
 
-    def draw(low, high, steps):
-        return bridge.draws(like, generator.Key(low, high), steps, TOGETHER)
+    def draw(low, high, twist, counter):
+        return bridge.draws_from(like, generator.Key(low, high, twist), counter, TOGETHER)
 
-    word, steps = jax.ShapeDtypeStruct((), jnp.uint32), jax.ShapeDtypeStruct((), jnp.int32)
-    return flatten(draw, word, word, steps)
+    return flatten(draw, *[jax.ShapeDtypeStruct((), jnp.uint32)] * 4)
 
 
 @functools.cache
@@ -123,7 +127,8 @@ def _touch(dtype: str) -> Program:
 def _begin(dtype: str) -> Program:
     def begin(first, second, index):
         key = generator.path_key(jnp.stack([first, second]), index)
-        return key.low, key.high, bridge.first_life(key, np.dtype(dtype))
+        twist = generator.twist_of(key.high)
+        return key.low, key.high, twist, bridge.first_life(key, np.dtype(dtype))
 
     word = jax.ShapeDtypeStruct((), jnp.uint32)
     return flatten(begin, word, word, word)

@@ -52,12 +52,13 @@ class Fields(NamedTuple):
 
 def block_fields(size: int, dtype: Any) -> Fields:
     """Of a block of lanes; y, gap and life first, as they are the widest."""
-    words = ("steps", "low", "high", "index", "busy")
+    words = ("steps", *WORDS, "index", "busy")
     names = (*(f"y{k}" for k in range(size)), "gap", "life", *words)
     kinds = [np.dtype(dtype)] * (size + 2) + [np.dtype(np.int32)]
-    return Fields(names, (*kinds, *[np.dtype(np.uint32)] * 4))
+    return Fields(names, (*kinds, *[np.dtype(np.uint32)] * (len(words) - 1)))
 
 
+WORDS = ("low", "high", "twist", "counter")  # of which a lane's numbers are made
 RAW = ("above", "below", "life")  # of a record before it is settled: the gaps about its last step
 
 
@@ -173,9 +174,7 @@ class _Loop:
         w = self.w
         w.label("body")
         before = {name: w.load(self.kinds[name], place) for name, place in self.now.items()}
-        draws = write_program(
-            w, self.programs.draw, [before["low"], before["high"], before["steps"]], "numbers"
-        )
+        draws = write_program(w, self.programs.draw, [before[name] for name in WORDS], "numbers")
         count = len(draws) // TOGETHER
         ends, gaps = [[before[name] for name in self.ys]], [before["gap"]]
         lives, lefts = [before["life"]], []
@@ -196,6 +195,7 @@ class _Loop:
         w.branch_if(w.any(out), "out", "stay", seldom=True)
         w.label("stay")
         self._keep(ends[-1], gaps[-1], lives[-1], steps)
+        self._count(before)
         w.branch("next")
         w.label("next")
         again = w.compare("slt", w.load("i64", self.body, False), self._whole(ROUND))
@@ -236,6 +236,14 @@ class _Loop:
             total = w.fma(entry, w.like(entry, 0), total)
         return w.compare("uno", total, total)
 
+    def _count(self, before: dict[str, Value]) -> Value:
+        """The counter of the next body."""
+        w = self.w
+        stride = w.held("i32", self.programs.stride)
+        counter = w.binary("add", before["counter"], stride)
+        w.store(counter, self.now["counter"])
+        return counter
+
     def _keep(self, y, gap, life, steps) -> None:
         for name, value in zip(
             [*self.ys, "gap", "life", "steps"], [*y, gap, life, steps], strict=True
@@ -262,15 +270,16 @@ class _Loop:
         steps = w.binary("add", before["steps"], turns)
         self._record(out, y, (above, reached, life), steps)
         index = w.load("i32", self._field("index"))
-        low, high, fresh = self._wide(
+        low, high, twist, fresh = self._wide(
             write_program(w, self.programs.begin, [*self.seed, index], "numbers")
         )
         pick = lambda new, old: w.select(out, new, old)  # noqa: E731
         start = [pick(new, old) for new, old in zip(self.start, y, strict=True)]
         zero = w.like(steps, 0)
         self._keep(start, pick(self.start_gap, reached), pick(fresh, life), pick(zero, steps))
-        for name, value in (("low", low), ("high", high), ("index", index)):
-            w.store(pick(value, before[name]), self.now[name])
+        old = before | {"counter": self._count(before)}
+        for name, value in zip((*WORDS, "index"), (low, high, twist, zero, index), strict=True):
+            w.store(pick(value, old[name]), self.now[name])
         full = w.compare("slt", self._room(), self._whole(self.width))
         w.branch_if(full, "leave", "next")
 
@@ -289,8 +298,8 @@ class _Loop:
         w.label("settle")
         at = {name: w.at(self._column(fields, name), row, kinds[name]) for name in fields.names}
         known = {name: w.load(kinds[name], place) for name, place in at.items()}
-        raw = [known[name] for name in RAW]
-        w.store(self._settled([known[name] for name in self.ys], *raw, known), at["life"])
+        y, (above, below, life) = ([known[name] for name in names] for names in (self.ys, RAW))
+        w.store(self._settled(y, above, below, life, known), at["life"])
         w.store(w.binary("add", row, self._whole(self.width)), row_at)
         w.branch("more")
         w.label("end")

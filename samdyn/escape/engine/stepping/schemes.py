@@ -72,7 +72,10 @@ class AbstractScheme(AbstractStepper):
     def border_variance(self, y):
         if self.diffusion.inertial or self.region.is_predicate(self.position(y)):
             return None
-        normal = jax.grad(self.gap)(y)
+        if self.diffusion.uniform and self.region.exact:  # the same in all directions of length 1
+            normal = jnp.zeros_like(y).at[0].set(1)
+        else:
+            normal = jax.grad(self.gap)(y)
         _, transpose = jax.vjp(lambda z: self.noise(y, z), jnp.zeros(self.draws, y.dtype))
         return jnp.sum(transpose(normal)[0] ** 2) * self.dt
 
