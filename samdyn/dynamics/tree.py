@@ -7,8 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree, Scalar
+
+FEW = 4096  # numbers that are converted sooner than a conversion is compiled
 
 
 def add_scaled(w: PyTree, scale: Any, v: PyTree) -> PyTree:
@@ -110,7 +113,15 @@ def flatten(loss: Callable, w: PyTree) -> tuple[Callable, Float[Array, " dim"], 
 
 def as_dtype(tree: PyTree, dtype: Any) -> PyTree:
     """The same pytree, or Module, with its inexact arrays in `dtype`."""
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if _is_inexact(x) else x, tree)
+    return jax.tree.map(lambda x: _cast(x, dtype) if _is_inexact(x) else x, tree)
+
+
+def _cast(x: Any, dtype: Any) -> jax.Array:
+    """An array in `dtype`; without a compiler, where it is a few numbers that are known."""
+    traced = isinstance(x, Tracer)
+    if traced or np.size(x) > FEW or not getattr(x, "is_fully_addressable", True):
+        return jnp.asarray(x, dtype)
+    return jnp.asarray(np.asarray(x).astype(dtype))
 
 
 def _is_inexact(x: Any) -> bool:

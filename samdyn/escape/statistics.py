@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.special
 
 from ..errors import InvalidInput
 from ..results.encoding import storable
@@ -182,8 +181,10 @@ def _exponential_ci95(risk: float, shape: int | float) -> tuple[float, float]:
     shape = exits + ½ is the customary approximation (D. R. Cox, Biometrika 40, 1953): coverage
     94.0 to 95.5 % was measured for 5 to 2000 paths of which 60 % were censored.
     """
+    from scipy.special import gammaincinv  # slow to import: only where it is needed
+
     # a χ² with 2·shape degrees is twice a gamma variable
-    low, high = risk / scipy.special.gammaincinv(shape, [0.975, 0.025])
+    low, high = risk / gammaincinv(shape, [0.975, 0.025])
     return float(low), float(high)
 
 
@@ -274,8 +275,10 @@ def _median_ci95(t: np.ndarray, out: np.ndarray, curve: Curve) -> Interval | Non
 
 def _lower_rank(n: int) -> int:
     """The 2.5 % quantile of how many of n fall below their median."""
-    rank = math.ceil(scipy.special.bdtrik(0.025, n, 0.5))
-    while rank > 0 and scipy.special.bdtr(rank - 1, n, 0.5) >= 0.025:
+    from scipy.special import bdtr, bdtrik
+
+    rank = math.ceil(bdtrik(0.025, n, 0.5))
+    while rank > 0 and bdtr(rank - 1, n, 0.5) >= 0.025:
         rank -= 1
     return rank
 

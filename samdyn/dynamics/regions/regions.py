@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from ...checks import told
 from ...errors import InvalidInput
+from ...programs.batch import OnPoints
 from ...text import number_text, point_text
 from .. import tree
 from ..reading import is_used
@@ -328,7 +329,7 @@ class Intersection(AbstractRegion):
 def require_inside(region: AbstractRegion, start: Any) -> None:
     """`InvalidInput` unless `start` (d,) is inside."""
     start = np.asarray(start, dtype=float)
-    if not bool(region.contains(jnp.asarray(start))):
+    if not np.all(OnPoints(region.contains, start.size).values(start[None])):
         raise InvalidInput(f"start {point_text(start)} is outside the region: {region}.")
 
 

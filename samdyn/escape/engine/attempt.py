@@ -18,6 +18,7 @@ from ...dynamics.regions.regions import AbstractRegion, require_inside
 from ...dynamics.systems.sde import AbstractSDE
 from ...dynamics.tree import as_dtype
 from ...errors import InvalidInput
+from ...programs.batch import OnPoints
 from ..statistics import ESCAPED, FAILED
 from .patience import MOST
 from .step_size import default_dt
@@ -274,8 +275,8 @@ def _require_border(region: AbstractRegion, start: np.ndarray) -> None:
     directions = np.concatenate([directions, extra / np.linalg.norm(extra, axis=1)[:, None]])
     reach = np.geomspace(1e-3, FAR, 45)
     points = start + reach[:, None, None] * directions
-    distance = jax.vmap(region.distance)(jnp.asarray(points.reshape(-1, start.size)))
-    if np.all(np.asarray(distance) > 0):
+    distance = OnPoints(region.distance, start.size).values(points)
+    if np.all(distance > 0):
         raise InvalidInput(
             f"the region {region} can't be left: no border was found around {start}."
         )

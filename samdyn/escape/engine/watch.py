@@ -9,18 +9,18 @@ Everything is computed in double precision, outside the compiled loop, on a fixe
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...compiling import jit_for_few_runs
 from ...dynamics.tree import as_dtype
+from ...programs.batch import OnPoints
 from ..statistics import CENSORED, ESCAPED, FAILED
 
 UNSTABLE = 1.0  # a longer step overshoots the point where the drift vanishes
 FAR_OUT = 8  # standard deviations of a step's noise that an exit may lie beyond the border
 EXITS, INSIDE = 256, 64  # paths looked at
-ROWS = 1024  # states evaluated at once
 ZERO = 1e-4  # of the largest noise on the way: noise below it counts as vanished
 GRID, WAYS = 129, 32  # points on a straight way from the start to an exit, and how many of them
 
@@ -44,18 +44,16 @@ class Watch:
     def __init__(self, stepper: Any):
         with jax.enable_x64(True):
             self.stepper = as_dtype(stepper, jnp.float64)
-        self.start = np.asarray(self.stepper.start)
+            self.start = np.asarray(self.stepper.start)
+            self._see = OnPoints(See(self.stepper), self.start.size)
 
     def see(self, y: np.ndarray) -> Sight:
         """Drift, noise and gap at states y (n, m)."""
-        parts = []
+        size = self.start.size
         with jax.enable_x64(True):
-            for first in range(0, len(y), ROWS):
-                rows = y[first : first + ROWS]
-                padded = np.concatenate([rows, np.repeat(self.start[None], ROWS - len(rows), 0)])
-                found = _see(self.stepper, jnp.asarray(padded))
-                parts.append([np.asarray(value)[: len(rows)] for value in found])
-        return Sight(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            found = self._see.values(y)
+        matrix = found[:, size:-1].reshape(len(y), size, -1)
+        return Sight(found[:, :size], matrix, found[:, -1])
 
     def states(self, points: np.ndarray) -> np.ndarray:
         """States at parameters `points` (n, d), at rest if there is momentum."""
@@ -134,15 +132,16 @@ class Watch:
         return (size[:, -1] <= ZERO * largest) & back & (largest > 0)
 
 
-@jit_for_few_runs
-def _see(stepper, y):
-    draws = jnp.eye(stepper.draws, dtype=y.dtype)
+class See(eqx.Module):
+    """Drift, noise matrix and gap at a state, one after another."""
 
-    def one(y):
-        matrix = jax.vmap(lambda z: stepper.noise(y, z), 0, 1)(draws)
-        return stepper.slope(y), matrix, stepper.gap(y)
+    stepper: Any
 
-    return jax.vmap(one)(y)
+    def __call__(self, y):
+        draws = jnp.eye(self.stepper.draws, dtype=y.dtype)
+        matrix = jax.vmap(lambda z: self.stepper.noise(y, z), 0, 1)(draws)
+        parts = self.stepper.slope(y), matrix.ravel(), self.stepper.gap(y)[None]
+        return jnp.concatenate(parts)
 
 
 def _norms(matrices: np.ndarray) -> np.ndarray:

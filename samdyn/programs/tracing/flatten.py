@@ -5,6 +5,7 @@ What has no such form (a loop that depends on the data, a factorisation, a netwo
 `NotFlat` with the reason, and is then left to JAX.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -289,17 +290,22 @@ def _scatter(combine: str | None) -> Callable:
 
 def _targets(shape: Any, indices: Components, updates: Any, params: Any) -> np.ndarray:
     """Where in the flat operand each update goes, −1 for nowhere: where 1, 2, … of them land."""
-    index = jnp.asarray(indices.astype(float).astype(int))
-    count = int(np.prod(updates))
+    index = indices.astype(float).astype(int)
     dimension, mode = params["dimension_numbers"], params["mode"]
+    hits = np.asarray(_landed(index, tuple(shape), tuple(updates), dimension, mode))
+    return np.where(np.any(hits, axis=1), np.argmax(hits, axis=1), -1).reshape(updates)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _landed(index: Any, shape: Any, updates: Any, dimension: Any, mode: Any) -> Any:
+    """Whether each update (rows) lands on each place of the operand."""
 
     def landed(one):  # one at a time, since several may land on one place
         nothing = jnp.zeros(shape, one.dtype)
         return jax.lax.scatter_add(nothing, index, one, dimension, mode=mode).ravel()
 
-    ones = jnp.eye(count).reshape(count, *updates)
-    hits = np.asarray(jax.vmap(landed)(ones)) != 0
-    return np.where(np.any(hits, axis=1), np.argmax(hits, axis=1), -1).reshape(updates)
+    count = int(np.prod(updates))
+    return jax.vmap(landed)(jnp.eye(count).reshape(count, *updates)) != 0
 
 
 _OTHERS: dict[str, Callable] = {
