@@ -20,7 +20,11 @@ def _special(name: str) -> Callable:
 def _select(which: Any, *cases: Any) -> Any:
     if np.asarray(which).dtype == bool:
         return np.where(which, cases[1], cases[0])
-    return np.choose(which, cases, mode="clip")
+    if len(cases) < 32:  # NumPy's limit
+        return np.choose(which, cases, mode="clip")
+    whole = np.broadcast_arrays(which, *cases)
+    places = np.clip(whole[0], 0, len(cases) - 1).astype(np.intp)
+    return np.take_along_axis(np.stack(whole[1:]), places[None], 0)[0]
 
 
 def _integer_pow(x: Any, y: int) -> Any:

@@ -6,7 +6,6 @@ import numpy as np
 from ...programs.machine import compiled as machine
 from ...programs.machine.columns import packed
 from ...programs.machine.operations import printable
-from ...programs.program import Program
 from ...programs.tracing.flatten import NotFlat
 from .ended import AbstractBackEnd, AbstractLanes, Advance, on_their_way, read
 from .stepping import machine as loop
@@ -37,8 +36,8 @@ class OnLlvm(AbstractBackEnd):
                 self.dim = jax.eval_shape(stepper.position, stepper.start).size
         except NotFlat as error:
             raise NoMachineCode(str(error)) from None
-        for program in programs:
-            reason = printable(program, LONGEST) if isinstance(program, Program) else ""
+        for program, along in programs.along():
+            reason = printable(program, LONGEST, along)
             if reason:
                 raise NoMachineCode(reason)
         self.size, self.dt = stepper.start.size, float(stepper.dt)

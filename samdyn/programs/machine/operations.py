@@ -12,6 +12,7 @@ from .contraction import contracted
 from .factors import gathered
 from .writer import Value, Writer, kind_of
 
+FEW = 4  # entries of a table that are chosen among one by one; more are looked up in memory
 LONGEST = 1_500  # operations, beyond which LLVM takes more than a second
 
 
@@ -32,14 +33,16 @@ def write_program(
     return _Printer(writer, gathered(program, uniform), before).outputs(inputs)
 
 
-def printable(program: Program, longest: int = LONGEST) -> str:
-    """Why a program cannot be printed, or is longer than `longest`; "" where it can."""
+def printable(program: Program, longest: int = LONGEST, along: int | None = None) -> str:
+    """Why a program cannot be printed, or is longer than `longest`; "" where it can. Inputs after
+    the first `along` are single numbers."""
     count = len(program.operations)
     if count > longest:
         return f"it has {count:,d} operations, and {longest:,d} are the most"
     try:
         kinds = [kind_of(known.dtype) for known in program.inputs]
-        values = [Value(f"%i{k}", kind) for k, kind in enumerate(kinds)]
+        along = len(kinds) if along is None else along
+        values = [Value(f"%i{k}", kind, k < along) for k, kind in enumerate(kinds)]
         writer = Writer(4)
         writer.open("body")
         write_program(writer, program, values)
@@ -54,11 +57,12 @@ class _Printer:
     def __init__(self, writer: Writer, program: Program, before: str):
         self.writer, self.program, self.before = writer, program, before
         self.first = len(program.inputs)
+        self.tables: dict[Any, Value] = {}
 
     def outputs(self, inputs: Sequence[Value]) -> list[Value]:
         self.values: list[Value | None] = list(inputs)
         self.wide: dict[int, Value] = {}
-        uniform = self._uniform(inputs)
+        self.uniform = uniform = self._uniform(inputs)
         fused = contracted(self.program, uniform)
         for place, operation in enumerate(self.program.operations, self.first):
             if place in fused.inside:
@@ -100,6 +104,8 @@ class _Printer:
     def _one(self, operation: Operation, product: Any) -> Value:
         if product is not None:
             return self._fused(product)
+        if operation.name == "select_n" and len(operation.arguments) > FEW + 1:
+            return self._looked_up(operation)
         given = [self.read(a) for a in operation.arguments]
         dtypes = [self._dtype(a) for a in operation.arguments]
         write = OPERATIONS.get(operation.name)
@@ -115,6 +121,33 @@ class _Printer:
         a = self.writer.negative(a) if signs[0] < 0 else a
         c = self.writer.negative(c) if signs[1] < 0 else c
         return self.writer.fma(a, b, c)
+
+    def _looked_up(self, operation: Operation) -> Value:
+        """An entry of a table that is the same in all lanes, read from memory."""
+        which, *entries = operation.arguments
+        if not all(self._is_uniform(entry) for entry in entries):
+            raise NotPrinted("a table that is another for each lane has no machine code here")
+        kind = self._kind(operation.dtype)
+        key = tuple(e if isinstance(e, int) else (kind, e.tobytes()) for e in entries)
+        if key not in self.tables:
+            with self.writer.inside(self.before) if self.before else contextlib.nullcontext():
+                self.tables[key] = self.writer.table(kind, [self._single(e) for e in entries])
+        w, index = self.writer, self.read(which)
+        index = w.select(w.compare("sgt", index, w.like(index, 0)), index, w.like(index, 0))
+        last = w.like(index, len(entries) - 1)
+        index = w.select(w.compare("slt", index, last), index, last)
+        return w.gather(kind, self.tables[key], index)
+
+    def _is_uniform(self, argument: Argument) -> bool:
+        return not isinstance(argument, int) or argument in self.uniform
+
+    def _single(self, argument: Argument) -> Value:
+        """What is the same in all lanes, as one number."""
+        if not isinstance(argument, int):
+            return self.writer.constant(self._kind(argument.dtype), argument, False)
+        value = self.values[argument]
+        assert value is not None
+        return self.writer.first(value) if value.wide else value
 
     def _dtype(self, argument: Argument) -> np.dtype:
         if not isinstance(argument, int):

@@ -182,7 +182,38 @@ class Writer:
         self.declared[full] = f"declare i1 @{full}({self.type(mask)})"
         return self.put(f"call i1 @{full}({self.type(mask)} {mask.name})", "i1", False)
 
+    def first(self, value: Value) -> Value:
+        """The number in the first lane."""
+        return self.put(f"extractelement {self.type(value)} {value.name}, i64 0", value.kind, False)
+
     # memory
+
+    def table(self, kind: str, entries: list[Value]) -> Value:
+        """A place with single numbers one after another."""
+        count, name = len(entries), "%" + self.name("table")
+        with self.inside("variables"):
+            self.line(f"{name} = alloca [{count} x {TYPES[kind]}], align 64")
+        place = Value(name, "ptr", False)
+        for number, entry in enumerate(entries):
+            self.store(entry, self.at(place, number, kind))
+        return place
+
+    def gather(self, kind: str, place: Value, index: Value) -> Value:
+        """For each lane the number of a table that its index says."""
+        width = self.width
+        far = index if index.kind == "i64" else self.cast("sext", index, "i64")
+        places = self.put(
+            f"getelementptr {TYPES[kind]}, ptr {place.name}, <{width} x i64> {far.name}", "ptr"
+        )
+        result, full = self.type_of(kind), f"llvm.masked.gather.v{width}{kind}.v{width}p0"
+        given = f"<{width} x ptr>, i32, <{width} x i1>, {result}"
+        self.declared[full] = f"declare {result} @{full}({given})"
+        every = f"<{width} x i1> splat (i1 true)"
+        return self.put(
+            f"call {result} @{full}(<{width} x ptr> {places.name}, i32 {BYTES[kind]}, {every}, "
+            f"{result} poison)",
+            kind,
+        )
 
     def load(self, kind: str, place: Value, wide: bool = True) -> Value:
         return self.put(f"load {self.type_of(kind, wide)}, ptr {place.name}, align 4", kind, wide)

@@ -28,6 +28,7 @@ from .components import (
 )
 
 LONGEST = 20_000  # operations; beyond it a compiler is the better reader
+MOST_CASES = 100_000  # of all choices among the entries of tables together
 SAME = ("copy", "copy_p", "stop_gradient", "optimization_barrier")
 
 
@@ -35,12 +36,15 @@ class NotFlat(Exception):
     """A function has no program, for the reason given."""
 
 
-def flatten(function: Callable, *examples: Any, longest: int = LONGEST) -> Program:
+def flatten(
+    function: Callable, *examples: Any, longest: int = LONGEST, tables: bool = False
+) -> Program:
     """The program of `function` at arguments like `examples`, pytrees of arrays or their shapes.
 
     Every number in the arguments is an input of the program, named by its path ("[0][1]" is
     coordinate 1 of the first argument); what the function closes over is a constant. `NotFlat`
-    where an operation has no scalar form, or where there are more than `longest`.
+    where an operation has no scalar form, or where there are more than `longest`. With `tables`
+    an index may depend on the data: what it finds is a choice ("select_n") among all entries.
     """
     shapes = jax.tree.map(_shape_of, examples)
     closed = jax.make_jaxpr(lambda *given: jax.tree.leaves(function(*given)))(*shapes)
@@ -49,9 +53,10 @@ def flatten(function: Callable, *examples: Any, longest: int = LONGEST) -> Progr
         raise NotFlat(f"it has more than {longest:,d} numbers")
     inputs, arguments = _inputs(shapes)
     builder = Builder(inputs, longest)
+    reader = _Reader(builder, MOST_CASES if tables else 0)
     try:
         consts = [components_of(np.asarray(value)) for value in closed.consts]
-        outputs = _Reader(builder).read(closed.jaxpr, consts, arguments)
+        outputs = reader.read(closed.jaxpr, consts, arguments)
     except TooLong:
         raise NotFlat(f"it has more than {longest:,d} operations") from None
     places = [place for output in outputs for place in output.ravel()]
@@ -78,8 +83,14 @@ def _inputs(shapes: Any) -> tuple[list[Input], list[Components]]:
 class _Reader:
     """Reads jaxprs into a builder."""
 
-    def __init__(self, builder: Builder):
-        self.builder = builder
+    def __init__(self, builder: Builder, cases: int = 0):
+        self.builder, self.cases = builder, cases  # how many entries may still be chosen among
+
+    def count(self, cases: int) -> None:
+        """So many entries more are chosen among."""
+        self.cases -= cases
+        if self.cases < 0:
+            raise NotFlat(f"tables are looked at in more than {MOST_CASES:,d} places")
 
     def read(self, jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Any]) -> list[Components]:
         """The components of the results of `jaxpr`."""
@@ -220,15 +231,32 @@ def _as_components(entry: Any) -> Components:
 
 
 def _dynamic_slice(reader: _Reader, params: Any, inputs: list[Components]) -> list[Components]:
-    """Where the first index is known."""
+    """Where the first index is known; or a choice among the slices along one axis."""
     operand, *starts = inputs
-    sizes, places = params["slice_sizes"], []
-    for start, size, length in zip(starts, sizes, operand.shape, strict=True):
-        if isinstance(start[()], int):
-            raise NotFlat("an index depends on the data")
-        low = min(max(int(start[()]), 0), length - size)
-        places.append(slice(low, low + size))
-    return [operand[tuple(places)]]
+    sizes = params["slice_sizes"]
+    asked = [axis for axis, start in enumerate(starts) if isinstance(start[()], int)]
+    if len(asked) > (1 if reader.cases else 0):
+        raise NotFlat("an index depends on the data")
+
+    def part(known: int) -> Components:
+        places = []
+        for axis, (start, size, length) in enumerate(
+            zip(starts, sizes, operand.shape, strict=True)
+        ):
+            first = known if axis in asked else int(start[()])
+            low = min(max(first, 0), length - size)
+            places.append(slice(low, low + size))
+        return operand[tuple(places)]
+
+    if not asked:
+        return [part(0)]
+    axis = asked[0]
+    cases = [part(known) for known in range(operand.shape[axis] - sizes[axis] + 1)]
+    reader.count(len(cases) * cases[0].size)
+    out = np.empty(cases[0].shape, dtype=object)
+    for place in np.ndindex(out.shape):
+        out[place] = _entry(reader, starts[axis][()], [case[place] for case in cases])
+    return [out]
 
 
 def _dynamic_update(reader: _Reader, params: Any, inputs: list[Components]) -> list[Components]:
@@ -249,6 +277,8 @@ def _by_position(primitive: Any) -> Callable:
     def apply(reader: _Reader, params: Any, inputs: list[Components]) -> list[Components]:
         operand, *indices = inputs
         if any(isinstance(entry, int) for index in indices for entry in index.flat):
+            if primitive is jax.lax.gather_p and reader.cases:
+                return [_looked_up(reader, params, operand, indices[0])]
             raise NotFlat("an index depends on the data")
         numbers = jnp.arange(operand.size).reshape(operand.shape)
         arrays = [jnp.asarray(index.astype(float).astype(int)) for index in indices]
@@ -265,6 +295,72 @@ def _by_position(primitive: Any) -> Callable:
         return [out]
 
     return apply
+
+
+def _looked_up(reader: _Reader, params: Any, operand: Components, index: Components) -> Components:
+    """A gather along one axis at places that depend on the data: for each entry of the result, a
+    choice among what is found there for every value that the index may have."""
+    columns = [
+        k for k in range(index.shape[-1]) if any(isinstance(e, int) for e in index[..., k].flat)
+    ]
+    if len(columns) != 1 or index[..., columns[0]].size == 0:
+        raise NotFlat("several indices depend on the data")
+    (column,), dimension = columns, params["dimension_numbers"]
+    axis = dimension.start_index_map[column]
+    count = operand.shape[axis] - params["slice_sizes"][axis] + 1
+    fixed = np.vectorize(lambda e: 0 if isinstance(e, int) else int(e), otypes=[int])(index)
+    reader.count(count * fixed[..., 0].size * int(np.prod(params["slice_sizes"])))
+    positions, at = _found_at(operand.shape, fixed, column, count, params)
+    flat, out = operand.ravel(), np.empty(positions.shape[1:], dtype=object)
+    for place in np.ndindex(out.shape):
+        which = index[..., column].flat[at[place]]
+        found = [flat[p] for p in positions[(slice(None), *place)]]
+        entry = _entry(reader, which, found)
+        if params["mode"] == jax.lax.GatherScatterMode.FILL_OR_DROP:
+            entry = _or_filling(reader, params, which, len(found), entry)
+        out[place] = entry
+    return out
+
+
+def _found_at(
+    shape: Any, index: np.ndarray, column: int, count: int, params: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """(for each value of the index, where in the operand the entries of the result come from; to
+    which index they belong)."""
+    told = {"mode": jax.lax.GatherScatterMode.CLIP, "fill_value": None}
+    gather = lambda numbers, index: jax.lax.gather_p.bind(numbers, index, **params | told)  # noqa: E731
+    numbers = jnp.arange(int(np.prod(shape))).reshape(shape)
+    values = jnp.arange(count)
+    at = lambda value: jnp.asarray(index).at[..., column].set(value)  # noqa: E731
+    positions = jax.jit(jax.vmap(lambda value: gather(numbers, at(value))))(values)
+    # the same gather of what numbers the indices themselves, along an axis that is as long
+    batch = index.shape[:-1]
+    rows = np.arange(int(np.prod(batch))).reshape(batch)
+    offsets = params["dimension_numbers"].offset_dims
+    spread = np.expand_dims(rows, tuple(offsets)) if offsets else rows
+    return np.asarray(positions), np.broadcast_to(spread, positions.shape[1:])
+
+
+def _entry(reader: _Reader, which: Argument, found: list[Argument]) -> Argument:
+    """One of the entries, by an index; beyond either end the nearest."""
+    inside = _inside(reader, which, len(found))
+    return reader.builder.add("select_n", (inside, *found), reader.builder.dtype(found[0]))
+
+
+def _or_filling(
+    reader: _Reader, params: Any, which: Argument, count: int, chosen: Argument
+) -> Argument:
+    """What stands for an entry that is not there."""
+    add, dtype, filling = reader.builder.add, reader.builder.dtype(chosen), params["fill_value"]
+    if filling is None:
+        filling = np.nan if dtype.kind == "f" else np.iinfo(dtype).min if dtype.kind == "i" else -1
+    there = add("eq", (_inside(reader, which, count), which), bool)
+    return add("select_n", (there, dtype.type(filling), chosen), dtype)
+
+
+def _inside(reader: _Reader, which: Argument, count: int) -> Argument:
+    kind = reader.builder.dtype(which)
+    return reader.builder.add("clamp", (kind.type(0), which, kind.type(count - 1)), kind)
 
 
 def _scatter(combine: str | None) -> Callable:

@@ -133,6 +133,23 @@ def test_momentum_and_the_step_map(kind, momentum):
         check_alike(*both(diffusion(noise=samdyn.Isotropic(8.0, 1), momentum=momentum), dt=0.002))
 
 
+def linear_regression(method, rows=40):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(rows, 2))
+    targets = inputs @ np.array([1.0, -0.5]) + rng.normal(size=rows) / 2
+    loss = lambda w, example: (jnp.dot(w, example[0]) - example[1]) ** 2 / 2  # noqa: E731
+    minimum = np.linalg.lstsq(inputs, targets, rcond=None)[0]
+    return samdyn.MinibatchStepMap(loss, (inputs, targets), 2, method, 0.1), minimum
+
+
+@pytest.mark.parametrize("method", ["gd", pytest.param("sam", marks=pytest.mark.thorough)])
+def test_real_minibatches(method):
+    system, minimum = linear_regression(METHODS[method](0.5, 1.0))
+    ran = both(system, minimum, samdyn.Ball(minimum, 0.25), max_time=1e3)
+    assert [result.back_end for result in ran] == ["llvm", "xla"]
+    check_alike(*ran)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("law", ["normal", "binomial"])
 def test_one_variable_draws_an_odd_number(law):

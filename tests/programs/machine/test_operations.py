@@ -145,6 +145,25 @@ def test_what_has_no_machine_code_says_so():
     assert "pow in float64" in printable(flatten(lax.pow, *[jax.ShapeDtypeStruct((), float)] * 2))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("count", [2, 4, 5, 40])
+def test_a_table_of_numbers_is_read_from_memory(count, dtype):
+    numbers = np.arange(1, count + 1, dtype=dtype) * 3
+    number, x = jax.ShapeDtypeStruct((), dtype), np.linspace(-2.5, count + 1.5, 101)
+    choose = lambda x, *n: jnp.stack(n).at[jnp.floor(x).astype(int)].get(mode="clip")  # noqa: E731
+    program = flatten(choose, jax.ShapeDtypeStruct((), float), *[number] * count, tables=True)
+    (found,) = Columns(program, 1)([x], numbers)
+    places = np.floor(x).astype(int)  # below 0 from the end, as everywhere
+    wanted = numbers[np.clip(np.where(places < 0, places + count, places), 0, count - 1)]
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_table_that_each_lane_has_of_its_own_has_no_machine_code():
+    choose = lambda w: w[jnp.floor(w[0]).astype(int)]  # noqa: E731
+    program = flatten(choose, jax.ShapeDtypeStruct((9,), float), tables=True)
+    assert "another for each lane" in printable(program)
+
+
 def polynomial(x, y):
     return x * y + x * x - y * x * y + 3.0 * (x - y * y)
 

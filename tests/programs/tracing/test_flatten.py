@@ -102,3 +102,43 @@ def test_a_stopped_gradient_is_a_field_whose_slope_is_its_own():
     field = jax.grad(lambda w: jnp.sum(lax.stop_gradient(w) * w**2))
     found = evaluate(with_jacobian(flatten(field, jnp.zeros(1))), np.array([[3.0]]))[0]
     np.testing.assert_allclose(found, [18.0, 12.0])
+
+
+TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(7, 3)))
+ROW = lambda w: jnp.floor(4 * w[0]).astype(int)  # noqa: E731  (−5 … 4)
+LOOKED_UP = {
+    "a row": lambda w: TABLE[ROW(w)] * w,
+    "rows": lambda w: TABLE[jnp.stack([ROW(w), 2 * ROW(w), ROW(w) - 3])].sum(0) * w[1],
+    "an entry": lambda w: TABLE[ROW(w), 1] * w,
+    "a column": lambda w: TABLE[:, ROW(w)],
+    "columns": lambda w: jnp.take(TABLE, jnp.stack([ROW(w), 1 - ROW(w)]), axis=1),
+    "or else nan": lambda w: TABLE.at[ROW(w)].get(mode="fill"),
+    "or else a number": lambda w: TABLE.at[ROW(w) + 9].get(mode="fill", fill_value=3.0),
+    "or the nearest": lambda w: TABLE.at[ROW(w)].get(mode="clip"),
+    "a whole number, or the least": lambda w: jnp.arange(3).at[ROW(w)].get(mode="fill") % 7,
+    "in a batch": lambda w: jax.vmap(lambda k: TABLE[k] * w[2])(jnp.stack([ROW(w), ROW(w) + 1])),
+    "a long list": lambda w: jnp.arange(50.0)[jnp.floor(40 * w).astype(int)],
+    "a slice": lambda w: lax.dynamic_slice(TABLE, (ROW(w), 1), (2, 2)).ravel(),
+    "what is traced": lambda w: w[ROW(w)] + jnp.outer(w, w)[1, ROW(w)],
+}
+
+
+@pytest.mark.parametrize("case", LOOKED_UP)
+def test_a_table_is_a_choice_among_its_entries(case):
+    function, points = LOOKED_UP[case], np.random.default_rng(1).uniform(-1.2, 1.2, (33, 3))
+    with pytest.raises(NotFlat, match="index depends"):
+        flatten(function, jnp.ones(3))
+    found = evaluate(flatten(function, jnp.ones(3), tables=True), points)
+    wanted = np.stack([np.asarray(function(jnp.asarray(row)), float).ravel() for row in points])
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+def test_tables_are_not_written_out_without_end():
+    long = jnp.arange(60_000.0)
+    with pytest.raises(NotFlat, match="100,000 places"):
+        flatten(
+            lambda w: long[jnp.stack([ROW(w), ROW(w)])], jnp.ones(3), longest=10**6, tables=True
+        )
+    two = lambda w: TABLE[ROW(w), ROW(w)]  # noqa: E731
+    with pytest.raises(NotFlat, match="depends? on the data"):
+        flatten(two, jnp.ones(3), tables=True)

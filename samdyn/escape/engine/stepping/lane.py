@@ -5,6 +5,7 @@ numbers alone.
 """
 
 import functools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +39,15 @@ class LanePrograms(NamedTuple):
     begin: Program
     place: Program
     stride: int
+
+    def along(self) -> Iterator[tuple[Program, int]]:
+        """Each program, and how many of its inputs are those of a lane."""
+        numbers = len(self.place.inputs)
+        for program in (self.step, self.settle, self.place):
+            yield program, len(program.inputs) - numbers
+        for program in (self.draw, self.begin, self.touch):
+            if program is not None:
+                yield program, len(program.inputs)
 
 
 def lane_programs(stepper: AbstractStepper) -> tuple[LanePrograms, list[Any]]:
@@ -82,7 +92,7 @@ def _traced(known: Any, shapes: Any) -> LanePrograms:
 
     word, give = (
         jax.ShapeDtypeStruct((), jnp.uint32),
-        functools.partial(flatten, longest=2 * LONGEST),
+        functools.partial(flatten, longest=2 * LONGEST, tables=True),
     )
     return LanePrograms(
         _draw(stepper.draws, stepper.law, str(dtype)),
