@@ -121,7 +121,8 @@ def _cast(x: Any, dtype: Any) -> jax.Array:
     traced = isinstance(x, Tracer)
     if traced or np.size(x) > FEW or not getattr(x, "is_fully_addressable", True):
         return jnp.asarray(x, dtype)
-    return jnp.asarray(np.asarray(x).astype(dtype))
+    with np.errstate(all="ignore"):  # what the dtype does not hold is inf or 0
+        return jnp.asarray(np.asarray(x).astype(dtype))
 
 
 def _is_inexact(x: Any) -> bool:

@@ -24,7 +24,7 @@ class Runner:
         self._dtypes = [known.dtype for known in program.inputs]
         over = last_uses(program)
         self._steps = [
-            (_function(operation), operation.arguments, forgotten)
+            (function_of(operation), operation.arguments, forgotten)
             for operation, forgotten in zip(program.operations, over, strict=True)
         ]
 
@@ -91,7 +91,8 @@ def evaluate(
     return Runner(program)(points, parameters)
 
 
-def _function(operation: Operation) -> Callable:
+def function_of(operation: Operation) -> Callable:
+    """What an operation is in NumPy."""
     if operation.name == "convert_element_type":
         return functools.partial(np.asarray, dtype=operation.dtype)
     function = FUNCTIONS[operation.name]

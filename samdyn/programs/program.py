@@ -39,6 +39,24 @@ class Program(NamedTuple):
     outputs: tuple[Argument, ...]
     shapes: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def key(self) -> Any:
+        """What two programs share that are the same: place 2 is not the constant 2, 0 is not −0."""
+        operations = tuple(
+            (name, tuple(map(key_of, arguments)), dtype, options)
+            for name, arguments, dtype, options in self.operations
+        )
+        return self.inputs, operations, tuple(map(key_of, self.outputs)), self.shapes
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Program) and self.key == other.key)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
 
 class TooLong(Exception):
     """A program has more operations than it may."""

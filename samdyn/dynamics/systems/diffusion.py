@@ -104,8 +104,10 @@ class Diffusion(AbstractSDE):
 
     @property
     def uniform(self):
+        # a gradient's noise passes through the method, which may scale its components
+        own = self.noise.additive and type(self).disperse is Diffusion.disperse
         one_number = all(np.ndim(leaf) == 0 for leaf in jax.tree.leaves(self.noise))
-        return self.additive and self.noise.isotropic and one_number and not self.inertial
+        return own and self.noise.isotropic and one_number and not self.inertial
 
     def parameters(self):
         return with_momentum(super().parameters(), self.momentum)

@@ -5,6 +5,7 @@ import numpy as np
 
 from ...programs.machine import compiled as machine
 from ...programs.machine.columns import packed
+from ...programs.machine.factors import within_range
 from ...programs.machine.operations import printable
 from ...programs.tracing.flatten import NotFlat
 from .ended import AbstractBackEnd, AbstractLanes, Advance, on_their_way, read
@@ -40,6 +41,9 @@ class OnLlvm(AbstractBackEnd):
             reason = printable(program, LONGEST, along)
             if reason:
                 raise NoMachineCode(reason)
+        step, size = programs.step, len(programs.place.inputs)
+        if not within_range(step, len(step.inputs) - size, numbers):
+            raise NoMachineCode("products of its numbers leave the range of their dtype")
         self.size, self.dt = stepper.start.size, float(stepper.dt)
         self.dtype = np.dtype(str(stepper.start.dtype))
         self.width = width_of(programs, self.dtype)

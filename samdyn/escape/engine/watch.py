@@ -21,6 +21,7 @@ from ..statistics import CENSORED, ESCAPED, FAILED
 UNSTABLE = 1.0  # a longer step overshoots the point where the drift vanishes
 FAR_OUT = 8  # standard deviations of a step's noise that an exit may lie beyond the border
 EXITS, INSIDE = 256, 64  # paths looked at
+ROWS = 1024  # states evaluated at once
 ZERO = 1e-4  # of the largest noise on the way: noise below it counts as vanished
 GRID, WAYS = 129, 32  # points on a straight way from the start to an exit, and how many of them
 
@@ -51,7 +52,8 @@ class Watch:
         """Drift, noise and gap at states y (n, m)."""
         size = self.start.size
         with jax.enable_x64(True):
-            found = self._see.values(y)
+            parts = [self._see.values(y[k : k + ROWS]) for k in range(0, max(len(y), 1), ROWS)]
+        found = np.concatenate(parts)
         matrix = found[:, size:-1].reshape(len(y), size, -1)
         return Sight(found[:, :size], matrix, found[:, -1])
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..points import function_of
 from ..program import Argument, Builder, Operation, Program
 
 
@@ -27,6 +28,33 @@ def gathered(program: Program, uniform: tuple[int, ...]) -> Program:
     """The program, with its products rewritten; `uniform` are the inputs that no lane has of its
     own."""
     return _Gatherer(program, uniform).program()
+
+
+def within_range(program: Program, along: int, numbers: Sequence[Any]) -> bool:
+    """Whether the products of numbers that a gathered program makes beforehand are such as their
+    dtype holds in full; `numbers` are the inputs after the first `along`."""
+    made = gathered(program, tuple(range(along, len(program.inputs))))
+    known: dict[int, Any] = {}
+    for place, (number, given) in enumerate(
+        zip(numbers, program.inputs[along:], strict=True), along
+    ):
+        known[place] = given.dtype.type(number)
+    with np.errstate(all="ignore"):
+        for place, operation in enumerate(made.operations, len(program.inputs)):
+            if all(not isinstance(a, int) or a in known for a in operation.arguments):
+                given = [known[a] if isinstance(a, int) else a for a in operation.arguments]
+                known[place] = np.asarray(function_of(operation)(*given), operation.dtype)[()]
+                if operation.name == "mul" and not _is_held(known[place], given):
+                    return False
+    return True
+
+
+def _is_held(product: Any, factors: Sequence[Any]) -> bool:
+    """Whether a product of usual numbers is one of its dtype, and not lost."""
+    if product.dtype.kind != "f" or not all(np.isfinite(x) and x != 0 for x in factors):
+        return True
+    known = np.finfo(product.dtype)
+    return bool(known.tiny <= abs(product) <= known.max)
 
 
 class _Gatherer:
@@ -55,8 +83,7 @@ class _Gatherer:
         if dtype.kind != "f":
             return None
         if name == "mul":
-            whole = _times(*(self._part(a) for a in arguments))
-            return whole if _is_usual(whole.constant) else None
+            return self._multiple(*arguments)
         if name == "neg":
             part = self._part(arguments[0])
             return part._replace(constant=-part.constant)
@@ -71,6 +98,16 @@ class _Gatherer:
             whole = self._built(arguments[0])
             return _Product((whole, whole), (), 1.0) if not self._is_uniform(whole) else None
         return None
+
+    def _multiple(self, first: Argument, second: Argument) -> _Product | None:
+        """A product of two, unless its factors would meet in an order in which they may overflow,
+        or vanish, where they did not before: factors keep theirs, and numbers pass one at most."""
+        one, other = self._part(first), self._part(second)
+        if len(one.factors) > 1 and len(other.factors) > 1:
+            return None
+        whole = _times(one, other)
+        passed = len(whole.factors) > 1 and whole.numbers
+        return None if passed or not _is_usual(whole.constant) else whole
 
     def _part(self, argument: Argument) -> _Product:
         """A factor: taken apart, if it is a product that nobody else reads."""
@@ -130,14 +167,16 @@ class _Gatherer:
 
 
 def _times(one: _Product, other: _Product) -> _Product:
+    if len(other.factors) > len(one.factors):  # as they were: (b·c)·a, not a·b·c
+        one, other = other, one
     return _Product(
         one.factors + other.factors, one.numbers + other.numbers, one.constant * other.constant
     )
 
 
 def _is_usual(constant: float) -> bool:
-    """Whether a constant is far from the ends of either precision's range."""
-    return constant == 0 or 2.0**-60 < abs(constant) < 2.0**60
+    """Whether a constant moves no number of usual size out of either precision's range."""
+    return constant == 0 or 2.0**-20 <= abs(constant) <= 2.0**20
 
 
 def _is_power_of_two(argument: Argument) -> bool:

@@ -13,6 +13,7 @@ from .factors import gathered
 from .writer import Value, Writer, kind_of
 
 FEW = 4  # entries of a table that are chosen among one by one; more are looked up in memory
+MOST_CASES = 64  # that differ by lane
 LONGEST = 1_500  # operations, beyond which LLVM takes more than a second
 
 
@@ -126,7 +127,12 @@ class _Printer:
         """An entry of a table that is the same in all lanes, read from memory."""
         which, *entries = operation.arguments
         if not all(self._is_uniform(entry) for entry in entries):
-            raise NotPrinted("a table that is another for each lane has no machine code here")
+            if len(entries) > MOST_CASES:
+                raise NotPrinted("a table that is another for each lane has no machine code here")
+            dtypes = [self._dtype(a) for a in operation.arguments]
+            return _select(
+                self.writer, operation, [self.read(a) for a in operation.arguments], dtypes
+            )
         kind = self._kind(operation.dtype)
         key = tuple(e if isinstance(e, int) else (kind, e.tobytes()) for e in entries)
         if key not in self.tables:

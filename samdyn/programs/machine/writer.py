@@ -216,10 +216,14 @@ class Writer:
         )
 
     def load(self, kind: str, place: Value, wide: bool = True) -> Value:
-        return self.put(f"load {self.type_of(kind, wide)}, ptr {place.name}, align 4", kind, wide)
+        align = _alignment(kind)
+        return self.put(
+            f"load {self.type_of(kind, wide)}, ptr {place.name}, align {align}", kind, wide
+        )
 
     def store(self, value: Value, place: Value) -> None:
-        self.line(f"store {self.type(value)} {value.name}, ptr {place.name}, align 4")
+        align = _alignment(value.kind)
+        self.line(f"store {self.type(value)} {value.name}, ptr {place.name}, align {align}")
 
     def at(self, place: Value, offset: Value | int, kind: str = "i8") -> Value:
         """`offset` numbers of `kind` further on."""
@@ -252,6 +256,11 @@ def module(function: str, arguments: str, writer: Writer, target: str) -> str:
             "",
         ]
     )
+
+
+def _alignment(kind: str) -> int:
+    """Bytes of whose multiple an address is, at least."""
+    return min(4, BYTES.get(kind, 1))
 
 
 def _digits(kind: str, number: Any) -> str:

@@ -309,6 +309,10 @@ def _looked_up(reader: _Reader, params: Any, operand: Components, index: Compone
     axis = dimension.start_index_map[column]
     count = operand.shape[axis] - params["slice_sizes"][axis] + 1
     fixed = np.vectorize(lambda e: 0 if isinstance(e, int) else int(e), otypes=[int])(index)
+    for other, along in enumerate(dimension.start_index_map):
+        last = operand.shape[along] - params["slice_sizes"][along]
+        if np.any((fixed[..., other] < 0) | (fixed[..., other] > last)):
+            raise NotFlat("an index is out of range")
     reader.count(count * fixed[..., 0].size * int(np.prod(params["slice_sizes"])))
     positions, at = _found_at(operand.shape, fixed, column, count, params)
     flat, out = operand.ravel(), np.empty(positions.shape[1:], dtype=object)
@@ -343,8 +347,9 @@ def _found_at(
 
 def _entry(reader: _Reader, which: Argument, found: list[Argument]) -> Argument:
     """One of the entries, by an index; beyond either end the nearest."""
-    inside = _inside(reader, which, len(found))
-    return reader.builder.add("select_n", (inside, *found), reader.builder.dtype(found[0]))
+    add = reader.builder.add
+    inside = add("convert_element_type", (_inside(reader, which, len(found)),), np.int32)
+    return add("select_n", (inside, *found), reader.builder.dtype(found[0]))
 
 
 def _or_filling(
@@ -354,13 +359,21 @@ def _or_filling(
     add, dtype, filling = reader.builder.add, reader.builder.dtype(chosen), params["fill_value"]
     if filling is None:
         filling = np.nan if dtype.kind == "f" else np.iinfo(dtype).min if dtype.kind == "i" else -1
-    there = add("eq", (_inside(reader, which, count), which), bool)
+    there = add("eq", (_inside(reader, which, count), _wide(reader, which)), bool)
     return add("select_n", (there, dtype.type(filling), chosen), dtype)
 
 
 def _inside(reader: _Reader, which: Argument, count: int) -> Argument:
+    which = _wide(reader, which)
     kind = reader.builder.dtype(which)
     return reader.builder.add("clamp", (kind.type(0), which, kind.type(count - 1)), kind)
+
+
+def _wide(reader: _Reader, which: Argument) -> Argument:
+    """An index in a dtype that holds the length of every table."""
+    if reader.builder.dtype(which).itemsize >= 4:
+        return which
+    return reader.builder.add("convert_element_type", (which,), np.int32)
 
 
 def _scatter(combine: str | None) -> Callable:

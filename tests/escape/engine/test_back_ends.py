@@ -133,6 +133,24 @@ def test_momentum_and_the_step_map(kind, momentum):
         check_alike(*both(diffusion(noise=samdyn.Isotropic(8.0, 1), momentum=momentum), dt=0.002))
 
 
+def test_a_place_of_a_step_is_not_taken_for_a_number_of_another():
+    """Coordinate 2 and the number 2 are the same to Python, also as keys of a cache."""
+    noise = lambda w, args: 0.5 * jnp.eye(3, dtype=w.dtype)  # noqa: E731
+    region, how = samdyn.Ball([0.0] * 3, 0.8), {"dt": 0.01, "max_time": 5.0, "paths": 500}
+    means = []
+    for factor in (lambda w: w[2], lambda w: 2.0):
+
+        def drift(w, args, factor=factor):
+            return jnp.stack([-w[0] * factor(w), -w[1], -w[2]])
+
+        system = samdyn.SDE(drift, noise)
+        found = verbs.escape_times(
+            system, jnp.array([0.5, 0.0, 0.1]), region, scheme="euler", back_end="llvm", **how
+        )
+        means.append(np.mean(found.times))
+    assert abs(means[0] - means[1]) > 0.3
+
+
 def linear_regression(method, rows=40):
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(rows, 2))

@@ -15,9 +15,10 @@ WELL = samdyn.get_loss("double-well-2d")
 HERE = np.array([-0.8, 0.3])
 UNIFORM = {
     "additive": Diffusion(WELL, USAM(0.1), 0.3, Additive(0.7)),
-    "isotropic": Diffusion(WELL, GD(), 0.3, Isotropic(2.0, 4)),
+    "additive, of another size": Diffusion(WELL, GD(), 0.03, Additive(2)),
 }
 OTHERS = {
+    "of a gradient": Diffusion(WELL, GD(), 0.3, Isotropic(2.0, 4)),
     "through the ascent": Diffusion(WELL, USAM(0.1), 0.3, Isotropic(2.0)),
     "by place": Diffusion(WELL, GD(), 0.3, Fisher(1)),
     "by component": Diffusion(WELL, GD(), 0.3, Additive(np.array([0.2, 0.9]))),
@@ -33,6 +34,17 @@ def test_uniform_noise_is_the_identity_times_a_number(kind):
     np.testing.assert_allclose(matrix @ matrix.T, (matrix @ matrix.T)[0, 0] * np.eye(2), atol=1e-15)
     assert UNIFORM[kind].uniform
     conformance.check_sde(UNIFORM[kind], HERE)
+
+
+class Scaled(Diffusion):
+    """Noise of another size in each direction."""
+
+    def disperse(self, y, z):
+        return super().disperse(y, z) * jnp.array([1.0, 0.1])
+
+
+def test_a_subclass_that_scales_it_is_not_uniform():
+    assert not Scaled(WELL, GD(), 0.3, Additive(0.7)).uniform
 
 
 @pytest.mark.parametrize("kind", OTHERS)

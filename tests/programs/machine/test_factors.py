@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from samdyn import USAM, Flow, get_loss
-from samdyn.programs.machine.factors import gathered
+from samdyn.programs.machine.factors import gathered, within_range
 from samdyn.programs.points import evaluate
 from samdyn.programs.tracing.flatten import flatten
 
@@ -49,6 +49,39 @@ def test_what_is_not_a_number_stays_so():
     program = flatten(lambda x: (0.0 * x) * 3.0 + x / 1e300 * 1e300, NUMBER)
     x = np.array([[np.inf], [-np.inf], [np.nan], [1.0], [1e-30]])
     np.testing.assert_array_equal(evaluate(gathered(program, ()), x), evaluate(program, x))
+
+
+UNSCALED = {
+    "in pairs": lambda a, b, c, n: (a * b) * ((n * c) * n),
+    "a number in front": lambda a, b, c, n: ((n * a) * b) * (n * c),
+    "constants": lambda a, b, c, n: ((np.float32(1e-12) * a) * b) * (np.float32(1e-12) * c),
+    "a number inside": lambda a, b, c, n: (a * (n * b)) * (c * n),
+}
+
+
+@pytest.mark.parametrize("size", [1e18, 1e-18])
+@pytest.mark.parametrize("case", UNSCALED)
+def test_no_order_of_factors_leaves_the_range_that_they_had_not_left(case, size):
+    """Of single precision: products of three such numbers are infinite, or 0."""
+    if case == "constants" and size < 1:
+        size = 1e-6  # which 1e-12 does not undo
+    scale = np.float32(1 / size)
+    x = np.array([[size, 0.7 * size, 1.3 * size, scale]], np.float32).astype(float)
+    program = flatten(UNSCALED[case], *[jax.ShapeDtypeStruct((), jnp.float32)] * 4)
+    wanted = evaluate(program, x)
+    assert np.all(np.isfinite(wanted) & (wanted != 0))
+    np.testing.assert_allclose(evaluate(gathered(program, (3,)), x), wanted, rtol=1e-6)
+
+
+def test_products_of_numbers_that_no_number_holds_are_noticed():
+    program = flatten(
+        lambda x, a, b: (x * a) * jnp.sqrt(b * b) + 1.0,
+        *[jax.ShapeDtypeStruct((), jnp.float32)] * 3,
+    )
+    for numbers, held in (((2.0, 3.0), True), ((0.0, 1e10), True), ((1e-10, 1e10), True)):
+        assert within_range(program, 1, numbers) == held
+    for numbers in ((1e-30, 1e-12), (1e30, 1e12), (1.0, 1e-25)):
+        assert not within_range(program, 1, numbers)
 
 
 def test_constants_at_the_ends_of_the_range_are_left_where_they_are():

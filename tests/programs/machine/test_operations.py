@@ -158,10 +158,24 @@ def test_a_table_of_numbers_is_read_from_memory(count, dtype):
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_a_table_that_each_lane_has_of_its_own_has_no_machine_code():
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint32, np.int64])
+@pytest.mark.parametrize("count", [100, 200, 300])
+def test_every_kind_of_index_reads_within_the_table(count, dtype):
+    table = np.arange(count) * 1.5
+    look_up = lambda k: jnp.asarray(table)[k]  # noqa: E731
+    program = flatten(look_up, jax.ShapeDtypeStruct((), dtype), tables=True)
+    index = np.arange(min(count, np.iinfo(dtype).max + 1)).astype(dtype)
+    (found,) = Columns(program, 1)([index])
+    np.testing.assert_array_equal(found, table[index])
+
+
+def test_few_cases_that_differ_by_lane_are_chosen_among_many_are_not():
     choose = lambda w: w[jnp.floor(w[0]).astype(int)]  # noqa: E731
-    program = flatten(choose, jax.ShapeDtypeStruct((9,), float), tables=True)
-    assert "another for each lane" in printable(program)
+    few = flatten(choose, jax.ShapeDtypeStruct((9,), float), tables=True)
+    points = np.random.default_rng(0).uniform(0, 9, (50, 9))
+    np.testing.assert_array_equal(Columns(few, 9)(list(points.T))[0], evaluate(few, points)[:, 0])
+    many = flatten(choose, jax.ShapeDtypeStruct((99,), float), tables=True)
+    assert "another for each lane" in printable(many)
 
 
 def polynomial(x, y):

@@ -133,6 +133,39 @@ def test_a_table_is_a_choice_among_its_entries(case):
     np.testing.assert_allclose(found, wanted, rtol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint32, np.int64])
+@pytest.mark.parametrize("count", [100, 200, 300])
+def test_an_index_of_any_kind_reaches_all_of_a_table(count, dtype):
+    table = jnp.asarray(np.arange(count) * 1.5)
+    program = flatten(lambda k: table[k], jax.ShapeDtypeStruct((), dtype), tables=True)
+    index = np.arange(min(count, np.iinfo(dtype).max + 1)).astype(dtype)
+    found = evaluate(program, index[:, None].astype(float))[:, 0]
+    np.testing.assert_array_equal(found, np.asarray(table)[index])
+
+
+def test_what_is_out_of_range_besides_is_refused():
+    beyond = lambda w: TABLE.at[ROW(w), 7].get(mode="fill")  # noqa: E731
+    with pytest.raises(NotFlat, match="out of range"):
+        flatten(beyond, jnp.ones(3), tables=True)
+
+
+def test_a_place_is_not_a_constant_of_the_same_number():
+    number = jax.ShapeDtypeStruct((), float)
+    by_place, by_two, by_zero, by_minus_zero = (
+        flatten(f, *[number] * 3)
+        for f in (
+            lambda a, b, c: a * c,
+            lambda a, b, c: a * 2.0,
+            lambda a, b, c: a * 0.0,
+            lambda a, b, c: a * -0.0,
+        )
+    )
+    assert by_place != by_two
+    assert by_zero != by_minus_zero
+    assert by_place == flatten(lambda x, y, z: x * z, *[number] * 3)
+    assert len({by_place, by_two, by_zero, by_minus_zero}) == 4
+
+
 def test_tables_are_not_written_out_without_end():
     long = jnp.arange(60_000.0)
     with pytest.raises(NotFlat, match="100,000 places"):

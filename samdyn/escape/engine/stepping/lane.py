@@ -18,7 +18,9 @@ from ....programs.tracing.flatten import NotFlat, flatten
 from . import bridge, generator
 from .stepper import AbstractStepper
 
-LONGEST = 6_000  # operations: LLVM then takes 5 s, and XLA, which would be the other way, minutes
+# operations: LLVM then takes 5 s (15 for tables of so many entries), and XLA, which would be the
+# other way, minutes
+LONGEST = 6_000
 TOGETHER = 2  # steps that are made at once: a counter gives two numbers, and m of them may be odd
 
 
