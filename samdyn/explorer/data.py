@@ -56,11 +56,15 @@ def _script(program: Program | None, name: str, why: str) -> str:
         raise InvalidInput(f"a page cannot compute this on its own: {reason}.") from None
 
 
-def _place_of(flow: Flow, field: OnPoints) -> int | None:
-    """Which of a field's numbers is the radius: the one that changes with it."""
+def _place_of(flow: Flow, field: OnPoints) -> int:
+    """Which of a field's numbers is the radius: the one that changes with it. `InvalidInput` where
+    several do."""
     other = OnPoints(flow.at(rho=flow.parameters()["rho"] + 1.0).velocity, 2)
     moved = np.asarray(field.parameters, float) != np.asarray(other.parameters, float)
-    return int(np.argmax(moved)) if np.any(moved) else None
+    if np.sum(moved) != 1:
+        name = type(flow.method).__name__
+        raise InvalidInput(f"rho is {np.sum(moved)} numbers of {name}: a slider moves one.")
+    return int(np.argmax(moved))
 
 
 def _branches(flow: Flow, box: Any, radii: np.ndarray) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..attractors.finding.point import as_box
+from ..checks import require_numbers
 from ..dynamics.systems.flow import Flow
 from ..dynamics.systems.system import loss_of
 from ..errors import InvalidInput
@@ -30,6 +32,7 @@ def page(flows: Sequence[Flow], box: Any, name: str, rho: float) -> str:
     box = as_box(box)
     if len(box) != 2:
         raise InvalidInput(f"the explorer shows a plane, and this has {len(box)} dimensions.")
+    require_numbers(rho, "rho of the explorer must be a finite number > 0", lambda x: x > 0)
     radii = np.linspace(0, 4 * rho, RADII)
     panels = [panel(flow, number, box, radii) for number, flow in enumerate(flows)]
     loss, numbers = loss_script(loss_of(flows[0]))
@@ -60,10 +63,8 @@ def _filled(name: str, scripts: str, data: dict[str, Any], count: int) -> str:
         "DATA": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "SCRIPT": _part("explorer.js"),
     }
-    text = _part("explorer.html")
-    for key, value in parts.items():
-        text = text.replace(f"@{key}@", value)
-    return text
+    # all at once, so that nothing in one part is taken for the place of another
+    return re.sub(r"@([A-Z]+)@", lambda found: parts[found[1]], _part("explorer.html"))
 
 
 def _part(name: str) -> str:

@@ -40,7 +40,7 @@ class _Scripter:
             lines.append(f"const v{place} = {self._rounded(operation)};")
         for place, argument in enumerate(self.program.outputs):
             number = self.word(argument)
-            lines.append(f"out[{place}] = {_sign_of(self.dtype(argument))}{number};")
+            lines.append(f"out[{place}] = {_sign_of(self.program.dtype(argument))}{number};")
         return "\n".join([*lines, "}"])
 
     def word(self, argument: Argument) -> str:
@@ -51,16 +51,9 @@ class _Scripter:
             return f"v{argument}"
         return f"x[{argument}]" if argument < self.along else f"p[{argument - self.along}]"
 
-    def dtype(self, argument: Argument) -> np.dtype:
-        if not isinstance(argument, int):
-            return argument.dtype
-        if argument < self.first:
-            return self.program.inputs[argument].dtype
-        return self.program.operations[argument - self.first].dtype
-
     def _rounded(self, operation: Operation) -> str:
         """An operation, as a number that its dtype can hold."""
-        kinds = [self.dtype(a) for a in operation.arguments]
+        kinds = [self.program.dtype(a) for a in operation.arguments]
         written = self._written(operation, kinds, [self.word(a) for a in operation.arguments])
         dtype = operation.dtype
         if dtype == np.float32:

@@ -39,6 +39,19 @@ class Program(NamedTuple):
     outputs: tuple[Argument, ...]
     shapes: tuple[tuple[int, ...], ...] = ()
 
+    def dtype(self, argument: Argument) -> np.dtype:
+        """The dtype of a value or of a constant."""
+        return _dtype_of(self, argument)
+
+    def uses(self) -> dict[int, int]:
+        """How often each value is read, by an operation or as an output."""
+        found = dict.fromkeys(range(len(self.inputs) + len(self.operations)), 0)
+        read = [a for operation in self.operations for a in operation.arguments]
+        for argument in [*read, *self.outputs]:
+            if isinstance(argument, int):
+                found[argument] += 1
+        return found
+
     @property
     def key(self) -> Any:
         """What two programs share that are the same: place 2 is not the constant 2, 0 is not −0."""
@@ -56,6 +69,15 @@ class Program(NamedTuple):
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def _dtype_of(of: Any, argument: Argument) -> np.dtype:
+    """Of an argument in a program, or in one that is being built."""
+    if not isinstance(argument, int):
+        return argument.dtype
+    count = len(of.inputs)
+    known = of.inputs[argument] if argument < count else of.operations[argument - count]
+    return known.dtype
 
 
 class TooLong(Exception):
@@ -76,11 +98,7 @@ class Builder:
 
     def dtype(self, argument: Argument) -> np.dtype:
         """The dtype of a value or of a constant."""
-        if not isinstance(argument, int):
-            return argument.dtype
-        count = len(self.inputs)
-        known = self.inputs[argument] if argument < count else self.operations[argument - count]
-        return known.dtype
+        return _dtype_of(self, argument)
 
     def add(
         self, name: str, arguments: Sequence[Argument], dtype: Any, options: Any = ()

@@ -76,15 +76,7 @@ def _stored(dtype: np.dtype) -> np.dtype:
 
 def dtypes_of(program: Program) -> list[np.dtype]:
     """The dtypes of the outputs."""
-    first = len(program.inputs)
-    return [
-        a.dtype
-        if not isinstance(a, int)
-        else program.inputs[a].dtype
-        if a < first
-        else program.operations[a - first].dtype
-        for a in program.outputs
-    ]
+    return [program.dtype(a) for a in program.outputs]
 
 
 def width_of(program: Program) -> int:

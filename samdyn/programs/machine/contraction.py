@@ -5,7 +5,7 @@ processors, twice as fast and more exact. What is contracted follows from the pr
 that numbers do not depend on the compiler's mind.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..program import Argument, Operation, Program
 
@@ -22,7 +22,7 @@ class Contracted(NamedTuple):
 def contracted(program: Program, uniform: set[int]) -> Contracted:
     """The contraction of a program; a product that is the same in all lanes is left outside of a
     sum that is not."""
-    first, uses = len(program.inputs), _uses(program)
+    first, uses = len(program.inputs), program.uses()
     sums: dict[int, Product] = {}
     inside: set[int] = set()
 
@@ -54,13 +54,3 @@ def _factors(operation: Operation) -> tuple[Argument, Argument] | None:
     if name == "square" or (name == "integer_pow" and dict(options)["y"] == 2):
         return arguments[0], arguments[0]
     return None
-
-
-def _uses(program: Program) -> dict[Any, int]:
-    """How often each value is read."""
-    found: dict[Any, int] = dict.fromkeys(range(len(program.inputs) + len(program.operations)), 0)
-    read = [a for operation in program.operations for a in operation.arguments]
-    for argument in [*read, *program.outputs]:
-        if isinstance(argument, int):
-            found[argument] += 1
-    return found

@@ -35,10 +35,8 @@ def within_range(program: Program, along: int, numbers: Sequence[Any]) -> bool:
     dtype holds in full; `numbers` are the inputs after the first `along`."""
     made = gathered(program, tuple(range(along, len(program.inputs))))
     known: dict[int, Any] = {}
-    for place, (number, given) in enumerate(
-        zip(numbers, program.inputs[along:], strict=True), along
-    ):
-        known[place] = given.dtype.type(number)
+    for place, number in enumerate(numbers, along):
+        known[place] = program.dtype(place).type(number)
     with np.errstate(all="ignore"):
         for place, operation in enumerate(made.operations, len(program.inputs)):
             if all(not isinstance(a, int) or a in known for a in operation.arguments):
@@ -61,7 +59,7 @@ class _Gatherer:
     def __init__(self, program: Program, uniform: Sequence[int]):
         self.old = program
         self.first = len(program.inputs)
-        self.uses = _uses(program)
+        self.uses = program.uses()
         self.builder = Builder(program.inputs, 2 * len(program.operations) + 8)
         self.uniform: set[Argument] = set(uniform)  # of the new program
         self.places: list[Any] = list(range(self.first))  # old → new
@@ -85,15 +83,11 @@ class _Gatherer:
         if name == "mul":
             return self._multiple(*arguments)
         if name == "neg":
-            part = self._part(arguments[0])
-            return part._replace(constant=-part.constant)
+            return self._scaled(arguments[0], -1.0)
         if name == "add" and arguments[0] == arguments[1] and isinstance(arguments[0], int):
-            part = self._part(arguments[0])
-            return part._replace(constant=2 * part.constant)
+            return self._scaled(arguments[0], 2.0)
         if name == "div" and _is_power_of_two(arguments[1]):
-            part = self._part(arguments[0])
-            whole = part._replace(constant=part.constant / float(arguments[1]))
-            return whole if _is_usual(whole.constant) else None
+            return self._scaled(arguments[0], 1 / float(arguments[1]))
         if name == "square" or (name == "integer_pow" and dict(options)["y"] == 2):
             whole = self._built(arguments[0])
             return _Product((whole, whole), (), 1.0) if not self._is_uniform(whole) else None
@@ -108,6 +102,11 @@ class _Gatherer:
         whole = _times(one, other)
         passed = len(whole.factors) > 1 and whole.numbers
         return None if passed or not _is_usual(whole.constant) else whole
+
+    def _scaled(self, argument: Argument, by: float) -> _Product | None:
+        part = self._part(argument)
+        whole = part._replace(constant=by * part.constant)
+        return whole if _is_usual(whole.constant) else None
 
     def _part(self, argument: Argument) -> _Product:
         """A factor: taken apart, if it is a product that nobody else reads."""
@@ -125,8 +124,7 @@ class _Gatherer:
         if not isinstance(argument, int):
             return argument
         if self.places[argument] is None:
-            dtype = self.old.operations[argument - self.first].dtype
-            self.places[argument] = self._whole(self.products[argument], dtype)
+            self.places[argument] = self._whole(self.products[argument], self.old.dtype(argument))
         return self.places[argument]
 
     def _whole(self, product: _Product, dtype: np.dtype) -> Argument:
@@ -183,13 +181,3 @@ def _is_power_of_two(argument: Argument) -> bool:
     if isinstance(argument, int) or not np.isfinite(argument) or argument == 0:
         return False
     return abs(np.frexp(float(argument))[0]) == 0.5
-
-
-def _uses(program: Program) -> dict[int, int]:
-    """How often each value is read."""
-    found = dict.fromkeys(range(len(program.inputs) + len(program.operations)), 0)
-    read = [a for operation in program.operations for a in operation.arguments]
-    for argument in [*read, *program.outputs]:
-        if isinstance(argument, int):
-            found[argument] += 1
-    return found

@@ -108,7 +108,7 @@ class _Printer:
         if operation.name == "select_n" and len(operation.arguments) > FEW + 1:
             return self._looked_up(operation)
         given = [self.read(a) for a in operation.arguments]
-        dtypes = [self._dtype(a) for a in operation.arguments]
+        dtypes = [self.program.dtype(a) for a in operation.arguments]
         write = OPERATIONS.get(operation.name)
         if write is None:
             raise NotPrinted(f"{operation.name} has no machine code here")
@@ -129,7 +129,7 @@ class _Printer:
         if not all(self._is_uniform(entry) for entry in entries):
             if len(entries) > MOST_CASES:
                 raise NotPrinted("a table that is another for each lane has no machine code here")
-            dtypes = [self._dtype(a) for a in operation.arguments]
+            dtypes = [self.program.dtype(a) for a in operation.arguments]
             return _select(
                 self.writer, operation, [self.read(a) for a in operation.arguments], dtypes
             )
@@ -154,13 +154,6 @@ class _Printer:
         value = self.values[argument]
         assert value is not None
         return self.writer.first(value) if value.wide else value
-
-    def _dtype(self, argument: Argument) -> np.dtype:
-        if not isinstance(argument, int):
-            return argument.dtype
-        if argument < self.first:
-            return self.program.inputs[argument].dtype
-        return self.program.operations[argument - self.first].dtype
 
 
 Write = Callable[[Writer, Operation, list[Value], list[np.dtype]], Value]

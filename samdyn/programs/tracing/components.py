@@ -12,6 +12,11 @@ import numpy as np
 Components = Any  # an array of NumPy, dtype object, with the shape of the array it stands for
 Combine = Callable[[str, Any, Any], Any]  # (name of a primitive, one, other) -> the number
 
+
+class NotFlat(Exception):
+    """A function has no program, for the reason given."""
+
+
 _NAMES = """abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e
     bitcast_convert_type cbrt ceil clamp convert_element_type copy copy_p cos cosh digamma div eq
     erf erf_inv erfc exp exp2 expm1 floor ge gt integer_pow is_finite le lgamma log log1p logistic
