@@ -18,7 +18,8 @@ import numpy as np
 from .batch import joined, shapes_of, split
 from .machine import compiled as machine
 from .machine.iteration import Iteration
-from .machine.operations import LONGEST, NotPrinted
+from .machine.operations import NotPrinted
+from .machine.printer import LONGEST
 from .tracing.flatten import NotFlat, flatten
 
 WRITTEN = 4 * LONGEST  # operations while tracing, before what is not needed is left out

@@ -6,7 +6,7 @@ import numpy as np
 from ...programs.machine import compiled as machine
 from ...programs.machine.columns import packed
 from ...programs.machine.factors import within_range
-from ...programs.machine.operations import printable
+from ...programs.machine.printer import printable
 from ...programs.tracing.flatten import NotFlat
 from .ended import AbstractBackEnd, AbstractLanes, Advance, on_their_way, read
 from .stepping import machine as loop

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..program import Program
 from . import compiled as machine
-from .operations import write_program
+from .printer import write_program
 from .writer import BYTES, Value, Writer, kind_of, module
 
 SLOT = 8  # bytes that a number, or an element of a column, may take

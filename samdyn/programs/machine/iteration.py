@@ -13,7 +13,8 @@ from ...threads import cores
 from ..program import Program
 from . import compiled as machine
 from .columns import SLOT, element, load, packed, read_numbers, store, width_of
-from .operations import NotPrinted, printable, write_program
+from .operations import NotPrinted
+from .printer import printable, write_program
 from .writer import BYTES, Value, Writer, kind_of, module
 
 LOOK = 64  # steps between two looks at whether a run within a ball still goes on

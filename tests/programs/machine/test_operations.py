@@ -9,7 +9,8 @@ from jax import lax
 from samdyn.programs.machine import columns as columns_module
 from samdyn.programs.machine.columns import Columns
 from samdyn.programs.machine.contraction import contracted
-from samdyn.programs.machine.operations import OPERATIONS, printable
+from samdyn.programs.machine.operations import OPERATIONS
+from samdyn.programs.machine.printer import printable
 from samdyn.programs.points import evaluate
 from samdyn.programs.tracing.flatten import flatten
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ....programs.machine.columns import read_numbers
-from ....programs.machine.operations import write_program
+from ....programs.machine.printer import write_program
 from ....programs.machine.writer import BYTES, Value, Writer, kind_of, module
 from .bridge import CENSORED, FAILED
 from .lane import TOGETHER, LanePrograms
