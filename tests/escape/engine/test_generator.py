@@ -202,18 +202,23 @@ def test_the_logarithm_is_within_1e_7():
     assert np.max(error / np.maximum(np.abs(exact), 1)) < 1e-7
 
 
-def test_cosine_and_sine_are_within_3e_7_and_on_the_circle():
+def test_cosine_and_sine_of_half_a_circle_are_within_3e_7_and_the_first_bit_turns_both():
     word = np.concatenate([np.arange(0, 2**32, 4099, np.uint64), EXTREME]).astype(np.uint32)
-    cosine, sine = (np.asarray(v, float) for v in jax.jit(generator._circle)(u32(word)))
+    cosine, sine = (np.asarray(v, float) for v in jax.jit(generator._half_circle)(u32(word)))
     angle = np.arctan2(sine, cosine)
     assert np.max(np.abs(np.hypot(cosine, sine) - 1)) < 3e-7
     quadrant = np.array([0, 1, 2, 3])[word >> np.uint32(30)]
     low = (word & np.uint32(2**30 - 1)) >> np.uint32(1)
     quarter = (low * 2.0**-29 + 2.0**-30 - 0.5) * np.pi / 2
     turned = np.where(quadrant % 2 == 1, np.pi / 2 - quarter, quarter)
-    expected = np.where(quadrant >= 2, turned - np.pi, turned)
-    gap = np.angle(np.exp(1j * (angle - expected)))
+    gap = np.angle(np.exp(1j * (angle - turned)))
     assert np.max(np.abs(gap)) < 3e-7
+    last = np.uint32(2**31)
+    pairs = [
+        generator.normal_pair((u32(word), u32(other)), np.float32) for other in (word, word ^ last)
+    ]
+    for one, opposite in zip(*pairs, strict=True):
+        np.testing.assert_array_equal(one, -opposite)
 
 
 def test_the_exponential_is_within_1e_5_and_exact_at_0():

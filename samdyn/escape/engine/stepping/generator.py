@@ -101,7 +101,9 @@ def normal_pair(words: tuple[Words, Words], dtype) -> tuple[jax.Array, jax.Array
     no statistic of fewer than 10^13 paths.
     """
     radius = jnp.sqrt(np.float32(-2) * _log(uniform(words[0])))
-    cosine, sine = _circle(words[1])
+    cosine, sine = _half_circle(words[1])
+    back = words[1] & np.uint32(1 << 31)
+    radius = _with_sign(radius, back)  # of both numbers
     return (radius * cosine).astype(dtype), (radius * sine).astype(dtype)
 
 
@@ -148,17 +150,16 @@ def exponential(x: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def _circle(word: Words) -> tuple[jax.Array, jax.Array]:
-    """Cosine and sine of a uniform angle: two bits choose the quadrant, the rest the angle."""
+def _half_circle(word: Words) -> tuple[jax.Array, jax.Array]:
+    """Cosine and sine, up to the sign of both that the first bit gives, of a uniform angle: the
+    second bit chooses the quadrant, the rest the angle."""
     quarter = _cell((word << np.uint32(2)) >> np.uint32(3)) * np.float32(2.0**-29)
     quarter = quarter + np.float32(2.0**-30 - 0.5)
     square = quarter * quarter
     sine = quarter * _horner(square, _SINE)
     cosine = _horner(square, _COSINE)
     turned = (word & np.uint32(1 << 30)) != 0
-    first, second = jnp.where(turned, sine, cosine), jnp.where(turned, cosine, sine)
-    back = word & np.uint32(1 << 31)  # the sign of both
-    return _with_sign(first, back), _with_sign(second, back)
+    return jnp.where(turned, sine, cosine), jnp.where(turned, cosine, sine)
 
 
 def _with_sign(x: jax.Array, sign: Words) -> jax.Array:
