@@ -10,7 +10,7 @@ CHECKED := tests/test_shapes.py tests/attractors/test_plane.py tests/dynamics/me
 	tests/dynamics/regions/test_regions.py tests/programs/enclosing/test_boxes.py tests/losses/test_registry.py \
 	tests/networks/training/test_sam_grad_fn.py tests/spectra/products/test_hessian.py
 
-.PHONY: demo test thorough lint types bench figures clean
+.PHONY: demo test thorough browser lint types bench figures clean
 
 demo: $(READY)
 	$(VENV)/bin/samdyn stability beale --box="-4.5,4.5;-4.5,4.5" --method usam --rho 0.05 --lr 0.001
@@ -23,6 +23,12 @@ test: $(READY) lint
 thorough: $(READY) types
 	SAMDYN_COMPILE_LEVEL=1 $(RUN) -m pytest -n 2 --dist worksteal -m thorough $(CHECKED:%=--ignore=%)
 	XLA_FLAGS= $(RUN) -m pytest -n 2 --dist worksteal --jaxtyping-packages=samdyn,beartype.beartype $(CHECKED)
+
+# Tests of the explorer want Debian's Chromium. Without one they are skipped.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+		&& apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "there is no Chromium here: tests in a browser will be skipped"
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

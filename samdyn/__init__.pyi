@@ -147,6 +147,8 @@ from .escape.statistics import Summary as Summary
 from .escape.statistics import exponential_tail as exponential_tail
 from .escape.statistics import kaplan_meier as kaplan_meier
 from .escape.statistics import summarize as summarize
+from .explorer.explore import Explorer as Explorer
+from .explorer.explore import explore as explore
 from .growth.edge import Edge as Edge
 from .growth.exponents import Exponents as Exponents
 from .growth.exponents import exponents as exponents

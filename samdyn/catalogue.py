@@ -127,6 +127,7 @@ COMMANDS = _table(
     Entry("trajectory", "run one start and say where and how it ends", "cli.commands.trajectory"),
     Entry("basins", "where a grid of starts ends", "cli.commands.basins"),
     Entry("portrait", "phase portraits side by side", "cli.commands.portrait"),
+    Entry("explore", "a loss in the browser, to click into", "cli.commands.explore"),
     Entry("escape", "how long until a path leaves a region", "cli.commands.escape"),
     Entry(
         "spread", "how far noise carries the optimizer from a critical point", "cli.commands.spread"

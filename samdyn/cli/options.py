@@ -180,6 +180,11 @@ def add_step(parser: argparse.ArgumentParser, required: bool = False) -> None:
     )
 
 
+def flat(groups) -> list:
+    """The items of several lists, as one."""
+    return [item for group in groups for item in group]
+
+
 def add_figure(parser: argparse.ArgumentParser, required: bool = False) -> None:
     """-o."""
     parser.add_argument(

@@ -52,6 +52,12 @@ def seed(text: str) -> int:
     return int(_bounded(text, lambda x: x >= 0 and x == int(x), "a whole number ≥ 0"))
 
 
+def port(text: str) -> int:
+    """A whole number from 0 to 65535."""
+    accepted = "a whole number from 0 to 65535"
+    return int(_bounded(text, lambda x: 0 <= x < 65536 and x == int(x), accepted))
+
+
 def point(text: str) -> tuple[float, ...]:
     """ "x,y,…", also in brackets."""
     try:

@@ -3,50 +3,40 @@
 import importlib.resources
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from .. import __version__
-from ..attractors.finding.point import as_box
-from ..checks import require_numbers
-from ..dynamics.systems.flow import Flow
-from ..dynamics.systems.system import loss_of
 from ..errors import InvalidInput
 from ..precision import in_double
 from ..programs.javascript import HELPERS
-from .data import loss_script, panel
+from .data import data_of, loss_script, panel
+from .scene import Scene, label
 
 LONGEST = 200_000  # bytes of a page
-RADII = 51  # values of the slider
+PARTS = ("numerics", "panels", "drawing", "noise", "acting")
 
 
 @in_double
-def page(flows: Sequence[Flow], box: Any, name: str, rho: float) -> str:
-    """The text of a page on which flows of one loss in the plane can be compared.
+def page(scene: Scene, served: str | None = None, told: Callable[[str], None] | None = None) -> str:
+    """The text of a page on which the systems of a scene can be compared.
 
-    The radius goes from 0 to four times `rho`; at each of its values the fixed points and their
-    verdicts are those that `sweep` finds in `box`. `InvalidInput` for other than two dimensions.
+    At each radius of its slider the fixed points and their verdicts are those that `sweep` finds.
+    A page that is served by "server" or "kernel" asks there for proofs, theory and other formulas;
+    any other asks nobody for anything. `told` is called with a line before each panel that takes
+    long. `InvalidInput` where a system has no program that JavaScript has.
     """
-    box = as_box(box)
-    if len(box) != 2:
-        raise InvalidInput(f"the explorer shows a plane, and this has {len(box)} dimensions.")
-    require_numbers(rho, "rho of the explorer must be a finite number > 0", lambda x: x > 0)
-    radii = np.linspace(0, 4 * rho, RADII)
-    panels = [panel(flow, number, box, radii) for number, flow in enumerate(flows)]
-    loss, numbers = loss_script(loss_of(flows[0]))
-    data = {
-        "samdyn": __version__,
-        "name": name,
-        "box": np.asarray(box).tolist(),
-        "radii": radii.tolist(),
-        "at": int(np.argmin(np.abs(radii - rho))),
-        "loss": numbers,
-        "panels": [one.shown for one in panels],
-    }
-    scripts = [HELPERS, loss, *(script for one in panels for script in one.scripts)]
-    text = _filled(name, "\n".join(scripts), data, len(panels))
+    followed = served is not None
+    panels = []
+    for number, flow in enumerate(scene.flows):
+        if told and not followed:
+            count = f"{number + 1} of {len(scene.flows)}"
+            told(f"following the fixed points of {label(flow)} over rho ({count})")
+        panels.append(panel(flow, number, scene, followed))
+        if panels[-1].why:
+            raise InvalidInput(f"a page cannot compute this on its own: {panels[-1].why}.")
+    data = data_of(scene) | {"served": served, "panels": [one.shown for one in panels]}
+    scripts = [HELPERS, loss_script(scene), *(text for one in panels for text in one.scripts)]
+    text = _filled(scene.name, "\n".join(scripts), data, served)
     if len(text.encode()) > LONGEST:
         raise InvalidInput(
             f"the page would have {len(text.encode()):,d} bytes, more than {LONGEST:,d}."
@@ -54,18 +44,27 @@ def page(flows: Sequence[Flow], box: Any, name: str, rho: float) -> str:
     return text
 
 
-def _filled(name: str, scripts: str, data: dict[str, Any], count: int) -> str:
-    functions = ", ".join(f"{{field: field{k}, both: both{k}}}" for k in range(count))
+def _filled(name: str, scripts: str, data: dict[str, Any], served: str | None) -> str:
+    known = "proven where it says so" if served else "not proven on this page"
+    parts_of_script = [*PARTS, "asking" if served else "alone"]
+    functions = [_functions(k, shown) for k, shown in enumerate(data["panels"])]
     parts = {
         "NAME": name.replace("&", "&amp;").replace("<", "&lt;"),
+        "CONNECT": "; connect-src 'self'" if served == "server" else "",
+        "PROOF": f"Points and verdicts were found by samdyn at each value of ρ; they are {known}.",
         "STYLE": _part("explorer.css"),
-        "PROGRAMS": f"{scripts}\nconst PROGRAMS = [{functions}];",
+        "PROGRAMS": f"{scripts}\nconst PROGRAMS = [{', '.join(functions)}];",
         "DATA": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-        "SCRIPT": _part("explorer.js"),
+        "SCRIPT": "\n".join(_part(f"{part}.js") for part in parts_of_script) + "\nbuild();",
     }
     # all at once, so that nothing in one part is taken for the place of another
     return re.sub(r"@([A-Z]+)@", lambda found: parts[found[1]], _part("explorer.html"))
 
 
+def _functions(number: int, shown: dict[str, Any]) -> str:
+    names = ["field", "both", *(["ascent"] if shown["ascent"] else [])]
+    return "{" + ", ".join(f"{name}: {name}{number}" for name in names) + "}"
+
+
 def _part(name: str) -> str:
-    return importlib.resources.files("samdyn.explorer").joinpath(name).read_text("utf-8")
+    return importlib.resources.files("samdyn.explorer").joinpath("parts", name).read_text("utf-8")

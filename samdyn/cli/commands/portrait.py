@@ -54,7 +54,7 @@ def run(args) -> int:
 
     systems = _systems(args)
     loss = loss_of(systems[0])
-    args.start = _flat(_flat(args.start or []))
+    args.start = options.flat(options.flat(args.start or []))
     box = region_of(args, loss)
     for start in args.start:
         if args.plane is None or len(start) != 2:
@@ -78,9 +78,7 @@ def _systems(args) -> list:
     if system is not None:
         return [system]
     loss = loss_by_name(args)
-    args.method = _flat(name.split(",") for name in _flat(args.method or [["gd", "sam"]]))
+    args.method = options.flat(
+        name.split(",") for name in options.flat(args.method or [["gd", "sam"]])
+    )
     return [system_with(args, loss, method_of(name, args.rho)) for name in args.method]
-
-
-def _flat(groups) -> list:
-    return [item for group in groups for item in group]
