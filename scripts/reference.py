@@ -17,6 +17,7 @@ VERBS = (
         "manifolds",
         "trajectory",
         "portrait",
+        "explore",
     ),
     *("escape_times", "spread", "theory", "exponents", "diagnose", "study"),
 )

@@ -20,6 +20,7 @@ from .data import at_radius, judged
 from .scene import Scene, scene_of
 
 PATHS = 2000  # that stand beside a histogram where no law is known
+LONG = 50  # times that noise alone would take to leave
 LARGEST = 1e6  # rho, learning rate and lengths
 
 
@@ -84,8 +85,10 @@ def _mean_exit(flow: Flow, start: list[float], strength: float, reach: float) ->
     for name, mean in theory(diffusion, start, ball).items():
         if name.startswith("exact") and mean is not None and math.isfinite(mean):
             return {"mean": mean, "text": f"{name.replace('_', ' ')} gives {mean:.6g}"}
-    found = escape_times(diffusion, start, ball, paths=PATHS)
-    known = found.to_dict()
+    longest = LONG * (reach / strength) ** 2  # whoever is trapped would be followed for ever
+    known = escape_times(diffusion, start, ball, paths=PATHS, max_time=longest).to_dict()
+    if known["censored"] > PATHS / 2:
+        return {"mean": None, "text": f"half of samdyn's paths stay longer than {longest:.3g}"}
     low, high = known["mean_ci95"]
     text = f"samdyn's {known['n']} paths give {known['mean']:.6g} ({low:.6g} to {high:.6g})"
     return {"mean": known["mean"], "text": text}

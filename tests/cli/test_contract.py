@@ -2,8 +2,10 @@
 
 import json
 import math
+import signal
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -198,6 +200,26 @@ def test_basins(run):
 
 
 @pytest.mark.thorough
+def test_explore_writes_its_page(run, tmp_path):
+    target = tmp_path / "page.html"
+    status, answer = run("explore", "saddle", "--method", "gd", "-o", str(target))
+    assert status == 0
+    assert answer["result"] == {"page": str(target), "address": None}
+    assert answer["config"]["rho"] == pytest.approx(0.2)
+    assert 10_000 < target.stat().st_size < 200_000
+
+
+def test_explore_serves_until_interrupted(tmp_path):
+    command = [sys.executable, "-m", "samdyn.cli.main", "explore", "saddle", "--method", "gd"]
+    command += ["--no-browser", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        address = json.loads(running.stdout.readline())["result"]["address"]
+        with urllib.request.urlopen(address) as answer:
+            assert b"samdyn" in answer.read()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=30) == 0
+
+
 def test_portrait_writes_its_figure(run, tmp_path):
     target = tmp_path / "portrait.png"
     status, answer = run(

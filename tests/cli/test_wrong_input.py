@@ -89,6 +89,12 @@ WRONG = {
     "box and point": ([*STABILITY, "--at", "0,1", "--box", "0,1;0,1"], "not allowed"),
     "bad seed": (replaced(STABILITY, "--seed", "-1"), "whole number ≥ 0"),
     "bad device": (replaced(STABILITY, "--device", "abacus"), "cpu"),
+    "explorer in 3-D": (["explore", "quadratic"], "shows a plane, and this has 3 dimensions"),
+    "explorer of radius 0": (["explore", "beale", "--rho", "0"], "finite number > 0"),
+    "page with another ending": (["explore", "beale", "-o", "page.txt"], ".html"),
+    "page nowhere": (["explore", "beale", "-o", "no/such/folder/page.html"], "no/such/folder"),
+    "no port": (["explore", "beale", "--port", "70000"], "65535"),
+    "explorer of what remembers": (["explore", "beale", "--method", "vasso"], "remembers"),
     "portrait in 3-D": (
         ["portrait", "quadratic", "--method", "gd", "-o", "a.svg"],
         "2 dimensions only, not 3",

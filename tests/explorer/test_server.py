@@ -192,3 +192,11 @@ def test_a_port_that_is_taken(served):
     other = samdyn.Explorer(served.scene)
     with pytest.raises(samdyn.InvalidInput, match="cannot be used"):
         other.serve(urlsplit(served.address).port)
+
+
+def test_a_trap_that_nobody_leaves_is_not_waited_for(call):
+    given = {"panel": 0, "rho": RHO, "start": [1.0, 0.0], "strength": 0.05, "reach": 0.5}
+    status, answer = call.ask("theory", given)
+    assert status == 200
+    assert answer["mean"] is None
+    assert "stay longer" in answer["text"]
