@@ -185,6 +185,7 @@ from .plot.results.basins import plot_basins as plot_basins
 from .plot.results.cosine import cosine_strip as cosine_strip
 from .plot.results.rho import bifurcation_diagram as bifurcation_diagram
 from .plot.results.rho import plot_sweep as plot_sweep
+from .plot.results.shares import plot_shares as plot_shares
 from .plot.results.survival import draw_survival as draw_survival
 from .plot.save import save as save
 from .progress import Progress as Progress

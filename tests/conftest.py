@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import pathlib
+import sys
 import tempfile
 
 import compile_flags
@@ -45,6 +46,15 @@ def _double_precision():
     """A command with --dtype float32 that runs in this process must not decide for later tests."""
     yield
     jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture(autouse=True)
+def _no_open_figures():
+    """Where a test uses pyplot figures are its, and more than twenty of them a warning."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")
 
 
 MAPS = pathlib.Path("/proc/self/maps")

@@ -6,7 +6,7 @@ hallucinated ✕ (filled if it attracts), a period-2 orbit as two linked rings, 
 is known, ▷ where the step changes from step to step.
 A square frame is a place where the proof is silent: undecided, whatever was found in it.
 Vermilion is an alarm: it attracts without being a minimum. What it is instead stands inside the
-mark: a bar at a saddle, an eye at a maximum.
+mark: a bar at a saddle, an eye at a maximum. Grey is doubt.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.legend import Legend
+from matplotlib.legend_handler import HandlerLine2D
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
@@ -26,7 +28,8 @@ from ..attractors.stability_result import PointStability, Stability
 from ..dynamics.plane import Plane
 from ..precision import in_double
 from ..results.drawing import drawer
-from .style import BLACK, PURPLE, VERMILION, axes_legend, new_axes, require_plane, styled
+from .drawing import Key, drawing
+from .style import ALARM, BLACK, DOUBT, PANEL, require_plane, thick
 
 ABOVE = 10  # zorder: marks lie on top of everything else
 MOST_FRAMES = 16  # undecided boxes; more are a curve, and seen without
@@ -116,8 +119,8 @@ _MARKS = {
     "attractor": Mark("circle", True, BLACK, "attractor"),
     "repeller": Mark("circle", False, BLACK, "repeller"),
     "saddle": Mark("half", True, BLACK, "saddle, filled half attracts"),
-    "degenerate": Mark("diamond", False, PURPLE, "degenerate"),
-    "not a fixed map": Mark("moving", False, PURPLE, "not a fixed map"),
+    "degenerate": Mark("diamond", False, DOUBT, "degenerate"),
+    "not a fixed map": Mark("moving", False, DOUBT, "not a fixed map"),
 }
 _UNKNOWN = Mark("question", True, BLACK, "unknown")
 UNDIRECTED = Mark("quarters", True, BLACK, "saddle")  # where it isn't known what attracts
@@ -133,13 +136,13 @@ def attractor_mark(critical_type: str | None, shape: str = "circle") -> Mark:
     )
     own = f"{shape}, {critical_type}"
     own = own if own in _SHAPES else shape
-    return Mark(own, shape == "circle", VERMILION, f"{what} at a {place}")
+    return Mark(own, shape == "circle", ALARM, f"{what} at a {place}")
 
 
 def hallucinated_mark(attracts: bool) -> Mark:
     """The mark of a point where the method stops although the gradient there is not zero."""
     if attracts:
-        return Mark("cross", True, VERMILION, "hallucinated, attracts")
+        return Mark("cross", True, ALARM, "hallucinated, attracts")
     return Mark("cross", False, BLACK, "hallucinated, does not attract")
 
 
@@ -165,9 +168,11 @@ def draw_mark(
         zorder=ABOVE,
         label=mark.label,
         clip_on=False,
+        gid="mark",
     )
     if mark.shape in _HOLED:  # what lies below must not show through
-        ax.plot(*w, "o", ms=0.85 * size, color="white", zorder=ABOVE, clip_on=False)
+        below: dict[str, Any] = {"color": "white", "zorder": ABOVE, "clip_on": False}
+        ax.plot(*w, "o", ms=0.85 * size, gid="mark", **below)
     line.direction = direction if mark.shape == "half" else None
     if mark.shape.startswith(_HALOED):
         line.set_path_effects([withStroke(linewidth=3.0, foreground="white"), Normal()])
@@ -180,6 +185,8 @@ class _Pointing(Line2D):
     """A mark that is turned when it is drawn, for only then the scales of its axes are known."""
 
     direction: np.ndarray | None = None
+
+    original: "_Pointing | None" = None  # the mark of which this one, in a legend, is a copy
 
     @property
     def angle(self) -> float:
@@ -194,9 +201,27 @@ class _Pointing(Line2D):
         return float(np.arctan2(up, across))
 
     def draw(self, renderer):
-        if self.direction is not None:
-            self.set_marker(MarkerStyle("o", "right").rotated(rad=self.angle))
+        pointing = self.original or self
+        if pointing.direction is not None:
+            self.set_marker(MarkerStyle("o", "right").rotated(rad=pointing.angle))
         super().draw(renderer)
+
+
+class _LikeThePlot(HandlerLine2D):
+    """In a legend a saddle's mark is turned as the first of its kind is in the plot."""
+
+    def create_artists(self, legend, orig_handle, *rest):
+        line, *others = super().create_artists(legend, orig_handle, *rest)
+        assert isinstance(line, Line2D)
+        mark = _Pointing(line.get_xdata(), line.get_ydata())
+        mark.update_from(line)
+        mark.set_transform(line.get_transform())
+        mark.set_markevery(line.get_markevery())
+        mark.original = orig_handle  # pyright: ignore[reportAttributeAccessIssue]
+        return [mark, *others]
+
+
+Legend.update_default_handler_map({_Pointing: _LikeThePlot(numpoints=1)})
 
 
 def mark_points(
@@ -233,14 +258,16 @@ def draw_undecided(ax: Axes, boxes: Sequence[np.ndarray]) -> None:
         return
     table = np.asarray(boxes)
     corners = np.stack([table[:, 0][:, [0, 1, 1, 0]], table[:, 1][:, [0, 0, 1, 1]]], axis=-1)
-    look: dict[str, Any] = {"facecolors": PURPLE, "edgecolors": PURPLE, "linewidths": 0.6}
+    look: dict[str, Any] = {"facecolors": DOUBT, "edgecolors": DOUBT, "linewidths": thick(0.6)}
+    look |= {"gid": "undecided"}
     ax.add_collection(PolyCollection(list(corners), alpha=0.35, zorder=ABOVE - 2, **look))
     if len(table) <= MOST_FRAMES:
-        frame: dict[str, Any] = {"mfc": "none", "mec": PURPLE, "mew": 0.9, "clip_on": False}
+        frame: dict[str, Any] = {"mfc": "none", "mec": DOUBT, "mew": 0.9, "clip_on": False}
+        frame |= {"gid": "undecided"}
         middles = table.mean(axis=2).T
         ax.plot(*middles, "s", ms=11, zorder=ABOVE - 1, label="undecided", **frame)
     else:
-        ax.plot([], [], "s", ms=5, color=PURPLE, alpha=0.5, label="undecided")
+        ax.plot([], [], "s", ms=5, color=DOUBT, alpha=0.5, label="undecided", gid="undecided")
 
 
 def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str, style: dict[str, Any]) -> None:
@@ -249,13 +276,23 @@ def _draw_continuum(ax: Axes, samples: np.ndarray, kind: str, style: dict[str, A
         "hallucinated": ("x", "continuum of hallucinated points"),
         FIXED: ("D", "continuum of fixed points"),
     }[kind]
-    (line,) = ax.plot(*samples.T, marker, ms=1.6, mew=0.6, color=PURPLE, zorder=ABOVE - 1)
+    (line,) = ax.plot(*samples.T, marker, ms=1.6, mew=0.6, color=DOUBT, zorder=ABOVE - 1)
+    line.set_gid("continuum")
     line.set(**{"label": label, **style})
 
 
+def _height(found: Stability) -> float:
+    """So that a panel as wide as usual shows them to scale."""
+    points = np.array([item.point.w for item in found.points if item.point.w.size == 2])
+    if len(points) < 2:
+        return PANEL
+    width, height = np.maximum(np.ptp(points, axis=0), 1e-9)
+    return float(np.clip(PANEL * height / width, 1.6, PANEL))
+
+
 @in_double
-@styled
-def draw_fixed_points(stability: Stability, ax: Axes | None = None, **style: Any) -> Axes:
+@drawing(height=_height)
+def draw_fixed_points(stability: Stability, ax: Axes, **style: Any) -> Key:
     """The fixed points of a 2-D system in the plane, with a legend of the marks that occur.
 
     Where it isn't known along which direction a saddle attracts, two of its quarters are filled and
@@ -264,14 +301,12 @@ def draw_fixed_points(stability: Stability, ax: Axes | None = None, **style: Any
     """
     for item in stability.points:
         require_plane(item.point.w.size, "fixed points")
-    ax = ax or new_axes()
     mark_points(ax, stability, **style)
     ax.margins(0.1)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("x")
     ax.set_ylabel("y")
-    axes_legend(ax)
-    return ax
+    return Key()
 
 
 @drawer("Stability", house=True)

@@ -2,14 +2,18 @@
 
 import os
 import pathlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import InvalidInput
-from .style import STYLE
+from .style import house_settings
 
 # No dates and no versions inside: the same figure is the same bytes.
 _METADATA = {
@@ -38,6 +42,26 @@ def check_target(path: str | os.PathLike) -> pathlib.Path:
     return target
 
 
+@contextmanager
+def _unique_ids(figure: Figure) -> Iterator[None]:
+    """Artists that share a gid are numbered, for as long as a file is written that has ids."""
+    changed: list[tuple[Artist, str]] = []
+    counts: Counter[str] = Counter()
+    for artist in figure.findobj():
+        gid = artist.get_gid()
+        if gid is None:
+            continue
+        counts[gid] += 1
+        if counts[gid] > 1:
+            changed.append((artist, gid))
+            artist.set_gid(f"{gid}-{counts[gid]}")
+    try:
+        yield
+    finally:
+        for artist, gid in changed:
+            artist.set_gid(gid)
+
+
 def save(figure: Figure | Axes, path: str | os.PathLike) -> pathlib.Path:
     """Write a figure, or the one that some axes are of, and return its path.
 
@@ -47,7 +71,7 @@ def save(figure: Figure | Axes, path: str | os.PathLike) -> pathlib.Path:
     target = check_target(path)
     kind = target.suffix.lower().removeprefix(".")
     try:
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(house_settings()), _unique_ids(whole):
             whole.savefig(target, format=kind, metadata=_METADATA[kind])
     except OSError as error:
         raise InvalidInput(f"{str(target)!r} cannot be written: {error.strerror}.") from error

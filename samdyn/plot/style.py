@@ -1,19 +1,25 @@
-"""The one style: fonts, line weights, colours that colour-blind readers can tell apart, legends.
+"""The one style: fonts, line weights, what each colour means, figures and legends.
 
-Nothing here touches pyplot or a display. Settings hold only while a function marked `styled`
-runs, so a caller's own matplotlib settings stay as they are.
+Settings hold only while a function marked `styled` runs, and only those that the caller has not
+set: a font, a size, a line width or a figure's width of the caller's own stays.
 """
 
 import functools
+import sys
+import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, SupportsFloat
+from weakref import WeakSet
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import AutoLocator
 
 from ..dynamics.methods.method import AbstractMethod
 from ..errors import InvalidInput
@@ -21,8 +27,9 @@ from ..errors import InvalidInput
 # Okabe & Ito 2008
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-FAINT, GREY = "#D4D4D4", "#8A8A8A"
-CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK)
+# Tol 2021, muted
+INDIGO, WINE = "#332288", "#882255"
+FAINT, GREY, BROWN = "#D4D4D4", "#757575", "#6B4423"
 
 METHOD_COLOURS = {
     "GD": BLUE,
@@ -31,48 +38,103 @@ METHOD_COLOURS = {
     "ASAM": PURPLE,
     "PerturbedLossGradient": SKY,
 }
+# What a colour means wherever it occurs, beside the method whose it is. Series without a meaning
+# take those of CYCLE and PALETTE, in which no colour of this table is.
+MEANINGS = {
+    "alarm": VERMILION,  # attracts without being a minimum; chaotic; curves down
+    "doubt": GREY,  # degenerate, undecided, unknown
+    "ascent": INDIGO,  # w → wᵖ
+    "nullcline": WINE,
+    "prediction": BROWN,  # a published formula, a critical value
+    "curve": BLACK,  # manifolds, borders of basins, fixed points that are what they seem
+}
+ALARM, DOUBT, ASCENT = MEANINGS["alarm"], MEANINGS["doubt"], MEANINGS["ascent"]
+NULLCLINE, PREDICTION = MEANINGS["nullcline"], MEANINGS["prediction"]
+VERDICTS = {  # areas, behind everything else
+    "attractor": "#7FB2D6",
+    "saddle": "#F3DFA8",
+    "repeller": "#E8B09A",
+    "degenerate": "#D9D9D9",
+    "unknown": "#F4F4F4",
+    "not a fixed map": "#F4F4F4",
+}
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK)
+PALETTE = (SKY, ORANGE, GREEN, PURPLE, YELLOW, BLUE)
+LEGIBLE = 3.0  # the least contrast to white of a line that is to be read (WCAG 2.2, 1.4.11)
 
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same metrics everywhere
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same metrics everywhere
     "font.size": 8.0,
-    "axes.titlesize": 9.0,
-    "axes.labelsize": 8.5,
     "axes.linewidth": 0.6,
     "axes.edgecolor": "#404040",
     "axes.facecolor": "white",
     "figure.facecolor": "white",
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 3.0,
     "ytick.major.size": 3.0,
     "lines.linewidth": 1.3,
-    "legend.fontsize": 7.5,
     "legend.frameon": False,
     "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.6,
     "figure.dpi": 120.0,
     "savefig.dpi": 240.0,
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "samdyn",  # the same ids, so the same bytes, every time
     "pdf.fonttype": 42,
 }
+SIZES = {  # of the font's size
+    "axes.titlesize": 1.1,
+    "axes.labelsize": 1.05,
+    "xtick.labelsize": 0.94,
+    "ytick.labelsize": 0.94,
+    "legend.fontsize": 0.94,
+    "figure.titlesize": 1.1,
+}
 
-# under a panel, clear of tick labels and axis label whatever the panel's size
-BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "borderaxespad": 4.8}
 PLANE_HINT = " A plane through more is chosen by --plane I,J --at P (plane=(i, j), at=p)."
 PANEL = 3.1  # inches, the width of one panel
+OF_GIVEN_SIZE: "WeakSet[Figure]" = WeakSet()  # figures that nothing may make higher
+NARROW = 2.2  # inches: a panel of its own row rather than narrower
+
+
+def house_settings() -> dict[Any, Any]:
+    """What `styled` sets: the house's settings but for those that the caller has changed."""
+    now, untouched = matplotlib.rcParams, matplotlib.rcParamsDefault
+
+    def free(names: Any) -> list[Any]:
+        return [name for name in names if now[name] == untouched[name]]
+
+    chosen = {name: STYLE[name] for name in free(STYLE)}
+    size = chosen.get("font.size", now["font.size"])
+    return chosen | {name: SIZES[name] * size for name in free(SIZES)}
 
 
 def styled(function: Callable) -> Callable:
-    """Run `function` under `STYLE`."""
+    """Run `function` under the house's settings, where the caller has none of their own."""
 
     @functools.wraps(function)
     def inside(*args, **kwargs):
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(house_settings()):
             return function(*args, **kwargs)
 
     return inside
+
+
+def thick(points: float) -> float:
+    """A line width in points of the house's style, thicker or thinner where all lines are."""
+    return points * matplotlib.rcParams["lines.linewidth"] / STYLE["lines.linewidth"]
+
+
+def small(share: float = 0.94) -> float:
+    """A font size in points, as a share of the font's."""
+    return share * matplotlib.rcParams["font.size"]
+
+
+def given_width() -> float | None:
+    """The width in inches that the caller has set for figures, if they have."""
+    size = list(matplotlib.rcParams["figure.figsize"])
+    return None if size == list(matplotlib.rcParamsDefault["figure.figsize"]) else size[0]
 
 
 @styled
@@ -83,19 +145,90 @@ def new_figure(
     width: float = PANEL,
     height: float = PANEL,
     share: bool = True,
+    figsize: Any = None,
 ) -> tuple[Figure, np.ndarray]:
     """(figure, axes (rows, columns)) with panels of `width` × `height` inches.
 
-    With `share` every panel has the same x and y range, and inner tick labels are left out.
+    A `figure.figsize` of the caller's decides the width instead, and `figsize` all. With `share`
+    every panel has the same x and y range, and inner tick labels are left out.
     """
-    figure = Figure(figsize=(width * columns + 0.4, height * rows + 0.7), layout="constrained")
+    own, wide = width * columns + 0.4, given_width()
+    scale = 1.0 if wide is None else wide / own
+    size = (own if wide is None else wide, height * rows * float(np.clip(scale, 0.8, 1.25)) + 0.7)
+    figure = new_canvas(size, figsize)
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
+    for ax in axes.flat:
+        _settle(ax)
     return figure, axes
 
 
-def looks(house: dict[str, Any], style: dict[str, Any]) -> dict[str, Any]:
-    """How a line is drawn: as the house does it, but for what `style` says, by any alias."""
-    return {**normalize_kwargs(house, Line2D), **normalize_kwargs(style, Line2D)}
+def new_canvas(size: Any, figsize: Any = None) -> Figure:
+    """An empty figure of that size, or of the `figsize` that the caller asks for and keeps."""
+    figure = _empty_figure(size if figsize is None else figsize)
+    if figsize is not None:
+        OF_GIVEN_SIZE.add(figure)
+    return figure
+
+
+def _empty_figure(size: Any) -> Figure:
+    """A figure that `plt.show` shows where pyplot is in use, and else one that needs none of it."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None and threading.current_thread() is threading.main_thread():
+        try:
+            return pyplot.figure(figsize=size, layout="constrained")
+        except Exception:  # a back end without its display: the figure can be saved all the same
+            return Figure(figsize=size, layout="constrained")
+    return Figure(figsize=size, layout="constrained")
+
+
+def _settle(ax: Axes) -> None:
+    """Ticks are made when they are drawn, by then under other settings: say it now."""
+    now: Any = matplotlib.rcParams
+    axes: tuple[Literal["x", "y"], ...] = ("x", "y")
+    for axis in axes:
+        ax.tick_params(
+            axis,
+            labelsize=now[f"{axis}tick.labelsize"],
+            labelfontfamily=now["font.family"],
+            width=now[f"{axis}tick.major.width"],
+            length=now[f"{axis}tick.major.size"],
+        )
+        if isinstance(getattr(ax, f"{axis}axis").get_major_locator(), AutoLocator):
+            ax.locator_params(axis, steps=[1, 2, 5, 10])  # 0.25 is longer than 0.2
+
+
+def columns_of(panels: int) -> int:
+    """How many of so many panels stand side by side."""
+    wide = given_width()
+    return panels if wide is None else max(1, min(panels, int(wide / NARROW)))
+
+
+def luminance(colour: Any) -> float:
+    """The relative luminance of a colour, as WCAG 2.2 defines it."""
+    channels = np.asarray(to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(colour: Any) -> float:
+    """The contrast of a colour to white, from 1 to 21 (WCAG 2.2)."""
+    return 1.05 / (luminance(colour) + 0.05)
+
+
+def legible(colour: Any, least: float = LEGIBLE) -> str:
+    """The colour, or the lightest darker one of its hue that has at least this contrast."""
+    shade = np.asarray(to_rgb(colour))
+    for share in np.linspace(1, 0, 101):
+        if contrast(share * shade) >= 1.01 * least:  # hexadecimal digits round
+            return to_hex(share * shade)
+    return BLACK
+
+
+def looks(
+    house: dict[str, Any], style: dict[str, Any], kind: type[Artist] = Line2D
+) -> dict[str, Any]:
+    """How an artist is drawn: as the house does it, but for what `style` says, by any alias."""
+    return {**normalize_kwargs(house, kind), **normalize_kwargs(style, kind)}
 
 
 def panel_height(box: np.ndarray) -> float:
@@ -122,9 +255,14 @@ def method_name(method: AbstractMethod) -> str:
 
 
 def system_name(system: Any) -> str:
-    """A panel's title: the method's label, with the optimizer's step where there is one."""
+    """A panel's title, such as "SAM, ρ = 0.3, η = 0.05": the method, and its step if any."""
     method = getattr(system, "method", None)
-    return type(system).__name__ if method is None else method_name(method)
+    name = type(system).__name__ if method is None else method_name(method)
+    momentum = getattr(getattr(system, "momentum", None), "heavy_ball", None)
+    for sign, value in (("η", getattr(system, "learning_rate", None)), ("γ", momentum)):
+        if isinstance(value, SupportsFloat) and np.ndim(value) == 0 and float(value):  # pyright: ignore
+            name += f", {sign} = {float(value):g}"
+    return name
 
 
 def system_colour(system: Any) -> str:
@@ -150,36 +288,11 @@ def frame(ax: Axes, box: np.ndarray, names: Sequence[str] = ("x", "y")) -> None:
     sides = box[:, 1] - box[:, 0]
     if np.max(sides) <= 2.5 * np.min(sides):
         ax.set_aspect("equal")
-    ax.set_xlabel(names[0])
-    if ax.get_subplotspec() is None or ax.get_subplotspec().is_first_col():  # pyright: ignore
+    place = ax.get_subplotspec()
+    if place is None or place.is_last_row():
+        ax.set_xlabel(names[0])
+    if place is None or place.is_first_col():
         ax.set_ylabel(names[1])
-
-
-def legend_entries(axes: Sequence[Axes]) -> tuple[list, list[str]]:
-    """(handles, labels) of everything labelled in `axes`, each label once, from back to front."""
-    found: dict[str, Any] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    ordered = sorted(found.items(), key=lambda entry: entry[1].get_zorder())
-    return [handle for _, handle in ordered], [label for label, _ in ordered]
-
-
-def axes_legend(ax: Axes, title: str | None = None, columns: int = 1) -> None:
-    """A legend under one panel, if anything in it has a label."""
-    handles, labels = legend_entries([ax])
-    if labels:
-        ax.legend(handles, labels, title=title, ncols=columns, **BELOW)
-
-
-def figure_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels, below them; the figure grows by what it takes."""
-    handles, labels = legend_entries(axes)
-    if labels:
-        columns = min(len(labels), max(1, int(figure.get_figwidth() / 1.75)))
-        rows = -(-len(labels) // columns)
-        figure.set_figheight(figure.get_figheight() + 0.17 * rows + 0.1)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def point_text(w: np.ndarray) -> str:

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.markers import MarkerStyle
 from verbs import stability
 
 from samdyn.attractors.finding.point import Completeness, FixedPoint
@@ -162,3 +163,22 @@ def test_where_steps_are_judged_the_mark_is_theirs():
     (mark,) = [x for x in draw_fixed_points(found).lines if x.get_label() != "_"]
     assert mark.get_label() == "saddle, filled half attracts"
     assert abs(mark.direction[1]) == pytest.approx(1)
+
+
+def test_a_saddle_in_the_legend_is_turned_as_in_the_plot():
+    """With the half filled that is filled there."""
+    only = item([0.0, 0.0], "saddle")
+    ax = draw_fixed_points(report(only))
+    FigureCanvasAgg(ax.figure).draw()
+    (mark,) = [line for line in ax.lines if "filled half" in line.get_label()]
+    (shown,) = ax.get_legend().get_lines()
+    assert shown.get_fillstyle() == mark.get_fillstyle()
+    assert shown.get_markerfacecoloralt() == mark.get_markerfacecoloralt() == "white"
+    turned = [line.get_marker() for line in (shown, mark)]
+    angles = [np.asarray(m.get_transform().get_matrix())[:2, :2] for m in turned_styles(turned)]
+    np.testing.assert_allclose(angles[0], angles[1])
+    assert abs(mark.angle) > 0.1  # (1, 2) is not the way that it points by itself
+
+
+def turned_styles(markers):
+    return [m if hasattr(m, "get_transform") else MarkerStyle(m) for m in markers]

@@ -16,13 +16,14 @@ from ...dynamics.methods.gd import GD
 from ...dynamics.systems.flow import Flow
 from ...errors import InvalidInput
 from ...precision import in_double
-from ..style import BLUE, GREY, VERMILION, axes_legend, new_axes, styled
+from ..drawing import Key, drawing
+from ..style import ALARM, BLUE, DOUBT, looks, thick
 
 MOST = 200  # points of the path that are looked at
 TIME = 1e6  # over the curvature at the start: how long the gradient flow has to come to rest
 AT_REST = 1e-7  # of the start's gradient, or of that across the path: what counts as rest
 SAME = 1e-3  # of the path's size: ends nearer than this are one critical point
-SIDES = {"same basin": BLUE, "different basins": VERMILION, "undecided": GREY}
+SIDES = {"same basin": BLUE, "different basins": ALARM, "undecided": DOUBT}
 
 
 @eqx.filter_jit
@@ -75,31 +76,40 @@ def sides(loss: Callable, flow: Flow, path: np.ndarray) -> tuple[np.ndarray, np.
 
 
 @in_double
-@styled
-def basin_alternation(loss: Callable, flow: Flow, path: Any, ax: Axes | None = None) -> Axes:
+def basin_alternation(
+    loss: Callable, flow: Flow, path: Any, ax: Axes | None = None, **style: Any
+) -> Axes:
     """Join w and wᵖ along a path (n, 2), coloured by whether both are in one basin of descent.
 
-    At most 200 points are drawn, evenly spread over the path's steps.
+    At most 200 points are drawn, evenly spread over the path's steps. `style` is that of the
+    points w.
     """
     path = np.asarray(path, dtype=float)
     if path.ndim != 2 or path.shape[1] != 2 or not len(path) or not np.all(np.isfinite(path)):
         raise InvalidInput(f"a path is one or more finite points (n, 2), not {path.shape}.")
-    ax = ax or new_axes()
     chosen = path[np.unique(np.linspace(0, len(path) - 1, MOST).astype(int))]
-    ahead, names = sides(loss, flow, chosen)
+    return _draw_sides((chosen, *sides(loss, flow, chosen)), ax, **style)
+
+
+@drawing()
+def _draw_sides(what: Any, ax: Axes, **style: Any) -> Key:
+    chosen, ahead, names = what
     for name, colour in SIDES.items():
         here = names == name
         if np.any(here):
-            _draw_pairs(ax, chosen[here], ahead[here], colour, f"{name}: {np.mean(here):.0%}")
+            look: dict[str, Any] = {"color": colour, "label": f"{name}: {np.mean(here):.0%}"}
+            _draw_pairs(ax, chosen[here], ahead[here], looks(look, style))
     ax.autoscale_view()
     ax.set_xlabel("x")
     ax.set_ylabel("y")
-    axes_legend(ax, "w ● and wᵖ ○")
-    return ax
+    return Key(title="w ● and wᵖ ○")
 
 
-def _draw_pairs(ax: Axes, w: np.ndarray, ahead: np.ndarray, colour: str, label: str) -> None:
-    segments = list(np.stack([w, ahead], axis=1))
-    ax.add_collection(LineCollection(segments, colors=colour, linewidths=0.7, alpha=0.7, zorder=6))
-    ax.plot(*w.T, ".", ms=4, color=colour, zorder=7, label=label)
-    ax.plot(*ahead.T, "o", ms=2.5, mfc="white", mec=colour, mew=0.6, zorder=7)
+def _draw_pairs(ax: Axes, w: np.ndarray, ahead: np.ndarray, look: dict[str, Any]) -> None:
+    colour = look["color"]
+    joined = LineCollection(list(np.stack([w, ahead], axis=1)), colors=colour, zorder=6)
+    joined.set(alpha=0.7, linewidths=thick(0.7), gid="ascent")
+    ax.add_collection(joined)
+    dots = {"marker": ".", "ls": "none", "ms": 4, "zorder": 7, "gid": "w"}
+    ax.plot(*w.T, **looks(dots, look))
+    ax.plot(*ahead.T, "o", ms=2.5, mfc="white", mec=colour, mew=0.6, zorder=7, gid="ahead")

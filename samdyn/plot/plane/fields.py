@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from ...dynamics.systems.defined import where_defined
 from ...dynamics.systems.ode import AbstractODE
 from ...programs.batch import OnPoints
-from ..style import FAINT, PURPLE
+from ..style import FAINT, NULLCLINE, legible, thick
 from .zeros import zero_contours
 
 COARSE, FINE = 96, 320  # points a side: for streamlines, and for contours
@@ -47,21 +47,34 @@ def contour_levels(values: np.ndarray) -> np.ndarray:
 def draw_contours(ax: Axes, loss: Callable, box: np.ndarray) -> None:
     """Faint contours of the loss, for orientation."""
     x, y, values = sample(loss, box, FINE)
-    style: dict[str, Any] = {"colors": FAINT, "linewidths": 0.5, "linestyles": "solid"}
-    ax.contour(x, y, values, levels=contour_levels(values), zorder=1, **style)
+    style: dict[str, Any] = {"colors": FAINT, "linewidths": thick(0.5), "linestyles": "solid"}
+    lines = ax.contour(x, y, values, levels=contour_levels(values), zorder=1, **style)
+    lines.set_gid("loss")
 
 
 def draw_streamlines(ax: Axes, flow: Any, box: np.ndarray, colour: str) -> None:
-    """Which way the flow goes; lines are spaced evenly and say nothing about speed."""
+    """Which way the flow goes; lines are spaced evenly and say nothing about speed.
+
+    Thin lines of a light colour could not be read: they are of a darker shade.
+    """
     x, y, field = sample(_velocity(flow), box, COARSE)
     # directions only: speeds over six decades would defeat the step control of the drawing
     speed = np.linalg.norm(field, axis=-1)
     unit = np.ma.masked_invalid(field / np.where(speed > 0, speed, 1)[..., None])
-    lines = ax.streamplot(
-        x, y, unit[..., 0], unit[..., 1], color=colour, linewidth=0.5, density=1.1, arrowsize=0.6,
-        zorder=2, broken_streamlines=True,
+    before = set(ax.get_children())
+    ax.streamplot(
+        x, y, unit[..., 0], unit[..., 1], color=legible(colour), linewidth=thick(0.5),
+        density=_density(ax), arrowsize=0.6, zorder=2, broken_streamlines=True,
     )  # fmt: skip
-    lines.lines.set_alpha(0.55)
+    for part in set(ax.get_children()) - before:  # arrows are not in what it returns
+        part.set_gid("streamlines")
+
+
+def _density(ax: Axes) -> float:
+    """Of streamlines, as many an inch whatever the panel's width."""
+    figure: Any = ax.get_figure(root=True)
+    inches = ax.get_position().width * figure.get_figwidth()
+    return float(np.clip(0.42 * inches, 0.6, 2.0))
 
 
 def nullclines(flow: Any, box: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -83,9 +96,8 @@ def draw_nullclines(
     labels = NULLCLINES if names is None else [f"d{name}/dt = 0" for name in names]
     for curves, label, dashes in zip(nullclines(flow, box), labels, DASHES, strict=True):
         joined = np.concatenate([[[np.nan, np.nan]], *_with_gaps(curves)])
-        ax.add_line(
-            Line2D(*joined.T, color=PURPLE, linestyle=dashes, linewidth=1.6, zorder=3, label=label)
-        )
+        look: dict[str, Any] = {"color": NULLCLINE, "linestyle": dashes, "zorder": 3}
+        ax.add_line(Line2D(*joined.T, linewidth=thick(1.3), label=label, gid="nullcline", **look))
 
 
 def _with_gaps(curves: list[np.ndarray]) -> list[np.ndarray]:

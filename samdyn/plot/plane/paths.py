@@ -10,10 +10,12 @@ from matplotlib.patheffects import Normal, withStroke
 from ...dynamics.plane import Plane
 from ...dynamics.systems.ode import AbstractODE
 from ...programs.batch import OnPoints
-from ..style import GREY, VERMILION
+from ..style import ASCENT, GREY, looks, thick
 
 ARROWS = 5  # w → wᵖ along a trajectory
 HALO = [withStroke(linewidth=3.2, foreground="white"), Normal()]
+NEAR = 5e-3  # of a side: a path that ends so near to a fixed point rests there
+RING = 9.5  # points: the mark of an end that is seen around that of a fixed point
 BORDER = 1e-6  # of a side: what counts as lying on it
 
 
@@ -53,29 +55,55 @@ def cut(path: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def draw_path(
-    ax: Axes, path: np.ndarray, box: np.ndarray, colour: str, stepwise: bool, joined: bool = True
+    ax: Axes,
+    path: np.ndarray,
+    box: np.ndarray,
+    style: dict[str, Any],
+    stepwise: bool,
+    joined: bool = True,
+    rests: np.ndarray | None = None,
 ) -> None:
     """A path (n, 2) from its start ■: a line, with a dot a step if it is of steps, and then no line
-    unless `joined`, as the steps of a map that follows no flow lead anywhere."""
+    unless `joined`, as the steps of a map that follows no flow lead anywhere.
+
+    How it ends is marked; `rests` (m, 2) are places at which it may have come to rest.
+    """
     shown = cut(path, box)
+    look: dict[str, Any] = {"zorder": 6, "gid": "trajectory"}
     if stepwise:
-        style: dict[str, Any] = {"lw": 0.8}
-        dots = path[is_inside(path, box)]
-        ax.plot(*dots.T, ".", ms=3, color=colour, zorder=6)
-        ax.plot([], [], ".-", ms=3, lw=0.8, color=GREY, label="steps from ■", zorder=6)
-        style["ls"] = "-" if joined else "none"
+        look |= {"lw": thick(0.8), "ls": "-" if joined else "none"}
+        look, name = looks(look, style), "steps from ■"
+        dots: dict[str, Any] = {"ls": "none", "marker": ".", "ms": 3, "color": look["color"]}
+        ax.plot(*path[is_inside(path, box)].T, zorder=6, gid="step", **dots)
+        known = {"marker": ".", "ms": 3, "lw": look["linewidth"]}
     else:
-        style = {"lw": 2.0, "path_effects": HALO}
-        ax.plot([], [], lw=2.0, color=GREY, label="trajectory from ■", zorder=6)
-    ax.plot(*shown.T, color=colour, zorder=6, **style)
-    ax.plot(*path[0], "s", ms=4.5, mfc=colour, mec="white", mew=0.7, zorder=9, clip_on=False)
-    _mark_end(ax, path, shown, box, colour)
+        look = looks(look | {"lw": thick(2.0), "path_effects": HALO}, style)
+        known, name = {"lw": look["linewidth"]}, "trajectory from ■"
+    name, colour = look.pop("label", name), look["color"]
+    grey = colour if "color" in style and "label" in style else GREY
+    ax.plot([], [], color=grey, label=name, zorder=6, gid="trajectory", **known)
+    ax.plot(*shown.T, **look)
+    start: dict[str, Any] = {"mfc": colour, "mec": "white", "mew": 0.7, "zorder": 9}
+    ax.plot(*path[0], "s", ms=4.5, clip_on=False, gid="start", **start)
+    _mark_end(ax, path, shown, box, colour, rests)
 
 
-def _mark_end(ax: Axes, path, shown, box, colour: str) -> None:
-    """A triangle that points outwards where the path leaves for good, ✖ where w is lost."""
+def _at_rest(path: np.ndarray, box: np.ndarray, rests: np.ndarray | None) -> bool:
+    """Whether it ends at one of the places `rests`, or has not moved for its last tenth."""
+    size = box[:, 1] - box[:, 0]
+    if rests is not None and len(rests):
+        gaps = np.max(np.abs(rests - path[-1]) / size, axis=1)
+        if np.min(gaps) <= NEAR:
+            return True
+    last = path[-max(2, len(path) // 10) :]
+    return bool(np.all(np.ptp(last, axis=0) <= BORDER * size))
+
+
+def _mark_end(ax: Axes, path, shown, box, colour: str, rests: np.ndarray | None) -> None:
+    """A triangle that points outwards where the path leaves for good, ✖ where w is lost, ● where
+    it rests, ○ where it was still on its way when it was stopped."""
     if not np.all(np.isfinite(path[-1])) and is_inside(path[-2:-1], box).all():
-        _draw_end(ax, shown[-1], "x", colour, "no longer finite")
+        _draw_end(ax, shown[-1], "x", colour, "diverges")
         return
     width = box[:, 1] - box[:, 0]
     beyond = (shown[-1][:, None] - box) / width[:, None] * [-1, 1]  # ≥ 0 on the border
@@ -83,15 +111,24 @@ def _mark_end(ax: Axes, path, shown, box, colour: str) -> None:
     if outside or (len(path) > 1 and np.max(beyond) >= -BORDER):
         side = int(np.argmax(beyond))  # left, right, below, above
         _draw_end(ax, shown[-1], "<>v^"[side], colour, "leaves the box")
+    elif _at_rest(path, box, rests):
+        _draw_end(ax, shown[-1], "o", colour, "comes to rest")
+    else:
+        _draw_end(ax, shown[-1], "o", colour, "still moving at the end", fill="white")
 
 
-def _draw_end(ax: Axes, at: np.ndarray, marker: str, colour: str, label: str) -> None:
-    edge = colour if marker == "x" else "white"
-    style: dict[str, Any] = {"mew": 1.4 if marker == "x" else 0.6, "zorder": 9, "ls": "none"}
-    ax.plot(*at, marker=marker, ms=6.5, color=colour, mec=edge, clip_on=False, **style)
-    shown = "x" if marker == "x" else ">"
-    style["zorder"] = 7
-    ax.plot([], [], marker=shown, ms=5, color=GREY, label=label, **style)
+def _draw_end(
+    ax: Axes, at: np.ndarray, marker: str, colour: str, label: str, fill: str | None = None
+) -> None:
+    edged = marker == "x" or fill is not None
+    # a mark of rest is wider than that of the fixed point, which lies on it
+    size = {"x": 6.5, "o": RING}.get(marker, 6.5)
+    style: dict[str, Any] = {"mew": 1.4 if edged else 0.6, "ls": "none", "gid": "end"}
+    edge = {"mec": colour if edged else "white", "mfc": fill or colour, "zorder": 9}
+    ax.plot(*at, marker=marker, ms=size, clip_on=False, **edge, **style)
+    shown = ">" if marker in "<>v^" else marker
+    known = {"mec": GREY if edged else "white", "mfc": fill or GREY, "zorder": 7, "label": label}
+    ax.plot([], [], marker=shown, ms=size - 1.5, **known, **style)
 
 
 def draw_ascents(
@@ -116,7 +153,7 @@ def draw_ascents(
 
 def _draw_arrow(ax: Axes, w: np.ndarray, wp: np.ndarray, box: np.ndarray) -> None:
     """The arrow, or the part of it inside the box, without a head."""
-    style: dict[str, Any] = {"color": VERMILION, "lw": 0.9, "zorder": 8}
+    style: dict[str, Any] = {"color": ASCENT, "lw": thick(0.9), "zorder": 8, "gid": "ascent"}
     if is_inside(wp, box):
         arrow = FancyArrowPatch(
             (float(w[0]), float(w[1])), (float(wp[0]), float(wp[1])), arrowstyle="-|>",
@@ -125,4 +162,5 @@ def _draw_arrow(ax: Axes, w: np.ndarray, wp: np.ndarray, box: np.ndarray) -> Non
         ax.add_patch(arrow)
     else:
         ax.plot(*cut(np.stack([w, wp]), box).T, **style)
-    ax.plot([], [], color=VERMILION, lw=0.9, marker=">", ms=3, zorder=7, label="w → wᵖ, to scale")
+    known = {**style, "zorder": 7, "marker": ">", "ms": 3}
+    ax.plot([], [], label="w → wᵖ, to scale", **known)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ...arguments import of_system
 from ...attractors.catching.arrivals import zeros_from
@@ -22,16 +21,28 @@ from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import AbstractSystem, loss_of
 from ...errors import InvalidInput
 from ...precision import in_double
+from ..drawing import (
+    Key,
+    Options,
+    add_figure_legend,
+    add_legend,
+    as_axes,
+    drawn_into,
+    sorted_options,
+)
+from ..legends import fit_height
 from ..markers import mark_points
 from ..results.manifolds import draw_manifold
 from ..style import (
     PLANE_HINT,
-    figure_legend,
+    columns_of,
     frame,
+    looks,
     new_figure,
     panel_height,
     point_text,
     require_plane,
+    small,
     styled,
     system_colour,
     system_name,
@@ -66,15 +77,23 @@ def portrait(
     seed: int = 0,
     plane: Any = None,
     at: Any = None,
-) -> Figure:
+    ax: Any = None,
+    **style: Any,
+) -> Any:
     """One phase portrait a system, side by side on one scale.
 
     A system is an `ODE`, `Flow`, `Map`, `StepMap` or `OptaxStepMap`. Each panel shows faint
     contours of the loss where there is one, streamlines and nullclines of the flow (of a map
     without one: of its displacement), its fixed points in `box` ((x low, x high), (y low, y high)),
     the manifolds of the flow's saddles, and a trajectory from each of `starts` (2,): flows for
-    `time`, maps for `steps` steps; a step also decides the marks. Trajectories are cut at the box,
-    with a triangle where one leaves it for good. Small arrows lead from w to wᵖ, to scale.
+    `time`, maps for `steps` steps; a step also decides the marks. Trajectories are cut at the box;
+    where one ends is marked: at rest, still moving, out of the box for good, or diverged. Small
+    arrows lead from w to wᵖ, to scale.
+
+    The figure is returned, or with `ax`, one Axes a system, what was given as `ax`. `style` is
+    that of the trajectories, its `color` also that of the streamlines; `figsize`, `legend` and
+    what `Axes.set` takes as well. Artists have a gid: "streamlines", "nullcline", "loss",
+    "stable-manifold", "unstable-manifold", "trajectory", "start", "end", "ascent", "mark".
 
     With `plane` (i, j), counted from 0, and `at` (d,) the panel is that plane through d
     dimensions: loss, projected velocity and wᵖ of its points; the fixed points that lie on it;
@@ -99,15 +118,44 @@ def portrait(
         raise InvalidInput(
             f"{len(shown)} systems were given with {len(names)} names: a name each is needed."
         )
-    figure, axes = new_figure(len(shown), height=panel_height(box))
+    options = sorted_options(style)
+    axes = _given_axes(ax, len(shown)) if ax is not None else _new_panels(len(shown), box, options)
     run = _Run(points, time, steps, seed)
-    for ax, system, name in zip(axes[0], shown, names, strict=True):
-        _draw_panel(ax, system, box, run, through)
-        ax.set_title(name)
+    for panel, system, name in zip(axes, shown, names, strict=True):
+        with drawn_into(panel, options, "portrait"):
+            _draw_panel(panel, system, box, run, through, options.style)
+            panel.set_title(name)
+    if ax is not None:
+        for panel in axes:
+            add_legend(panel, Key(), options.legend, own=False)
+        return ax
+    figure: Any = axes[0].get_figure(root=True)
     if through is not None:
         _say_plane(figure, through)
-    figure_legend(figure, list(axes[0]))
+    add_figure_legend(figure, axes, options.legend)
+    fit_height(figure, axes)
     return figure
+
+
+def _given_axes(ax: Any, count: int) -> list[Axes]:
+    """The caller's axes, one a system."""
+    several = isinstance(ax, list | tuple | np.ndarray)
+    axes = [as_axes(one) for one in (np.asarray(ax, dtype=object).flat if several else [ax])]
+    if len(axes) != count:
+        raise InvalidInput(f"{count} systems were given with {len(axes)} axes: each needs one.")
+    return axes
+
+
+def _new_panels(count: int, box: np.ndarray, options: Options) -> list[Axes]:
+    """Panels of one figure on one scale, in rows where they would be too narrow side by side."""
+    columns = columns_of(count)
+    figure, axes = new_figure(
+        columns, -(-count // columns), height=panel_height(box), figsize=options.figsize
+    )
+    for unused in axes.flat[count:]:
+        unused.set_visible(False)
+    figure.draw_without_rendering()  # the density of streamlines follows the panels' size
+    return list(axes.flat[:count])
 
 
 def as_systems(given: Any, what: str) -> list[Any]:
@@ -124,12 +172,12 @@ def as_systems(given: Any, what: str) -> list[Any]:
     return several
 
 
-def _say_plane(figure: Figure, plane: Plane) -> None:
+def _say_plane(figure: Any, plane: Plane) -> None:
     i, j = plane.names()
     figure.suptitle(
         f"{i} and {j} vary, the other coordinates are those of {point_text(plane.at)};\n"
         "velocities and trajectories are projections",
-        fontsize=7.5,
+        fontsize=small(),
     )
 
 
@@ -152,13 +200,15 @@ def _as_start(start: Any, box: np.ndarray, plane: Plane | None) -> np.ndarray:
     return point
 
 
-def _draw_panel(ax: Axes, system: Any, box: np.ndarray, run: _Run, plane: Plane | None) -> None:
+def _draw_panel(
+    ax: Axes, system: Any, box: np.ndarray, run: _Run, plane: Plane | None, style: dict[str, Any]
+) -> None:
     flow, step_map = parts_of(system)
     seen = flow if plane is None else OnPlane(flow, plane)
-    loss, colour = loss_of(flow), system_colour(system)
+    loss, look = loss_of(flow), looks({"color": system_colour(system)}, style)
     if loss is not None:
         draw_contours(ax, loss if plane is None else seen.loss, box)  # pyright: ignore
-    draw_streamlines(ax, seen, box, colour)
+    draw_streamlines(ax, seen, box, look["color"])
     draw_nullclines(ax, seen, box, None if plane is None else plane.names())
     found = _fixed_points(system, flow, box, run, plane)
     by_flow = run.starts if step_map is None else []
@@ -170,12 +220,19 @@ def _draw_panel(ax: Axes, system: Any, box: np.ndarray, run: _Run, plane: Plane 
         paths = [iterates(step_map, start, run.steps) for start in run.starts]
     for path in paths:
         shown = path if plane is None else plane.project(path)
-        draw_path(
-            ax, shown, box, colour, step_map is not None, loss is not None or step_map is None
-        )
+        joined = loss is not None or step_map is None
+        draw_path(ax, shown, box, look, step_map is not None, joined, _places(found, plane))
         draw_ascents(ax, flow, path, box, plane)
     mark_points(ax, found, plane)
     frame(ax, box, ("x", "y") if plane is None else plane.names())
+
+
+def _places(found: Stability, plane: Plane | None) -> np.ndarray | None:
+    """The fixed points (m, 2) of the plane; None on a plane through more dimensions."""
+    if plane is not None or not found.points:
+        return None
+    parts = (item.point for item in found.points)
+    return np.concatenate([p.w[None] if p.continuum is None else p.continuum for p in parts])
 
 
 def _fixed_points(

@@ -14,7 +14,17 @@ from matplotlib.ticker import MaxNLocator
 from ...attractors.finding.point import as_box
 from ...errors import InvalidInput
 from ...losses.check import check_loss_in_box
-from ..style import CYCLE, METHOD_COLOURS, figure_legend, require_plane, styled
+from ..drawing import add_figure_legend, sorted_options
+from ..style import (
+    CYCLE,
+    METHOD_COLOURS,
+    given_width,
+    looks,
+    new_canvas,
+    require_plane,
+    styled,
+    thick,
+)
 from .fields import sample
 
 GRID = 61
@@ -55,19 +65,27 @@ def _colour(label: str, number: int) -> str:
 
 @styled
 def surface(
-    loss: Callable, box: Any, paths: Mapping[str, Any] | None = None, *, title: str = ""
+    loss: Callable,
+    box: Any,
+    paths: Mapping[str, Any] | None = None,
+    *,
+    title: str = "",
+    **style: Any,
 ) -> Figure:
     """The surface of a 2-D loss over `box`, with `paths` (label -> (n, 2)) on it.
 
     A loss that spans decades is drawn as log₁₀(1 + l − min l). Paths are drawn over the
-    surface, also where a hill would hide them; what leaves the box is left out.
+    surface, also where a hill would hide them; what leaves the box is left out. `style` is that
+    of the paths; `figsize`, `legend` and what `Axes.set` takes as well.
     """
+    options = sorted_options(style)
     box = as_box(box)
     require_plane(len(box), "a surface")
     check_loss_in_box(loss, box)
     x, y, values = sample(loss, box, GRID)
     height = _Height(values)
-    figure = Figure(figsize=(4.4, 3.5), layout="constrained")
+    wide = given_width() or 4.4
+    figure = new_canvas((wide, 0.8 * wide), options.figsize)
     ax: Any = figure.add_subplot(projection="3d", computed_zorder=False)
     mesh = np.meshgrid(x, y)
     ax.plot_surface(
@@ -75,16 +93,20 @@ def surface(
         linewidth=0.12, rasterized=True, zorder=1,
     )  # fmt: skip
     for number, (label, path) in enumerate((paths or {}).items()):
-        _draw_path(ax, *_on_surface(loss, path, box), height, label, _colour(label, number))
+        look = {"color": _colour(label, number), "label": label}
+        _draw_path(ax, *_on_surface(loss, path, box), height, looks(look, options.style))
     _dress(ax, height, title)
-    figure_legend(figure, [ax])
+    ax.set(**options.axes)
+    add_figure_legend(figure, [ax], options.legend)
     return figure
 
 
-def _draw_path(ax: Any, path, losses, height: _Height, label: str, colour: str) -> None:
-    halo = [withStroke(linewidth=3.2, foreground="white"), Normal()]
+def _draw_path(ax: Any, path, losses, height: _Height, style: dict[str, Any]) -> None:
+    halo = [withStroke(linewidth=thick(3.2), foreground="white"), Normal()]
+    look = {"lw": thick(1.8), "path_effects": halo, "zorder": 5, "gid": "path"}
+    look, colour = looks(look, style), style["color"]
     z = height(losses)
-    ax.plot(*path.T, z, color=colour, lw=1.8, path_effects=halo, zorder=5, label=label)
+    ax.plot(*path.T, z, **look)
     first, last = path[:1], path[-1:]
     ax.plot(*first.T, z[:1], "s", ms=5, mfc=colour, mec="white", mew=0.7, zorder=6)
     ax.plot(*last.T, z[-1:], "o", ms=5.5, mfc=colour, mec="white", mew=0.7, zorder=6)
@@ -102,4 +124,4 @@ def _dress(ax: Any, height: _Height, title: str) -> None:
         axis.set_major_locator(MaxNLocator(5))
         axis._axinfo["grid"].update(color="#E6E6E6", linewidth=0.4)
     if title:
-        ax.figure.suptitle(title, fontsize=9)
+        ax.figure.suptitle(title)

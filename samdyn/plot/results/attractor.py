@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...results.drawing import drawer
-from ..style import BLACK, BLUE, VERMILION, axis_name, looks, new_figure, styled
+from ..drawing import Key, drawing, sorted_options
+from ..style import ALARM, BLACK, BLUE, axis_name, looks, new_figure, small, styled, thick
 
 WIDTH = 5.4  # inches
 LOWEST = -3.0  # the lowest exponent that is drawn
@@ -19,44 +20,47 @@ def _label(diagram: Any) -> str:
 
 
 @drawer("OrbitDiagram", house=True)
-@styled
-def draw_orbit_diagram(diagram: Any, ax: Axes | None = None, axis: int = 0, **style: Any) -> Axes:
+@drawing(WIDTH, 2.6)
+def draw_orbit_diagram(diagram: Any, ax: Axes, axis: int = 0, **style: Any) -> Key:
     """Coordinate `axis` of the last points of each run against the parameter.
 
     `diagram` is what `samdyn.attractor` returns; `style` is that of the points.
     """
-    ax = ax or new_figure(width=WIDTH, height=2.6)[1][0, 0]
     values = np.asarray(diagram.values)
     points = np.asarray(diagram.points)[..., axis]
-    look = looks({"color": BLACK, "ls": "none", "marker": ",", "alpha": 0.25}, style)
+    look = looks(
+        {"color": BLACK, "ls": "none", "marker": ",", "alpha": 0.25, "gid": "orbits"}, style
+    )
     across = np.repeat(values, points.shape[1])
     ax.plot(across, points.ravel(), rasterized=True, **look)
     if len(values) > 1:
         ax.set_xlim(float(values[0]), float(values[-1]))
     ax.set_xlabel(_label(diagram))
     ax.set_ylabel(axis_name(axis, np.asarray(diagram.points).shape[-1]))
-    return ax
+    return Key()
 
 
-@styled
-def draw_exponents(diagram: Any, ax: Axes | None = None, **style: Any) -> Axes:
+@drawing(WIDTH, 2.0)
+def draw_exponents(diagram: Any, ax: Axes, **style: Any) -> Key:
     """The exponents against the parameter: where the largest is positive runs are chaotic.
 
     Bands are two standard errors. `style` is that of the lines.
     """
-    ax = ax or new_figure(width=WIDTH, height=2.0)[1][0, 0]
     values, rates = np.asarray(diagram.values), np.asarray(diagram.exponents)
-    ax.axhline(0, color=BLACK, lw=0.6, zorder=0)
+    ax.axhline(0, color=BLACK, lw=thick(0.6), zorder=0, gid="zero")
     for k in range(rates.shape[1]):
         rate, error = rates[:, k], np.asarray(diagram.errors)[:, k]
         rate = np.where(np.isfinite(rate), rate, np.nan)
-        look = looks({"color": BLUE, "lw": 0.8, "alpha": 1 if k == 0 else 0.5}, style)
+        look = looks(
+            {"color": BLUE, "lw": thick(0.8), "alpha": 1 if k == 0 else 0.5, "gid": "exponent"},
+            style,
+        )
         ax.plot(values, rate, **look)
-        ax.fill_between(values, rate - error, rate + error, color=look["color"], alpha=0.25, lw=0)
+        band: dict[str, Any] = {"color": look["color"], "alpha": 0.25, "lw": 0, "gid": "band"}
+        ax.fill_between(values, rate - error, rate + error, **band)
         if k == 0 and np.any(diagram.chaotic):
             above = np.where(np.asarray(diagram.chaotic), rate, np.nan)
-            ax.plot(values, above, color=VERMILION, lw=0.8, label="chaotic")
-            ax.legend(loc="lower right")
+            ax.plot(values, above, color=ALARM, lw=thick(0.8), label="chaotic", gid="chaotic")
     known = rates[np.isfinite(rates)]
     if known.size:  # superstable orbits go down to minus infinity
         ax.set_ylim(bottom=max(float(np.min(known)), LOWEST))
@@ -64,26 +68,35 @@ def draw_exponents(diagram: Any, ax: Axes | None = None, **style: Any) -> Axes:
         ax.set_xlim(float(values[0]), float(values[-1]))
     ax.set_xlabel(_label(diagram))
     ax.set_ylabel("exponent, 1/step")
-    return ax
+    return Key(inside=True)
 
 
 @styled
-def plot_attractor(diagrams: Any, axis: int = 0, titles: Any = ()) -> Figure:
-    """Orbit diagrams above, their exponents below; several diagrams side by side."""
+def plot_attractor(diagrams: Any, axis: int = 0, titles: Any = (), **style: Any) -> Figure:
+    """Orbit diagrams above, their exponents below; several diagrams side by side.
+
+    `style` is that of the points above; `figsize`, `legend` and what `Axes.set` takes as well.
+    """
+    options = sorted_options(style)
     several = list(diagrams) if isinstance(diagrams, list | tuple) else [diagrams]
     count = len(several)
-    figure, axes = new_figure(count, 2, width=WIDTH / max(1, count - 0.6), height=2.0, share=False)
+    figure, axes = new_figure(
+        count, 2, width=WIDTH / max(1, count - 0.6), height=2.0, share=False,
+        figsize=options.figsize,
+    )  # fmt: skip
     for column, diagram in enumerate(several):
         top, bottom = axes[0, column], axes[1, column]
-        draw_orbit_diagram(diagram, top, axis)
-        draw_exponents(diagram, bottom)
+        draw_orbit_diagram(diagram, top, axis, **options.style)
+        draw_exponents(diagram, bottom, legend=options.legend)
         bottom.sharex(top)
         top.tick_params(labelbottom=False)
         top.set_xlabel("")
         if column < len(titles):
-            top.set_title(titles[column], fontsize=8)
+            top.set_title(titles[column], fontsize=small(1))
         if column:
             for ax, first in ((top, axes[0, 0]), (bottom, axes[1, 0])):
                 ax.sharey(first)
                 ax.set_ylabel("")
+    for ax in axes.flat:
+        ax.set(**options.axes)
     return figure

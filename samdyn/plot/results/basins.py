@@ -7,31 +7,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ...checks import told
+from ...errors import InvalidInput
 from ...results.drawing import drawer
+from ..drawing import Key, drawing, drawn_into, sorted_options
+from ..legends import axes_legend, fit_height
 from ..markers import attracting_mark, draw_mark
 from ..plane.paths import is_inside
 from ..style import (
-    BELOW,
     BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    YELLOW,
+    PALETTE,
+    columns_of,
     frame,
-    new_axes,
     new_figure,
     panel_height,
     point_text,
     require_plane,
     styled,
+    thick,
 )
 
-PALETTE = (SKY, ORANGE, GREEN, PURPLE, YELLOW, BLUE, VERMILION)
 SAME = 1e-2  # of the box's size: attractors nearer than this are one, whatever the method
 OUTCOMES = {  # label -> (grey, name, field of the result)
     -1: ("#E8E8E8", "undecided", "undecided"),
@@ -46,22 +44,41 @@ def _lightened(colour: str) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def attractor_colours(many: Sequence[Any]) -> list[dict[int, tuple[float, float, float]]]:
-    """For each basins result, attractor id -> colour; the same point has the same colour."""
+def attractor_numbers(many: Sequence[Any], same: float = SAME) -> list[dict[int, int]]:
+    """For each basins result, attractor id -> number; a place has one number in all of them.
+
+    An attractor that moves from result to result, each time by less than `same` of the box, is
+    followed.
+    """
     known: list[np.ndarray] = []
-    colours = []
+    numbers = []
     for basins in many:
-        size = float(np.max(np.ptp(np.asarray(basins.box, dtype=float), axis=1)))
-        mapping = {}
+        near = same * float(np.max(np.ptp(np.asarray(basins.box, dtype=float), axis=1)))
+        mapping: dict[int, int] = {}
         for attractor in basins.attractors:
             w = np.asarray(attractor.w)
-            near = [i for i, old in enumerate(known) if np.linalg.norm(old - w) <= SAME * size]
-            if not near:
+            gaps = [np.linalg.norm(old - w) for old in known]
+            nearest = int(np.argmin(gaps)) if gaps else 0
+            if not gaps or gaps[nearest] > near or nearest in mapping.values():
+                nearest = len(known)
                 known.append(w)
-            number = near[0] if near else len(known) - 1
-            mapping[attractor.id] = _lightened(PALETTE[number % len(PALETTE)])
-        colours.append(mapping)
-    return colours
+            known[nearest] = w
+            mapping[attractor.id] = nearest
+        numbers.append(mapping)
+    return numbers
+
+
+def attractor_colours(many: Sequence[Any]) -> list[dict[int, tuple[float, float, float]]]:
+    """For each basins result, attractor id -> colour; the same point has the same colour."""
+    return [
+        {id: place_colour(number) for id, number in mapping.items()}
+        for mapping in attractor_numbers(many)
+    ]
+
+
+def place_colour(number: int) -> tuple[float, float, float]:
+    """The colour of the basin of that number."""
+    return _lightened(PALETTE[number % len(PALETTE)])
 
 
 def _image(basins, colours) -> np.ndarray:
@@ -84,11 +101,7 @@ def _title(plane) -> str | None:
 def _attractor_label(attractor, plane) -> str:
     shown = attractor.w if plane is None else plane.project(attractor.w)
     kind = attractor.critical_type or attractor.kind
-    low, high = (100 * float(x) for x in attractor.ci95)
-    # an interval need not be symmetric: the larger side is the honest ±
-    margin = max(high - 100 * attractor.fraction, 100 * attractor.fraction - low)
-    share = f"{100 * attractor.fraction:.1f} % ± {margin:.1f}"
-    return f"{kind} {point_text(shown)}: {share}"
+    return f"{kind} {point_text(shown)}: {100 * attractor.fraction:.1f} %"
 
 
 def _entries(basins, colours) -> list[Patch]:
@@ -105,13 +118,15 @@ def _entries(basins, colours) -> list[Patch]:
     return entries
 
 
-def _draw(ax: Axes, basins, colours, **style: Any) -> None:
+def _draw(ax: Axes, basins, colours, border: Any, style: dict[str, Any]) -> Key:
     box = np.asarray(basins.box, dtype=float)
     require_plane(len(box), "basins")
     extent = (box[0, 0], box[0, 1], box[1, 0], box[1, 1])
-    look: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", **style}
-    ax.imshow(_image(basins, colours), origin="lower", extent=extent, **look)
+    look: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "gid": "basins"}
+    look |= {"origin": "lower", "extent": extent, **style}
+    ax.imshow(_image(basins, colours), **look)
     plane = getattr(basins, "plane", None)
+    borders = _draw_border(ax, border)
     for attractor in basins.attractors:
         if getattr(attractor, "points", None) is not None:
             _draw_moving(ax, attractor, plane)
@@ -122,9 +137,27 @@ def _draw(ax: Axes, basins, colours, **style: Any) -> None:
             mark = attracting_mark(attractor.kind, attractor.critical_type)
             draw_mark(ax, shown, mark).set_label("_")
     frame(ax, box, ("x", "y") if plane is None else plane.names())
-    entries = _entries(basins, colours)
-    if entries:
-        ax.legend(handles=entries, title=_title(plane), **BELOW)
+    return Key([*_entries(basins, colours), *borders], title=_title(plane))
+
+
+def _draw_border(ax: Axes, border: Any) -> list[Line2D]:
+    """The stable curves of one result of `manifolds` or several; their entry in the legend."""
+    if border is None:
+        return []
+    given = [*border] if isinstance(border, list | tuple) else [border]
+    curves = [c for found in given for c in _curves_of(found) if c.stable]
+    look: dict[str, Any] = {"color": BLACK, "lw": thick(1.1)}
+    for curve in curves:
+        ax.plot(*curve.points.T, zorder=3, label="_", gid="border", **look)
+    return [Line2D([], [], label="stable manifold", **look)] if curves else []
+
+
+def _curves_of(found: Any) -> Any:
+    if not hasattr(found, "curves"):
+        raise InvalidInput(
+            f"border is what samdyn.manifolds returns, or a list of that, not {told(found)}."
+        )
+    return found.curves
 
 
 def _draw_moving(ax: Axes, attractor, plane) -> None:
@@ -133,42 +166,76 @@ def _draw_moving(ax: Axes, attractor, plane) -> None:
     if plane is not None:
         points = np.stack([plane.project(w) for w in points])
     if attractor.period is None:
-        ax.plot(*points.T[:2], ls="none", marker=".", ms=1.2, color=BLACK, label="_")
+        dots: dict[str, Any] = {"ls": "none", "marker": ".", "ms": 1.2, "color": BLACK}
+        ax.plot(*points.T[:2], label="_", gid="attractor", **dots)
         return
     cycle = attractor.kind == "limit cycle"
-    look: dict[str, Any] = {"color": BLACK, "lw": 1.2 if cycle else 0.7, "label": "_"}
+    look: dict[str, Any] = {"color": BLACK, "lw": thick(1.2 if cycle else 0.7)}
+    look |= {"label": "_", "gid": "attractor"}
     if not cycle:
         look |= {"marker": "o", "ms": 4, "mfc": "white"}
     ax.plot(*np.concatenate([points, points[:1]]).T[:2], **look)
 
 
+def _height(basins: Any) -> float:
+    require_plane(len(basins.box), "basins")
+    return panel_height(np.asarray(basins.box, dtype=float))
+
+
 @drawer("Basins", house=True)
-@styled
-def draw_basins(basins: Any, ax: Axes | None = None, **style: Any) -> Axes:
+@drawing(height=_height)
+def draw_basins(basins: Any, ax: Axes, *, border: Any = None, **style: Any) -> Key:
     """The basins of a 2-D loss: one colour an attractor, greys for what ended elsewhere.
 
     `basins` is what `samdyn.basins` returns, of a loss of two dimensions or on a plane. The
-    legend gives each basin's share of the box with the half-width of its 95 % interval.
-    `style` is that of the image, such as `alpha`.
-    `InvalidInput` in other dimensions.
+    legend gives each basin's share of the grid. `border`, what `samdyn.manifolds` returns for a
+    saddle or a list of that, adds the stable manifolds, which part the basins of a flow.
+    `style` is that of the image, such as `alpha`. `InvalidInput` in other dimensions.
     """
-    require_plane(len(basins.box), "basins")
-    ax = ax or new_axes()
-    _draw(ax, basins, attractor_colours([basins])[0], **style)
-    return ax
+    return _draw(ax, basins, attractor_colours([basins])[0], border, style)
 
 
 @styled
-def plot_basins(many: Sequence[Any], titles: Sequence[str]) -> Figure:
-    """Several basins side by side; an attractor keeps its colour from panel to panel."""
+def plot_basins(
+    many: Sequence[Any], titles: Sequence[str], borders: Sequence[Any] | None = None, **style: Any
+) -> Figure:
+    """Several basins side by side; an attractor keeps its colour from panel to panel.
+
+    `borders` has one `border` (see `draw_basins`) or None for each. `style` is that of the
+    images; `figsize`, `legend` and what `Axes.set` takes as well.
+    """
+    options = sorted_options(style)
     for basins in many:
         require_plane(len(basins.box), "basins")
-    entries = max(len(_entries(*pair)) for pair in zip(many, attractor_colours(many), strict=True))
-    entries += 0 if getattr(many[0], "plane", None) is None else 2
-    figure, axes = new_figure(len(many), height=panel_height(many[0].box) + 0.2 * entries + 0.2)
-    for ax, basins, colours, title in zip(
-        axes[0], many, attractor_colours(many), titles, strict=True
-    ):
-        _draw(ax, basins, colours)
-        ax.set_title(title)
+    columns = columns_of(len(many))
+    height = panel_height(np.asarray(many[0].box, dtype=float))
+    figure, axes = new_figure(
+        columns, -(-len(many) // columns), height=height, figsize=options.figsize
+    )
+    used, keys = list(axes.flat[: len(many)]), []
+    parts = zip(
+        used, many, attractor_colours(many), titles, borders or [None] * len(many), strict=True
+    )
+    for ax, basins, colours, title, border in parts:
+        with drawn_into(ax, options, "basins"):
+            keys.append(_draw(ax, basins, colours, border, options.style))
+            ax.set_title(title)
+    for ax in axes.flat[len(many) :]:
+        ax.set_visible(False)
+    if options.legend is not False:
+        _legends(figure, axes, used, keys)
+    fit_height(figure, used)
     return figure
+
+
+def _legends(figure: Figure, axes: np.ndarray, used: list[Axes], keys: list[Key]) -> None:
+    """One below each panel; the figure grows by the highest of every row."""
+    height = figure.get_figheight()
+    grown = []
+    for ax, key in zip(used, keys, strict=True):
+        axes_legend(ax, key.handles, 1, title=key.title, over_figure=False)
+        grown.append(figure.get_figheight() - height)
+        figure.set_figheight(height)
+    rows = np.zeros(axes.size)
+    rows[: len(grown)] = grown
+    figure.set_figheight(height + float(np.sum(np.max(rows.reshape(axes.shape), axis=1))))

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ...errors import InvalidInput
-from ..style import BLACK, CYCLE, METHOD_COLOURS, axes_legend, new_figure, styled
+from ..drawing import Key, drawing
+from ..style import BLACK, CYCLE, METHOD_COLOURS, looks, thick
 
 BINS = 160
 
@@ -48,31 +49,38 @@ def _checked(label: str, values: Any, steps: np.ndarray) -> tuple[np.ndarray, np
     return steps[keep], values[keep]
 
 
-@styled
-def cosine_strip(cosines: Mapping[str, Any], steps: Any, ax: Axes | None = None) -> Axes:
+def cosine_strip(
+    cosines: Mapping[str, Any], steps: Any, ax: Axes | None = None, **style: Any
+) -> Axes:
     """cos(g(w), g(wᵖ)) of each run, `cosines` label -> (n,), against its steps (n,), ascending.
 
     Below zero the step that is taken climbs the loss to first order. Where many steps share a
     place on the logarithmic axis the band spans all their values and the line is their median.
+    `style` is that of the lines.
     """
     steps = np.asarray(steps)
     runs = {label: _checked(label, values, steps) for label, values in cosines.items()}
-    ax = ax or new_figure(1, width=5.2, height=2.0)[1][0, 0]
-    ax.axhline(0, color=BLACK, lw=0.6, zorder=1)
+    return _draw_strip(runs, ax, **style)
+
+
+@drawing(5.2, 2.0)
+def _draw_strip(runs: dict[str, Any], ax: Axes, **style: Any) -> Key:
+    ax.axhline(0, color=BLACK, lw=thick(0.6), zorder=1, gid="zero")
     for number, (label, (at, values)) in enumerate(runs.items()):
         name = label.split(",")[0].strip()
         colour = METHOD_COLOURS.get(name, CYCLE[number % len(CYCLE)])
         if at.size:
-            _draw_run(ax, envelope(at, values), label, colour)
+            _draw_run(ax, envelope(at, values), label, colour, style)
     ax.set_xscale("log")
     ax.set_ylim(-1.08, 1.08)
     ax.set_yticks([-1, 0, 1])
     ax.set_xlabel("step k")
     ax.set_ylabel("cos(g(w), g(wᵖ))")
-    axes_legend(ax, columns=max(1, len(runs)))
-    return ax
+    return Key()
 
 
-def _draw_run(ax: Axes, run: Envelope, label: str, colour: str) -> None:
-    ax.fill_between(run.steps, run.low, run.high, color=colour, alpha=0.25, lw=0, zorder=2)
-    ax.plot(run.steps, run.median, color=colour, lw=1.4, zorder=3, label=label)
+def _draw_run(ax: Axes, run: Envelope, label: str, colour: str, style: dict[str, Any]) -> None:
+    look = looks({"color": colour, "lw": thick(1.4), "zorder": 3, "label": label}, style)
+    band: dict[str, Any] = {"color": look["color"], "alpha": 0.25, "lw": 0, "zorder": 2}
+    ax.fill_between(run.steps, run.low, run.high, gid="range", **band)
+    ax.plot(run.steps, run.median, **{"gid": "median", **look})

@@ -1,6 +1,6 @@
 """What changes with a parameter: leading rates and branches of fixed points against it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...results.drawing import drawer
-from ..style import BLACK, CYCLE, GREY, axis_name, looks, new_figure, point_text, styled
+from ..drawing import Key, add_legend, drawing, drawn_into, sorted_options
+from ..naming import Curve
+from ..style import (
+    BLACK,
+    CYCLE,
+    DOUBT,
+    GREY,
+    axis_name,
+    looks,
+    new_figure,
+    point_text,
+    small,
+    styled,
+    thick,
+)
 
 LINE_STYLES: dict[str, Any] = {
     "attractor": "-",
@@ -30,8 +44,13 @@ TYPE_MARKERS = {
     "period-doubling": "v",
     "neimark-sacker": "h",
 }
-WIDTH = 5.4  # inches, legend included
+WIDTH, HEIGHT = 4.2, 2.6  # inches
 CLOSE = 0.04  # of the range: bifurcations nearer than this share one label
+ROOMY = 0.2  # of the range: bifurcations that far apart have their labels side by side
+COINCIDE = 0.004  # of the drawn range: curves nearer than this all along are one to the eye
+CASING = 2.4  # points: by how much a curve under another is thicker
+FLOW, STEP = "largest Re λ\nof the flow, 1/t", "spectral radius\nof the step"
+LABELS = {"rho": "ρ", "learning_rate": "η"}
 
 
 def _runs(verdicts) -> Iterator[tuple[str, slice]]:
@@ -46,44 +65,100 @@ def _runs(verdicts) -> Iterator[tuple[str, slice]]:
             start = i
 
 
-def _name(sweep) -> str:
-    return "ρ" if sweep.parameter == "rho" else sweep.parameter
+def _parameter(sweep) -> str:
+    return LABELS.get(sweep.parameter) or sweep.parameter
+
+
+def _width(branch) -> float:
+    return thick(1.7 if branch.kind == "critical" else 1.1)
 
 
 def _draw_branch(
-    ax: Axes, at, values, branch, colour: str, style: dict[str, Any], verdicts=None
+    ax: Axes, at, values, branch, look: dict[str, Any], style: dict[str, Any], verdicts=None
 ) -> None:
-    width = 1.7 if branch.kind == "critical" else 1.1
-    for verdict, where in _runs(branch.verdict if verdicts is None else verdicts):
-        shade = GREY if verdict in UNDECIDED else colour
-        look = looks({"color": shade, "ls": LINE_STYLES[verdict], "lw": width}, style)
-        ax.plot(at[where], values[where], **look)
+    """One curve, whose dashes tell the verdict; `look` has its colour, width, zorder and label."""
+    for number, (verdict, where) in enumerate(
+        _runs(branch.verdict if verdicts is None else verdicts)
+    ):
+        colour = DOUBT if verdict in UNDECIDED else look["color"]
+        house = {**look, "color": colour, "ls": LINE_STYLES[verdict], "gid": "branch"}
+        house["label"] = f"_{look['label']}" if number else look["label"]
+        ax.plot(at[where], values[where], **looks(house, style))
+
+
+def _named(sweep, curves: Sequence[np.ndarray], style: dict[str, Any]) -> list[Curve]:
+    """Each curve with the kind of its branch; curves that coincide share a name."""
+    size = COINCIDE * float(np.ptp(_finite(curves)))
+    named: list[Curve] = []
+    for i, (branch, colour) in enumerate(zip(sweep.branches, _colours(sweep), strict=True)):
+        same = [j for j, other in enumerate(curves) if _coincide(curves[i], other, size)]
+        kinds = list(dict.fromkeys(_kind(sweep.branches[j]) for j in same))
+        alone = len(same) <= 1
+        name = _kind(branch) if alone else ", ".join(kinds)
+        name = name if alone or len(same) == len(kinds) else f"{name} ({len(same)})"
+        shown = looks({"color": colour}, style)["color"]
+        first = alone or i == same[0]
+        named.append(Curve(np.asarray(sweep.values), curves[i], name if first else None, shown))
+    return named
+
+
+def _finite(curves: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(1), *(curve[np.isfinite(curve)] for curve in curves)])
+
+
+def _looks_of(sweep, curves: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """Colour, width and zorder of each branch's curve (n,).
+
+    Of curves that coincide each is thinner than the one below it, which shows on both sides.
+    """
+    size = COINCIDE * float(np.ptp(_finite(curves)))
+    below = [
+        sum(_coincide(curve, other, size) for other in curves[i + 1 :])
+        for i, curve in enumerate(curves)
+    ]
+    return [
+        {"color": colour, "lw": _width(branch) + CASING * over, "zorder": 2.5 - 0.1 * over}
+        | {"label": name}
+        for colour, branch, over, name in zip(
+            _colours(sweep), sweep.branches, below, _branch_names(sweep), strict=True
+        )
+    ]
+
+
+def _coincide(first: np.ndarray, other: np.ndarray, size: float) -> bool:
+    both = np.isfinite(first) & np.isfinite(other)
+    return bool(np.any(both)) and bool(np.max(np.abs(first - other)[both]) <= size)
 
 
 def _colours(sweep) -> list[str]:
     return [CYCLE[i % len(CYCLE)] for i in range(len(sweep.branches))]
 
 
-def _branch_name(branch) -> str:
-    """What it is, and where it begins."""
-    present = np.flatnonzero(np.all(np.isfinite(branch.w), axis=1))
-    if not len(present):
-        return branch.critical_type or branch.kind
-    return f"{branch.critical_type or branch.kind} {point_text(branch.w[present[0]])}"
+def _kind(branch) -> str:
+    return branch.critical_type or branch.kind
 
 
-def _branch_entries(sweep) -> list[Line2D]:
-    entries = []
-    for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
-        width = 1.7 if branch.kind == "critical" else 1.1
-        entries.append(Line2D([], [], color=colour, lw=width, label=_branch_name(branch)))
-    return entries
+def _branch_names(sweep) -> list[str]:
+    """The kind of each branch, and where it begins if there are several of its kind."""
+    kinds = [_kind(branch) for branch in sweep.branches]
+    names = []
+    for branch, kind in zip(sweep.branches, kinds, strict=True):
+        present = np.flatnonzero(np.all(np.isfinite(branch.w), axis=1))
+        alone = kinds.count(kind) == 1 or not len(present)
+        names.append(kind if alone else f"{kind} {point_text(branch.w[present[0]])}")
+    return names
 
 
-def _verdict_entries(sweep) -> list[Line2D]:
-    present = {v for b in sweep.branches for v in (*b.verdict, *(b.step_verdict or ()))}
+def _verdict_entries(sweep, step: bool | None = None) -> list[Line2D]:
+    """One of each verdict that occurs: of the flow, of the `step`, or of both (None)."""
+    present = set()
+    for branch in sweep.branches:
+        present |= set() if step else set(branch.verdict)
+        present |= set() if step is False else set(branch.step_verdict or ())
     return [
-        Line2D([], [], color=GREY if name in UNDECIDED else BLACK, ls=style, label=name)
+        Line2D(
+            [], [], color=DOUBT if name in UNDECIDED else BLACK, ls=style, lw=thick(1.1), label=name
+        )
         for name, style in LINE_STYLES.items()
         if name in present
     ]
@@ -98,32 +173,36 @@ def _type_entries(sweep) -> list[Line2D]:
     ]
 
 
-def _legend(ax: Axes, entries: list[Line2D]) -> None:
-    if entries:
-        ax.legend(handles=entries, loc="center left", bbox_to_anchor=(1.01, 0.5))
+def _places(sweep) -> list[float]:
+    """Where the bifurcations are, in ascending order."""
+    return sorted({float(b.value) for b in sweep.bifurcations})
 
 
 def _label_bifurcations(ax: Axes, sweep, text: bool = True) -> None:
     """Thin vertical lines; near ones share a label above the panel."""
-    for rho in sorted({float(b.value) for b in sweep.bifurcations}):
-        ax.axvline(rho, color=GREY, lw=0.6, zorder=0)
+    for rho in _places(sweep):
+        ax.axvline(rho, color=GREY, lw=thick(0.6), zorder=0, gid="bifurcation")
     if not text:
         return
     width = CLOSE * float(np.ptp(sweep.values))
     groups: list[list[float]] = []
-    for rho in sorted({float(b.value) for b in sweep.bifurcations}):
+    for rho in _places(sweep):
         if groups and rho - groups[-1][0] <= width:
             groups[-1].append(rho)
         else:
             groups.append([rho])
-    label = f"{_name(sweep)} = " if len(_name(sweep)) == 1 else ""  # else the axis says it
+    label = (
+        f"{_parameter(sweep)} = " if len(_parameter(sweep)) == 1 else ""
+    )  # else the axis says it
+    gaps = np.diff([group[0] for group in groups])
+    flat = not gaps.size or float(np.min(gaps)) > ROOMY * float(np.ptp(sweep.values))
     for group in groups:
         names = list(dict.fromkeys(f"{rho:.4g}" for rho in group))
         shown = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
         where = (group[0], 1.02)
         ax.annotate(
-            f"{label}{shown}", where, xycoords=("data", "axes fraction"), rotation=90,
-            ha="center", va="bottom", fontsize=6.5, color="#505050",
+            f"{label}{shown}", where, xycoords=("data", "axes fraction"), rotation=90 * (not flat),
+            ha="center", va="bottom", fontsize=small(0.82), color="#505050", gid="bifurcation",
         )  # fmt: skip
 
 
@@ -134,107 +213,131 @@ def _symlog_if_wide(ax: Axes, values: np.ndarray) -> None:
         ax.set_yscale("symlog", linthresh=float(10 ** np.floor(np.log10(np.quantile(size, 0.1)))))
 
 
-def _wide_axes() -> Axes:
-    return new_figure(width=WIDTH, height=2.6)[1][0, 0]
-
-
-def _draw_rates(ax: Axes, sweep, style: dict[str, Any]) -> None:
-    ax.axhline(0, color=BLACK, lw=0.6, zorder=0)
-    for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
-        _draw_branch(ax, sweep.values, np.asarray(branch.leading_real_part), branch, colour, style)
-    _symlog_if_wide(
-        ax, np.concatenate([np.zeros(1), *(b.leading_real_part for b in sweep.branches)])
-    )
+def _dress(ax: Axes, sweep, ylabel: str) -> None:
     ax.set_xlim(float(sweep.values[0]), float(sweep.values[-1]))
-    ax.set_xlabel(_name(sweep))
-    ax.set_ylabel("largest Re λ of the flow, 1/t")
+    ax.set_xlabel(_parameter(sweep))
+    ax.set_ylabel(ylabel)
 
 
-def _draw_radius(ax: Axes, sweep) -> None:
+def _draw_rates(ax: Axes, sweep, style: dict[str, Any]) -> list[Curve]:
+    ax.axhline(0, color=BLACK, lw=thick(0.6), zorder=0, gid="border")
+    curves = [np.asarray(branch.leading_real_part) for branch in sweep.branches]
+    for branch, values, look in zip(sweep.branches, curves, _looks_of(sweep, curves), strict=True):
+        _draw_branch(ax, sweep.values, values, branch, look, style)
+    _symlog_if_wide(ax, np.concatenate([np.zeros(1), *curves]))
+    _dress(ax, sweep, FLOW)
+    return _named(sweep, curves, style)
+
+
+def _draw_radius(ax: Axes, sweep, style: dict[str, Any]) -> list[Curve]:
     """The step's spectral radius: below 1 a branch attracts."""
-    ax.axhline(1, color=BLACK, lw=0.6, zorder=0)
-    for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
+    ax.axhline(1, color=BLACK, lw=thick(0.6), zorder=0, gid="border")
+    none = np.full(len(sweep.values), np.nan)
+    curves = [none if b.spectral_radius is None else b.spectral_radius for b in sweep.branches]
+    curves = [np.asarray(curve) for curve in curves]
+    for branch, values, look in zip(sweep.branches, curves, _looks_of(sweep, curves), strict=True):
         if branch.spectral_radius is not None:
-            at, radius = sweep.values, np.asarray(branch.spectral_radius)
-            _draw_branch(ax, at, radius, branch, colour, {}, branch.step_verdict)
-    ax.set_xlim(float(sweep.values[0]), float(sweep.values[-1]))
-    ax.set_xlabel(_name(sweep))
-    ax.set_ylabel("spectral radius of the step")
+            _draw_branch(ax, sweep.values, values, branch, look, style, branch.step_verdict)
+    _dress(ax, sweep, STEP)
+    return _named(sweep, curves, style)
+
+
+def _has_steps(sweep) -> bool:
+    return any(branch.spectral_radius is not None for branch in sweep.branches)
 
 
 @drawer("Sweep", house=True)
-@styled
-def draw_eigenvalues(sweep: Any, ax: Axes | None = None, **style: Any) -> Axes:
-    """The leading real part of each branch against ρ: below zero the branch attracts.
+@drawing(WIDTH, HEIGHT)
+def draw_sweep(sweep: Any, ax: Axes, **style: Any) -> Key:
+    """The spectral radius of the step on each branch, of a flow the leading real part.
 
-    `sweep` is what `samdyn.sweep` returns. Line style tells the verdict, colour the branch. A
+    Below 1, and below 0, the branch attracts. `sweep` is what `samdyn.sweep` returns. Line style
+    tells the verdict; beside each curve stands the kind of its branch; of curves that coincide the
+    lower one is thicker. A
     branch without a Jacobian (normalised SAM at a critical point) has no line here. `style` is
     that of every branch's line.
     """
-    ax = ax or _wide_axes()
-    _draw_rates(ax, sweep, style)
+    step = _has_steps(sweep)
+    curves = (_draw_radius if step else _draw_rates)(ax, sweep, style)
     _label_bifurcations(ax, sweep)
-    _legend(ax, _branch_entries(sweep) + _verdict_entries(sweep))
-    return ax
+    return Key(_verdict_entries(sweep, step), None, True, curves, _places(sweep))
 
 
-def _draw_diagram(ax: Axes, sweep, axis: int, style: dict[str, Any]) -> None:
-    for branch, colour in zip(sweep.branches, _colours(sweep), strict=True):
+@drawing(WIDTH, HEIGHT)
+def draw_eigenvalues(sweep: Any, ax: Axes, **style: Any) -> Key:
+    """The flow's leading real part on each branch, also where a step was swept."""
+    curves = _draw_rates(ax, sweep, style)
+    _label_bifurcations(ax, sweep)
+    return Key(_verdict_entries(sweep, False), None, True, curves, _places(sweep))
+
+
+def _draw_diagram(ax: Axes, sweep, axis: int, style: dict[str, Any]) -> list[Curve]:
+    curves = [np.asarray(branch.w)[:, axis] for branch in sweep.branches]
+    for branch, look in zip(sweep.branches, _looks_of(sweep, curves), strict=True):
         lines = branch.w[None] if branch.orbit is None else branch.orbit
         for points in lines:
-            _draw_branch(ax, sweep.values, np.asarray(points)[:, axis], branch, colour, style)
+            _draw_branch(ax, sweep.values, np.asarray(points)[:, axis], branch, look, style)
+    mark: dict[str, Any] = {"ms": 5.5, "mfc": "white", "mec": BLACK, "zorder": 5, "clip_on": False}
     for b in sweep.bifurcations:
-        marker = TYPE_MARKERS[b.type]
-        ax.plot(b.value, b.w[axis], marker, ms=5.5, mfc="white", mec=BLACK, zorder=5, clip_on=False)
+        ax.plot(b.value, b.w[axis], TYPE_MARKERS[b.type], gid="bifurcation", **mark)
     dim = sweep.branches[0].w.shape[1] if sweep.branches else 1
-    ax.set_xlim(float(sweep.values[0]), float(sweep.values[-1]))
-    ax.set_xlabel(_name(sweep))
     orbits = any(branch.orbit is not None for branch in sweep.branches)
-    of = "fixed points and orbits" if orbits else "fixed points"
-    ax.set_ylabel(f"{axis_name(axis, dim)} of the {of}")
+    of = "fixed points\nand orbits" if orbits else "fixed points"
+    _dress(ax, sweep, f"{axis_name(axis, dim)} of the {of}")
+    others = [points[:, axis] for b in sweep.branches if b.orbit is not None for points in b.orbit]
+    clear = [Curve(np.asarray(sweep.values), np.asarray(y), None, BLACK) for y in others]
+    return _named(sweep, curves, style) + clear
 
 
-@styled
+@drawing(WIDTH, HEIGHT)
+def _bifurcations(sweep: Any, ax: Axes, axis: int = 0, **style: Any) -> Key:
+    curves = _draw_diagram(ax, sweep, axis, style)
+    _label_bifurcations(ax, sweep)
+    entries = _verdict_entries(sweep) + _type_entries(sweep)
+    return Key(entries, None, True, curves, _places(sweep))
+
+
 def bifurcation_diagram(sweep: Any, axis: int = 0, ax: Axes | None = None, **style: Any) -> Axes:
     """Coordinate `axis` of each branch against ρ, and the bifurcations by their type.
 
     Solid attracts, dashed is a saddle, dotted repels, grey is degenerate. `style` is that of
     every branch's line.
     """
-    ax = ax or _wide_axes()
-    _draw_diagram(ax, sweep, axis, style)
-    _label_bifurcations(ax, sweep)
-    _legend(ax, _branch_entries(sweep) + _verdict_entries(sweep) + _type_entries(sweep))
-    return ax
+    return _bifurcations(sweep, ax, axis, **style)
 
 
 @styled
-def plot_sweep(sweep: Any, loss_name: str = "", axis: int = 0) -> Figure:
+def plot_sweep(sweep: Any, loss_name: str = "", axis: int = 0, **style: Any) -> Figure:
     """The flow's rates above, then the step's spectral radius, then branches; on one axis.
 
-    A map of no flow has no rates, a flow without a step no radius.
+    A map of no flow has no rates, a flow without a step no radius. `style` is that of every
+    branch's line; `figsize`, `legend` and what `Axes.set` takes as well.
     """
+    options = sorted_options(style)
     panels = []
-    steps = any(branch.spectral_radius is not None for branch in sweep.branches)
+    steps = _has_steps(sweep)
     if not steps or any(np.any(np.isfinite(b.leading_real_part)) for b in sweep.branches):
-        panels.append(lambda ax: _draw_rates(ax, sweep, {}))
+        panels.append(_draw_rates)
     if steps:
-        panels.append(lambda ax: _draw_radius(ax, sweep))
-    figure, axes = new_figure(1, len(panels) + 1, width=WIDTH, height=2.4, share=False)
-    *upper, bottom = axes[:, 0]
-    top = upper[0]
-    for ax, draw in zip(upper, panels, strict=True):
-        draw(ax)
-        _label_bifurcations(ax, sweep, text=ax is top)
-    for ax in (*upper[1:], bottom):
-        ax.sharex(top)
-    for ax in upper:
+        panels.append(_draw_radius)
+    panels.append(lambda ax, sweep, style: _draw_diagram(ax, sweep, axis, style))
+    figure, axes = new_figure(
+        1, len(panels), width=WIDTH, height=2.2, share=False, figsize=options.figsize
+    )
+    keys = [Key(_verdict_entries(sweep)), *[Key([])] * (len(panels) - 2), Key(_type_entries(sweep))]
+    drawn = []
+    for ax, draw in zip(axes[:, 0], panels, strict=True):
+        with drawn_into(ax, options, "sweep"):
+            drawn.append(draw(ax, sweep, options.style))
+            _label_bifurcations(ax, sweep, text=ax is axes[0, 0])
+    for ax in axes[:-1, 0]:
         ax.tick_params(labelbottom=False)
         ax.set_xlabel("")
-    _draw_diagram(bottom, sweep, axis, {})
-    _label_bifurcations(bottom, sweep, text=False)
-    _legend(top, _branch_entries(sweep))
-    _legend(bottom, _verdict_entries(sweep) + _type_entries(sweep))
+        ax.sharex(axes[-1, 0])
+    figure.align_ylabels()
     if loss_name:
-        figure.suptitle(loss_name, fontsize=9)
+        figure.suptitle(loss_name)
+    for ax, key, curves in zip(axes[:, 0], keys, drawn, strict=True):
+        whole = key._replace(inside=True, curves=curves, verticals=_places(sweep))
+        add_legend(ax, whole, options.legend, own=True)
     return figure

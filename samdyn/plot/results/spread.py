@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ...results.drawing import drawer
-from ..style import BLACK, BLUE, GREEN, ORANGE, VERMILION, axes_legend, looks, new_axes, styled
+from ..drawing import Key, drawing
+from ..style import BLACK, BLUE, GREEN, PREDICTION, looks, thick
 
 if TYPE_CHECKING:
     from ...escape.spread_result import Spread
@@ -14,34 +15,32 @@ if TYPE_CHECKING:
 MARKS = {
     "step map": ("o", BLUE),
     "SDE": ("s", GREEN),
-    "Theorem 2": ("x", VERMILION),
-    "Theorem 3": ("+", ORANGE),
+    "Theorem 2": ("x", PREDICTION),
+    "Theorem 3": ("+", PREDICTION),
 }
 
 
 @drawer("Spread", house=True)
-@styled
-def draw_spread(result: "Spread", ax: Axes | None = None, **style: Any) -> Axes:
+@drawing()
+def draw_spread(result: "Spread", ax: Axes, **style: Any) -> Key:
     """Mean squared displacement against eigenvalue, on a logarithmic scale where it can be.
 
     `style` is that of the simulated points; its `color` holds for their intervals as well.
     """
     look = looks({"color": BLACK, "ms": 4, "marker": ".", "ls": ""}, style)
     look = {"label": "simulated, 95 %", **look}
-    ax = new_axes() if ax is None else ax
     low, high = np.abs(result.ci95.T - result.variance)
     for name, values in result.columns().items():
         marker, colour = MARKS[name]
-        known: dict[str, Any] = {"color": colour, "ms": 7, "mfc": "none", "label": name}
-        ax.plot(result.eigenvalues, values, marker, **known)
-    errors = {"fmt": "none", "ecolor": look["color"], "elinewidth": 1, "capsize": 2.5}
+        known: dict[str, Any] = {"color": colour, "ms": 7, "mfc": "none", "gid": "expected"}
+        ax.plot(result.eigenvalues, values, marker, label=name, **known)
+    errors = {"fmt": "none", "ecolor": look["color"], "elinewidth": thick(1), "capsize": 2.5}
     ax.errorbar(result.eigenvalues, result.variance, np.stack([low, high]), **errors)
-    ax.plot(result.eigenvalues, result.variance, **look)
+    ax.plot(result.eigenvalues, result.variance, **{"gid": "simulated", **look})
     if np.all(result.variance > 0):
         ax.set_yscale("log")
     ax.margins(0.15)
     ax.set_xlabel("eigenvalue of the Hessian")
     ax.set_ylabel("mean squared displacement")
     ax.set_title(f"time {result.time:g}, {result.steps} steps, {result.paths} paths")
-    axes_legend(ax)
-    return ax
+    return Key()

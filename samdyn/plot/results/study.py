@@ -5,13 +5,21 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.colors
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ... import catalogue
 from ...dynamics.methods.names import named_method
 from ...errors import InvalidInput
 from ...results.drawing import drawer
-from ..style import BLACK, axes_legend, figure_legend, looks, method_colour, new_figure, styled
+from ..drawing import (
+    Key,
+    Options,
+    add_figure_legend,
+    add_legend,
+    as_axes,
+    drawn_into,
+    sorted_options,
+)
+from ..style import BLACK, columns_of, looks, method_colour, new_figure, styled, thick
 
 if TYPE_CHECKING:
     from ...networks.studying.study_result import Study
@@ -31,35 +39,40 @@ def draw_study(result: "Study", ax: Axes | None = None, **style: Any) -> Axes:
     A panel for each batch size: the first is returned, its `figure` is the picture. Into `ax` a
     study of one batch size is drawn. `style` is that of every line.
     """
+    options = sorted_options(style)
     if ax is None:
-        return _figure_of(result, style).axes[0]
+        return _figure_of(result, options)
     sizes = result.axis("batch_size")
     if len(sizes) != 1:
         raise InvalidInput(
             f"one panel shows one batch size, not {len(sizes)}: plot "
             "study.select(batch_size=…), or the whole study without axes."
         )
-    _panel(ax, result, 100 * result.table()[:, 0], f"batch size {sizes[0]}", style)
-    ax.set_ylabel("test accuracy (%)")
-    axes_legend(ax)
+    with drawn_into(as_axes(ax), options, "study"):
+        _panel(ax, result, 100 * result.table()[:, 0], f"batch size {sizes[0]}", options.style)
+        ax.set_ylabel("test accuracy (%)")
+    add_legend(ax, Key(), options.legend, own=False)
     return ax
 
 
-def _figure_of(result: "Study", style: dict[str, Any]) -> Figure:
-    """All panels, with one legend."""
+def _figure_of(result: "Study", options: Options) -> Axes:
+    """All panels, with one legend; the first of them."""
     sizes = result.axis("batch_size")
-    columns = max(1, min(COLUMNS, len(sizes)))
+    columns = min(COLUMNS, columns_of(max(1, len(sizes))))
     rows = max(1, -(-len(sizes) // columns))
-    figure, axes = new_figure(columns, rows, width=WIDTH, height=HEIGHT)
+    width = WIDTH + 1 if columns == 1 else WIDTH
+    figure, axes = new_figure(columns, rows, width=width, height=HEIGHT, figsize=options.figsize)
     values = 100 * result.table() if result.rows else np.zeros((0, 0, 0, 0))
     for index, size in enumerate(sizes):
-        _panel(axes.flat[index], result, values[:, index], f"batch size {size}", style)
+        with drawn_into(axes.flat[index], options, "study"):
+            name = f"batch size {size}"
+            _panel(axes.flat[index], result, values[:, index], name, options.style)
     for ax in axes.flat[len(sizes) :]:
         ax.set_visible(False)
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (%)\nmean, worst and best seed")
-    figure_legend(figure, list(axes.flat[: len(sizes)]))
-    return figure
+    add_figure_legend(figure, list(axes.flat[: len(sizes)]), options.legend)
+    return axes[0, 0]
 
 
 def _panel(
@@ -70,7 +83,12 @@ def _panel(
     order = np.argsort(momenta)
     for index, entry in enumerate(_entries(result)):
         x = 1.03 ** (index - (len(values) - 1) / 2) / (1 - momenta[order])  # bars side by side
-        _line(ax, x, values[index][order], looks({"ls": "-", "ms": 4.5, **entry}, style))
+        _line(
+            ax,
+            x,
+            values[index][order],
+            looks({"ls": "-", "ms": 4.5, "gid": "series", **entry}, style),
+        )
     ax.set_xscale("log")
     ax.set_xticks(1 / (1 - momenta[order]), [f"{gamma:g}" for gamma in momenta[order]])
     ax.minorticks_off()
@@ -86,7 +104,12 @@ def _line(ax: Axes, x: np.ndarray, values: np.ndarray, look: dict[str, Any]) -> 
     high = np.max(np.where(known, values, -np.inf), axis=1) - mean
     bars = np.where(count > 0, np.stack([low, high]), 0.0)
     colour = look["color"]
-    bar: dict[str, Any] = {"fmt": "none", "ecolor": colour, "elinewidth": 0.8, "capsize": 1.5}
+    bar: dict[str, Any] = {
+        "fmt": "none",
+        "ecolor": colour,
+        "elinewidth": thick(0.8),
+        "capsize": 1.5,
+    }
     ax.errorbar(x, mean, np.maximum(bars, 0), **bar)
     ax.plot(x, mean, **look)
 

@@ -1,17 +1,21 @@
 """Survival: which share of the paths is still inside, as time passes."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from ...errors import InvalidInput
 from ...escape.statistics import CENSORED, FAILED, RUNNING, Curve, Tail, kaplan_meier
 from ...results.drawing import drawer
-from ..style import BLUE, VERMILION, looks, new_figure, styled
+from ..drawing import Key, drawing
+from ..style import BLACK, CYCLE, looks, thick
 
 CELLS = 500  # of an axis: what is finer is not drawn
+DETAILS = ("band", "tail", "censored", "told")  # gids of what one run alone has in the legend
 MOST_TICKS = 60  # of censored paths
 
 
@@ -25,45 +29,58 @@ class Staircase(NamedTuple):
 
 
 @drawer("EscapeTimes", house=True)
-@styled
+@drawing(4.2, 2.6)
 def draw_survival(
     result: Any,
-    ax: Axes | None = None,
+    ax: Axes,
     *,
     log: bool = True,
-    colour: str = BLUE,
-    label: str = "share inside",
+    colour: str | None = None,
+    label: str | None = None,
     **style: Any,
-) -> Axes:
+) -> Key:
     """The share of paths still inside against time, from an `EscapeTimes` result.
 
     The line is the Kaplan–Meier estimate, the band its pointwise 95 % interval, the dashes the
     exponential law fitted to the tail, and ticks on the line tell where paths were censored. On
     a logarithmic axis (`log`) an exponential law is straight; a curve that reaches 0 ends there.
-    `style` is that of the line; its `color` holds for the band and the ticks as well.
+    Several runs may share axes: each then has a colour and one line in the legend, and the axes
+    show all. `style` is that of the line; its `color` holds for the band and the ticks as well.
     """
-    look = looks({"color": colour, "drawstyle": "steps-post", "zorder": 4}, style)
-    colour = look["color"]
+    earlier = [line for line in ax.lines if line.get_gid() == "survival"]
+    chosen = CYCLE[len(earlier) % len(CYCLE)] if colour is None else colour
+    look = looks({"color": chosen, "drawstyle": "steps-post", "zorder": 4}, style)
+    chosen = look["color"]
+    if label is None:
+        label = f"run {len(earlier) + 1}" if earlier else "share inside"
     t, censored = _times(result)
     curve = kaplan_meier(result.times, result.status)
     stairs = _staircase(curve, float(np.max(t)), log)
-    ax = ax or new_figure(width=4.2, height=2.6)[1][0, 0]
     counts = result.summary
     name = f"{label}, {counts.escaped} of {counts.n} escaped"
-    ax.plot(stairs.t, stairs.survival, label=name, **look)
+    ax.plot(stairs.t, stairs.survival, label=name, gid="survival", **look)
     ax.fill_between(
-        stairs.t, stairs.lower, stairs.upper, step="post", color=colour, alpha=0.2, lw=0, zorder=2,
-        label="95 % band",
+        stairs.t, stairs.lower, stairs.upper, step="post", color=chosen, alpha=0.2, lw=0, zorder=2,
+        label="95 % band", gid="band",
     )  # fmt: skip
     _draw_tail(ax, counts.tail, stairs, log)
-    _draw_censored(ax, censored, curve, colour)
+    _draw_censored(ax, censored, curve, chosen)
     for exit in getattr(result, "exits", ())[:4]:
-        ax.plot([], [], " ", label=f"{exit.share:.1%} left at {exit.where}")
+        ax.plot([], [], " ", label=f"{exit.share:.1%} left at {exit.where}", gid="told")
     if counts.failed:
-        ax.plot([], [], " ", label=f"{counts.failed} failed and left out")
-    _dress(ax, stairs, log)
-    ax.legend(loc="upper right")  # where no survival curve comes
-    return ax
+        ax.plot([], [], " ", label=f"{counts.failed} failed and left out", gid="told")
+    if earlier:
+        _hide_details(ax)
+    _dress(ax, stairs, log, earlier)
+    return Key(ax.get_legend_handles_labels()[0], inside=True)  # the curve first, as drawn
+
+
+def _hide_details(ax: Axes) -> None:
+    """Of several runs the legend has one line each: what is said of one alone is hidden."""
+    for part in ax.get_children():
+        label = str(part.get_label())
+        if part.get_gid() in DETAILS and not label.startswith("_"):
+            part.set_label(f"_{label}")
 
 
 def _times(result: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +127,8 @@ def _draw_tail(ax: Axes, tail: Tail | None, stairs: Staircase, log: bool) -> Non
     name = f"exponential tail, rate {tail.rate:.3g}"
     if tail.p_value is not None:
         name += f", p = {tail.p_value:.2g}"
-    ax.plot(t, fitted, color=VERMILION, lw=1.1, ls=(0, (4, 2)), zorder=5, label=name)
+    look: dict[str, Any] = {"color": BLACK, "lw": thick(1.0), "ls": (0, (4, 2)), "zorder": 5}
+    ax.plot(t, fitted, label=name, gid="tail", **look)
 
 
 def _draw_censored(ax: Axes, censored: np.ndarray, curve: Curve, colour: str) -> None:
@@ -123,19 +141,23 @@ def _draw_censored(ax: Axes, censored: np.ndarray, curve: Curve, colour: str) ->
     height = np.concatenate([[1.0], curve.survival])[before]
     name = f"{censored.size} censored"
     style: dict[str, Any] = {"ms": 8, "mew": 1.3, "ls": "none", "zorder": 6, "clip_on": False}
-    ax.plot(at, height, "|", color=colour, label=name, **style)
+    ax.plot(at, height, "|", color=colour, label=name, gid="censored", **style)
 
 
-def _dress(ax: Axes, stairs: Staircase, log: bool) -> None:
-    ax.set_xlim(0, stairs.t[-1] if stairs.t[-1] > 0 else 1)
+def _dress(ax: Axes, stairs: Staircase, log: bool, earlier: Sequence[Line2D]) -> None:
+    """Axes that show these stairs and the earlier curves."""
+    shown = [np.asarray(line.get_xydata()) for line in earlier]
+    last = max([float(stairs.t[-1]), *(float(xy[-1, 0]) for xy in shown)])
+    lowest = min([float(np.min(stairs.survival)), *(float(np.min(xy[:, 1])) for xy in shown)])
+    ax.set_xlim(0, last if last > 0 else 1)
     ax.set_xlabel("time t = η · steps")
     ax.set_ylabel("share still inside")
     if not log:
         ax.set_ylim(0, 1.03)
         return
-    lowest = float(np.min(stairs.survival))
     ax.set_yscale("log")
     ax.set_ylim(lowest / 1.6, 1.25)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if lowest > 5e-3 else (1,)))
+    ticks = LogLocator(subs=(1, 2, 5) if lowest > 5e-3 else (1,)).tick_values(lowest / 1.6, 1)
+    ax.yaxis.set_major_locator(FixedLocator([share for share in ticks if share < 1.1]))
+    ax.yaxis.set_minor_locator(NullLocator())  # or there would be shares above 1
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())

@@ -59,17 +59,20 @@ def test_a_path_that_goes_far_is_cut_without_a_warning(far):
         ((-1e300, 0), "<", "leaves the box"),
         ((0, 9), "^", "leaves the box"),
         ((0.2, -2.0), "v", "leaves the box"),
-        ((np.nan, 0), "x", "no longer finite"),
-        ((0.2, 0.3), None, None),
+        ((np.nan, 0), "x", "diverges"),
+        ((0.2, 0.3), "o", "still moving at the end"),
+        ((0.0, 0.2), "o", "comes to rest"),
+        ((0.501, 0.5), "o", "comes to rest"),  # a fixed point is as good as there
     ],
 )
-def test_where_a_path_left_is_marked(end, marker, label):
-    ax = new_axes()
-    draw_path(ax, np.array([[0.1, 0.1], [0.0, 0.2], end]), BOX, "black", True)
-    labels = {line.get_label() for line in ax.lines}
-    markers = [line.get_marker() for line in ax.lines if line.get_label().startswith("_")]
-    assert (label in labels) == (label is not None)
-    assert marker is None or marker in markers
+def test_how_a_path_ends_is_marked(end, marker, label):
+    ax, path = new_axes(), np.array([[0.1, 0.1], [0.0, 0.2], end])
+    draw_path(ax, path, BOX, {"color": "black"}, True, rests=np.array([[0.5, 0.5]]))
+    ends = [line for line in ax.lines if line.get_gid() == "end"]
+    assert [line.get_label() for line in ends if not line.get_label().startswith("_")] == [label]
+    assert {line.get_marker() for line in ends if line.get_label().startswith("_")} == {marker}
+    hollow = [line.get_markerfacecolor() == "white" for line in ends]
+    assert all(hollow) == any(hollow) == label.startswith("still")
 
 
 @pytest.mark.thorough

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from verbs import portrait
 
 from samdyn.attractors.curves import flow_curves, follow, iterates
@@ -123,3 +124,29 @@ def test_wrong_input_is_told():
         portrait(SADDLE, [GD()], BOX, starts=[(1, 2, 3)])
     with pytest.raises(InvalidInput, match="a name each"):
         portrait(SADDLE, [GD()], BOX, names=["a", "b"])
+
+
+def test_manifolds_lie_over_nullclines_and_panels_fill_the_figure():
+    """No empty band above: the panel reaches as high as its title lets it."""
+    figure = portrait(SADDLE, [GD(), SAM(0.1)], BOX, learning_rate=0.02)
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        over = {gid: [x.get_zorder() for x in ax.lines if x.get_gid() == gid] for gid in GIDS}
+        assert max(over["nullcline"]) < min(over["stable-manifold"], default=np.inf)
+        slot, panel = ax.get_position(original=True), ax.get_position()
+        assert slot.height - panel.height < 0.02
+        assert ax.title.get_window_extent().y1 > 0.97 * figure.bbox.height
+    assert [ax.get_title() for ax in figure.axes] == ["GD, η = 0.02", "SAM, ρ = 0.1, η = 0.02"]
+
+
+GIDS = ("nullcline", "stable-manifold")
+
+
+def test_portraits_are_drawn_into_axes_of_the_caller():
+    figure = Figure(figsize=(7, 3))
+    axes = figure.subplots(1, 2)
+    assert portrait(SADDLE, [GD(), SAM(0.1)], BOX, ax=axes) is axes
+    assert tuple(figure.get_size_inches()) == (7, 3)
+    assert all("streamlines" in {x.get_gid() for x in ax.collections} for ax in axes)
+    with pytest.raises(InvalidInput, match="2 systems were given with 1 axes"):
+        portrait(SADDLE, [GD(), SAM(0.1)], BOX, ax=axes[0])

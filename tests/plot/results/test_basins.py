@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+import samdyn
 from samdyn.errors import InvalidInput
 from samdyn.plot.results.basins import OUTCOMES, attractor_colours, draw_basins, plot_basins
 
@@ -54,11 +55,12 @@ def test_an_attractor_keeps_its_colour_from_panel_to_panel():
 
 
 def test_legend_gives_shares_and_what_ended_elsewhere():
+    """Without an interval: the starts are a grid, not draws."""
     ax = draw_basins(two([1, 1], [2, 2])._replace(diverged=0.2))
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
     assert texts == [
-        "minimum (1, 1): 40.0 % ± 2.0",
-        "minimum (2, 2): 40.0 % ± 2.0",
+        "minimum (1, 1): 40.0 %",
+        "minimum (2, 2): 40.0 %",
         "diverged: 20.0 %",
     ]
 
@@ -72,3 +74,16 @@ def test_panels_have_their_titles_and_one_image_each():
 def test_other_dimensions_are_refused():
     with pytest.raises(InvalidInput, match="2 dimensions only, not 3"):
         draw_basins(two([1, 1], [2, 2])._replace(box=np.zeros((3, 2))))
+
+
+def test_the_border_is_the_stable_manifold():
+    flow = samdyn.Flow(samdyn.get_loss("double-well-2d"), samdyn.GD())
+    box = [(-2, 2), (-2, 2)]
+    found, saddle = samdyn.basins(flow, box, grid=6), samdyn.manifolds(flow, (0, 0), box=box)
+    ax = found.plot(border=saddle)
+    border = [line for line in ax.lines if line.get_gid() == "border"]
+    assert len(border) == 2
+    assert max(np.max(np.abs(line.get_xdata())) for line in border) < 1e-6
+    assert "stable manifold" in [text.get_text() for text in ax.get_legend().get_texts()]
+    with pytest.raises(InvalidInput, match=r"border is what samdyn\.manifolds returns"):
+        found.plot(border="yes")

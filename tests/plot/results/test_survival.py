@@ -133,3 +133,18 @@ def test_draws_into_the_callers_axes_and_the_result_plots_itself(tmp_path):
     figure = ax.get_figure(root=True)
     assert figure is not None
     assert ">share still inside</text>" in save(figure, tmp_path / "a.svg").read_text()
+
+
+def test_several_runs_have_a_colour_and_one_line_in_the_legend_each():
+    """And the axes show all of them, whichever is drawn last."""
+    slow, fast = exponential(300, rate=0.2), exponential(300, rate=4.0)
+    for first, second in ((slow, fast), (fast, slow)):
+        ax = draw_survival(second, draw_survival(first, new_axes(), label="first"), label="second")
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert [label.split(",")[0] for label in labels] == ["first", "second"]
+        curves = [line for line in ax.lines if line.get_gid() == "survival"]
+        assert curves[0].get_color() != curves[1].get_color()
+        for curve in curves:
+            t, share = np.asarray(curve.get_xydata()).T
+            assert 0 <= np.min(t) <= np.max(t) <= ax.get_xlim()[1]
+            assert ax.get_ylim()[0] <= np.min(share) <= np.max(share) <= ax.get_ylim()[1]
