@@ -22,9 +22,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import samdyn
+from samdyn.plot.legends import figure_legend
 from samdyn.plot.style import (
     BLACK,
-    figure_legend,
     method_colour,
     new_figure,
     panel_height,

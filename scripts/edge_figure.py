@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import samdyn
-from samdyn.plot.style import BLACK, GREY, VERMILION, figure_legend, new_figure, styled
+from samdyn.plot.legends import figure_legend
+from samdyn.plot.style import BLACK, GREY, PREDICTION, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 EXAMPLES, WIDTH, LEARNING_RATE, STEPS, LOOK = 1000, 32, 0.1, 6000, 50
@@ -97,7 +98,7 @@ def draw(ax: Any, rho: float, track: Track, edge: Any) -> dict[str, Any]:
     ax.axhline(2 / LEARNING_RATE, color=GREY, linestyle="--", label="2/η")
     bound = np.full(track.top.shape, 2 / LEARNING_RATE) if edge is None else np.asarray(edge)
     if edge is not None:
-        ax.plot(track.step, bound, color=VERMILION, linewidth=1, label="SAM-edge")
+        ax.plot(track.step, bound, color=PREDICTION, linewidth=1, label="SAM-edge")
     ax.set(title="gradient descent" if edge is None else f"SAM, ρ = {rho:g}", xlabel="step")
     ax.set_ylim(0, 3 / LEARNING_RATE)
     ratio = track.top[-TAIL:] / bound[-TAIL:]

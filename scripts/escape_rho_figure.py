@@ -25,9 +25,9 @@ from samdyn.plot.style import (
     GREEN,
     GREY,
     ORANGE,
+    PREDICTION,
     PURPLE,
     SKY,
-    VERMILION,
     new_figure,
     styled,
 )
@@ -120,10 +120,11 @@ def _draw_by_noise(ax: Axes, by_noise: dict, paper: list[Point]) -> None:
         _draw_points(ax, RHO, by_noise[s], colour, mark, f"s = {s:g}")
     quiet = min(NOISES)
     ax.plot(
-        rho, samdyn.saddle_exit_time(growth(rho, "paper"), quiet, BORDER), color=VERMILION, ls="--",
+        rho, samdyn.saddle_exit_time(growth(rho, "paper"), quiet, BORDER),
+        color=PREDICTION, ls="--",
         label=f"Theorem 2, s = {quiet:g}",
     )  # fmt: skip
-    _draw_points(ax, PAPER_RHO, paper, VERMILION, "X", None)
+    _draw_points(ax, PAPER_RHO, paper, PREDICTION, "X", None)
     early = rho[growth(rho) * BORDER**2 / quiet**2 > 1]
     ax.plot(
         early, samdyn.saddle_logarithm(growth(early), quiet, BORDER), color=GREY, ls=":", lw=2,

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import samdyn
-from samdyn.plot.style import BLUE, GREY, VERMILION, figure_legend, new_figure, styled
+from samdyn.plot.legends import figure_legend
+from samdyn.plot.style import BLUE, GREY, ORANGE, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 IMBALANCE, WIDTH, SMALL = 30, 32, 0.05
@@ -116,8 +117,8 @@ def draw(ax: Any, before: Any, kept: Any, released: Any, advised: float, flat: f
     early = np.arange(1, before.size + 1) * LOOK
     late = STUCK + np.arange(1, kept.size + 1) * LOOK
     ax.axhline(flat, color=GREY, linestyle="--", label="entropy of the classes")
-    ax.plot(early, before, color=VERMILION, label=f"SAM, ρ = {RHO:g}")
-    ax.plot(late, kept, color=VERMILION)
+    ax.plot(early, before, color=ORANGE, label=f"SAM, ρ = {RHO:g}")
+    ax.plot(late, kept, color=ORANGE)
     ax.plot(late, released, color=BLUE, label=f"from there with ρ = {advised:.2g}")
     ax.axvline(STUCK, color=GREY, linewidth=0.8)
     ax.set(xlabel="step", ylabel="loss on all training data")

@@ -26,7 +26,8 @@ import numpy as np
 
 import samdyn
 from samdyn.networks.studying.interaction import Row
-from samdyn.plot.style import CYCLE, figure_legend, new_figure, styled
+from samdyn.plot.legends import figure_legend
+from samdyn.plot.style import CYCLE, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 MODEL, SEEDS = "small-resnet", 3

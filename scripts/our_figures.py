@@ -7,18 +7,18 @@ import itertools
 import pathlib
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
 import samdyn
-from samdyn.plot.markers import mark_points
 from samdyn.plot.results.basins import plot_basins
 from samdyn.plot.style import (
     BLACK,
     BLUE,
     ORANGE,
-    VERMILION,
-    figure_legend,
+    PREDICTION,
+    VERDICTS,
     new_figure,
     styled,
 )
@@ -28,7 +28,6 @@ WELL = samdyn.get_loss("double-well-2d")
 LEARNING_RATE = 1e-3
 RHO = np.geomspace(3e-3, 12, 400)
 MOMENTA = {"step": (0.0, BLUE), "step, heavy ball γ = 0.9": (0.9, ORANGE)}
-BANDS = {"saddle": "#E4E4E4", "attractor": "#F3C9AE", "repeller": "#BFD9EA"}
 
 
 @styled
@@ -41,7 +40,7 @@ def theorem1(folder: pathlib.Path) -> dict:
     rows = {}
     for name, (gamma, colour) in MOMENTA.items():
         step = samdyn.StepMap(BEALE, samdyn.USAM(0.1), LEARNING_RATE, gamma)
-        (branch,) = samdyn.sweep(step, "rho", RHO, at=SADDLE).branches
+        branch = samdyn.sweep(step, "rho", RHO, at=SADDLE).branches[0]  # then orbits that leave it
         window = samdyn.rho_window((-27.75, 27.75), LEARNING_RATE, gamma)
         radii.plot(RHO, branch.spectral_radius, color=colour, label=name)
         _mark_end(rates, radii, window[1], colour)
@@ -77,7 +76,7 @@ def _mark_end(rates: Axes, radii: Axes, rho: float, colour: str) -> None:
 def _dress(rates: Axes, radii: Axes, critical: float) -> None:
     for ax, edge in ((rates, 0), (radii, 1)):
         ax.axhline(edge, color=BLACK, lw=0.6)
-        ax.axvline(critical, color=VERMILION, lw=0.9, ls="--")
+        ax.axvline(critical, color=PREDICTION, lw=0.9, ls="--")
         ax.set_xscale("log")
         ax.set_xlim(RHO[0], RHO[-1])
         ax.tick_params(labelbottom=False)
@@ -86,7 +85,7 @@ def _dress(rates: Axes, radii: Axes, critical: float) -> None:
     rates.set_yticks([], minor=True)
     rates.set_ylim(-2e4, 60)
     rates.set_ylabel("leading Re of the flow, 1/t")
-    rates.text(critical * 1.08, -3000, "ρ = 1/27.75", color=VERMILION)
+    rates.text(critical * 1.08, -3000, "ρ = 1/27.75", color=PREDICTION)
     rates.set_title("Beale's saddle (0, 1) under USAM: H has eigenvalues ∓27.75; η = 0.001")
     radii.set_ylim(0, 1.6)
     radii.set_ylabel("spectral radius of the step")
@@ -100,7 +99,7 @@ def _draw_bands(ax: Axes, rows: dict) -> None:
         starts = np.concatenate([[0], np.flatnonzero(names[1:] != names[:-1]) + 1, [len(names)]])
         for low, high in itertools.pairwise(starts):
             ends = RHO[low], RHO[min(high, len(RHO) - 1)]
-            ax.barh(y, ends[1] - ends[0], 0.8, left=ends[0], color=BANDS[names[low]])
+            ax.barh(y, ends[1] - ends[0], 0.8, left=ends[0], color=VERDICTS[names[low]])
             if ends[1] > 1.5 * ends[0]:
                 ax.text(np.sqrt(ends[0] * ends[1]), y, names[low], ha="center", va="center")
     ax.set_xscale("log")
@@ -120,38 +119,24 @@ def basins_vs_rho(folder: pathlib.Path) -> dict:
     """The double well: SAM's saddle takes a share of the plane that grows with ρ."""
     radii = (0.3, 0.6, 0.9)
     many = [basins_of(samdyn.GD(), 200), *(basins_of(samdyn.SAM(rho), 200) for rho in radii)]
-    figure = plot_basins(many, ["GD", *(f"SAM, ρ = {rho:g}" for rho in radii)])
-    figure.set_size_inches(9.8, 3.8)
-    mark_points(figure.axes[0], samdyn.stability(samdyn.Flow(WELL, samdyn.GD()), at=(0.0, 0.0)))
+    saddle = samdyn.manifolds(samdyn.Flow(WELL, samdyn.GD()), (0.0, 0.0), box=WELL.box)
+    titles = ["GD", *(f"SAM, ρ = {rho:g}" for rho in radii)]
+    with matplotlib.rc_context({"figure.figsize": (9.8, 3.8)}):
+        figure = plot_basins(many, titles, [saddle, None, None, None])
     samdyn.save(figure, folder / "basins_vs_rho.png")
-    return share_of_the_saddle(folder)
-
-
-def saddle_share(rho: float) -> tuple[float, tuple[float, float]]:
-    """The share of starts that end at the saddle, and its 95 % interval."""
-    found = basins_of(samdyn.SAM(rho), 200).attractors
-    at_saddle = [a for a in found if a.critical_type == "saddle"]
-    return at_saddle[0].fraction, at_saddle[0].ci95
+    return shares_of_the_basins(folder)
 
 
 @styled
-def share_of_the_saddle(folder: pathlib.Path) -> dict:
-    """The share of starts that the saddle captures, with 95 % intervals, against ρ."""
-    grid = np.linspace(0.05, 0.9, 18)
-    found = [saddle_share(rho) for rho in grid]
-    shares, bounds = (np.array(part) for part in zip(*found, strict=True))
-    figure, axes = new_figure(width=4.6, height=2.3)
-    ax = axes[0, 0]
-    errors = {"fmt": "none", "ecolor": ORANGE, "capsize": 2.5, "elinewidth": 1}
-    ax.errorbar(grid, shares, np.abs(bounds.T - shares), **errors)
-    ax.plot(grid, shares, ".-", color=ORANGE, ms=3, lw=1, label="SAM, with 95 % intervals")
-    ax.axhline(0, color=BLUE, lw=1.2, label="GD (its saddle has no area)")
-    ax.set_xlabel("ρ")
-    ax.set_ylabel("share captured by the saddle")
-    ax.set_title("double well (x² − 1)²/4 + y²/2, η = 0.01, 200 × 200 starts")
-    figure_legend(figure, [ax])
-    samdyn.save(figure, folder / "saddle_share_vs_rho.svg")
+def shares_of_the_basins(folder: pathlib.Path) -> dict:
+    """The shares of a grid of starts that end at the saddle and at the minima, against ρ."""
+    radii = np.linspace(0.05, 0.9, 18)
+    many = [basins_of(samdyn.SAM(rho), 200) for rho in radii]
+    ax = samdyn.plot_shares(
+        many, radii, title="SAM on (x² − 1)²/4 + y²/2, η = 0.01, 200 × 200 starts"
+    )
+    samdyn.save(ax, folder / "saddle_share_vs_rho.svg")
     return {
-        f"rho {rho:.2f}": {"share": share, "ci95": list(ci)}
-        for rho, (share, ci) in zip(grid, found, strict=True)
+        f"rho {rho:.2f}": {a.critical_type or a.kind: a.fraction for a in found.attractors}
+        for rho, found in zip(radii, many, strict=True)
     }

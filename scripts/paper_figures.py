@@ -13,6 +13,7 @@ import alternation_figure
 import beale_cloud_figure
 import edge_figure
 import escape_rho_figure
+import figure_sheet
 import is_it_a_saddle
 import jax
 import momentum_study
@@ -46,6 +47,7 @@ FIGURES = {
     "sam_edge": edge_figure.sam_edge,
     "plateau": plateau_figure.plateau,
     "is_it_a_saddle": is_it_a_saddle.is_it_a_saddle,
+    "figure_sheet": figure_sheet.figure_sheet,
     "momentum_study": momentum_study.momentum_study,  # from the runs kept as CSV
 }
 

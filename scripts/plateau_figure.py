@@ -31,7 +31,8 @@ from jax.flatten_util import ravel_pytree
 from matplotlib import ticker
 
 import samdyn
-from samdyn.plot.style import BLACK, CYCLE, GREY, figure_legend, new_figure, styled
+from samdyn.plot.legends import figure_legend
+from samdyn.plot.style import BLACK, CYCLE, GREY, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 EXAMPLES, INPUTS, NOISE = 4096, 4, 0.3

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import samdyn
+from samdyn.plot.legends import figure_legend
 from samdyn.plot.markers import mark_points
 from samdyn.plot.plane.fields import draw_contours
 from samdyn.plot.style import (
     BLACK,
-    figure_legend,
     frame,
     method_colour,
     new_figure,
@@ -114,8 +114,7 @@ def cosine_strip(folder: pathlib.Path) -> dict:
     numbers = {}
     for ax, name in zip(axes[:, 0], names, strict=True):
         values = np.asarray(cosines(jnp.asarray(run_of(name)[:-1]), methods()[name].radius))
-        samdyn.cosine_strip({name: values}, np.arange(1, STEPS + 1), ax)
-        ax.get_legend().remove()
+        samdyn.cosine_strip({name: values}, np.arange(1, STEPS + 1), ax, legend=False)
         ax.set_ylabel("")
         ax.label_outer()
         below = np.flatnonzero(values < 0)

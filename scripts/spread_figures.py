@@ -16,14 +16,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import samdyn
+from samdyn.plot.legends import figure_legend
 from samdyn.plot.style import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
+    PREDICTION,
     PURPLE,
-    VERMILION,
-    figure_legend,
     new_figure,
     styled,
 )
@@ -95,7 +95,7 @@ def _against_time(ax: Axes, below: Axes, rho: float) -> dict:
         numbers[name] = draw_dots(ax, dots, found, colour, f"{name}: simulated, exact")
         _draw_ratios(below, dots + 0.03 * (k - 1.5), found, colour)
     theorem = samdyn.kim_theorem_2(NEGATIVE, rho, line, ETA, BATCH)
-    ax.plot(line, theorem, "--", color=VERMILION, label="Theorem 2 of arXiv 2301.06308")
+    ax.plot(line, theorem, "--", color=PREDICTION, label="Theorem 2 of arXiv 2301.06308")
     ax.plot(line, exact("sgd", 0.0, line), ":", color=GREY, label="SGD, exact")
     return numbers
 
@@ -144,7 +144,7 @@ def _compare(ax: Axes, line: np.ndarray, dots: np.ndarray, options: Callable) ->
     numbers = draw_dots(ax, dots, found, BLUE, "same-batch: simulated, exact")
     theorem = [_theorem_3(rho, **({"batch": BATCH} | options(x))) for x in (line, dots)]
     label = "Theorem 3 of arXiv 2301.06308, C₂ = t/η"
-    ax.plot(line, theorem[0], "--", color=VERMILION, label=label)
+    ax.plot(line, theorem[0], "--", color=PREDICTION, label=label)
     ax.set_yscale("log")
     ratio = theorem[1] / np.array(numbers["simulated"])
     return numbers | {"Theorem 3 / simulated": ratio.tolist()}

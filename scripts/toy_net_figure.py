@@ -25,10 +25,10 @@ from matplotlib.axes import Axes
 from scipy.stats import binomtest
 
 import samdyn
+from samdyn.plot.legends import figure_legend
 from samdyn.plot.style import (
     BLACK,
     GREY,
-    figure_legend,
     method_colour,
     new_figure,
     styled,

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import samdyn
-from samdyn.plot.style import BLUE, ORANGE, VERMILION, figure_legend, new_figure, styled
+from samdyn.plot.legends import figure_legend
+from samdyn.plot.style import BLUE, ORANGE, PREDICTION, new_figure, styled
 
 STEPS, MANY_STEPS = 50_000, 1_000_000
 
@@ -126,7 +127,7 @@ def _draw_plain(ax: Axes, grid: Grid) -> None:
     ax.pcolormesh(grid.top, grid.mu, grid.held, cmap="Greys", vmin=0, vmax=2.5, rasterized=True)
     line = np.linspace(0.01, 1.9, 400)
     low = samdyn.trap_threshold(line, 1.0)
-    ax.plot(line, low, color=VERMILION, label="ημ = s²/(2 − s), s = ηλ₂")
+    ax.plot(line, low, color=PREDICTION, label="ημ = s²/(2 − s), s = ηλ₂")
     ax.plot(line, ends_of_range(line), color=BLUE, lw=1, ls=":", label="period-2 orbit overshoots")
     ax.axhline(1, color=BLUE, lw=1, ls="--", label="ημ = 1")
     where = grid.top[tuple(grid.wrong.T)], grid.mu[tuple(grid.wrong.T)]
@@ -141,7 +142,7 @@ def _draw_ratio(ax: Axes, top: np.ndarray, ratio: np.ndarray, grid: Grid) -> Non
     ax.pcolormesh(top, ratio, grid.held, cmap="Greys", vmin=0, vmax=2.5, rasterized=True)
     line = np.geomspace(top[0, 0], top[-1, 0], 400)
     low = samdyn.trap_threshold(line, 1.0)
-    ax.axhline(1, color=VERMILION)
+    ax.axhline(1, color=PREDICTION)
     ax.plot(line, ends_of_range(line) / low, color=BLUE, lw=1, ls=":")
     ax.plot(line, 1 / low, color=BLUE, lw=1, ls="--")
     ax.plot(top[tuple(grid.wrong.T)], ratio[tuple(grid.wrong.T)], "x", color=ORANGE, ms=4)

@@ -23,6 +23,7 @@ import scipy.stats
 from matplotlib.axes import Axes
 
 import samdyn
+from samdyn.plot.legends import figure_legend
 from samdyn.plot.style import (
     BLACK,
     BLUE,
@@ -31,7 +32,6 @@ from samdyn.plot.style import (
     ORANGE,
     PURPLE,
     VERMILION,
-    figure_legend,
     new_figure,
     styled,
 )

@@ -43,11 +43,13 @@ def run(args) -> int:
         from ...plot.save import save
         from ...plot.style import system_name
 
-        drawn, titles = [result], [system_name(system)]
+        drawn, shown = [result], [system]
         if args.method not in ("gd", None):
-            drawn.insert(0, _basins(args, system_with(args, loss, GD())))
-            titles.insert(0, "GD")
-        save(plot_basins(drawn, titles), args.output)
+            shown.insert(0, system_with(args, loss, GD()))
+            drawn.insert(0, _basins(args, shown[0]))
+        has_border = args.plane is None and hasattr(system, "flow")
+        borders = shown if has_border else None
+        save(plot_basins(drawn, [system_name(one) for one in shown], borders), args.output)
     emit(args, result.to_dict(), str(result))
     return 1 if result.interrupted else 0
 

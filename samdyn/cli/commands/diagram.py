@@ -63,7 +63,7 @@ def run(args) -> int:
         from ...plot.results.diagram import draw_diagram
         from ...plot.save import save
 
-        save(draw_diagram(result).figure, args.output)
+        save(draw_diagram(result), args.output)
     told = result.to_dict()
     shorts = [name for name, *_ in args.parameter]
     told["parameters"] = dict(zip(shorts, told["parameters"].values(), strict=True))

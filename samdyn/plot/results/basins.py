@@ -10,7 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ...attractors.curves import flow_curves
+from ...attractors.report import stability
 from ...checks import told
+from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput
 from ...results.drawing import drawer
 from ..drawing import Key, drawing, drawn_into, sorted_options
@@ -126,7 +129,7 @@ def _draw(ax: Axes, basins, colours, border: Any, style: dict[str, Any]) -> Key:
     look |= {"origin": "lower", "extent": extent, **style}
     ax.imshow(_image(basins, colours), **look)
     plane = getattr(basins, "plane", None)
-    borders = _draw_border(ax, border)
+    borders = _draw_border(ax, border, box)
     for attractor in basins.attractors:
         if getattr(attractor, "points", None) is not None:
             _draw_moving(ax, attractor, plane)
@@ -140,24 +143,32 @@ def _draw(ax: Axes, basins, colours, border: Any, style: dict[str, Any]) -> Key:
     return Key([*_entries(basins, colours), *borders], title=_title(plane))
 
 
-def _draw_border(ax: Axes, border: Any) -> list[Line2D]:
-    """The stable curves of one result of `manifolds` or several; their entry in the legend."""
+def _draw_border(ax: Axes, border: Any, box: np.ndarray) -> list[Line2D]:
+    """The stable curves of results of `manifolds`, or of a system; their entry in the legend."""
     if border is None:
         return []
     given = [*border] if isinstance(border, list | tuple) else [border]
-    curves = [c for found in given for c in _curves_of(found) if c.stable]
+    curves = [c for found in given for c in _curves_of(found, box) if c.stable]
+    name = "stable manifold"
+    if any(getattr(found, "flow", None) is not None for found in given):
+        name += " of the flow"  # of which the steps' own border is near for small steps
     look: dict[str, Any] = {"color": BLACK, "lw": thick(1.1)}
     for curve in curves:
         ax.plot(*curve.points.T, zorder=3, label="_", gid="border", **look)
-    return [Line2D([], [], label="stable manifold", **look)] if curves else []
+    return [Line2D([], [], label=name, **look)] if curves else []
 
 
-def _curves_of(found: Any) -> Any:
-    if not hasattr(found, "curves"):
-        raise InvalidInput(
-            f"border is what samdyn.manifolds returns, or a list of that, not {told(found)}."
-        )
-    return found.curves
+def _curves_of(found: Any, box: np.ndarray) -> Any:
+    """The manifolds given, or those of all saddles of a flow that lie in the box."""
+    if hasattr(found, "curves"):
+        return found.curves
+    flow = found if isinstance(found, AbstractODE) else getattr(found, "flow", None)
+    if isinstance(flow, AbstractODE):
+        return flow_curves(flow, stability(flow, box=box).points, box)[0]
+    raise InvalidInput(
+        "border is a flow, a map that has one, or what samdyn.manifolds returns, not "
+        f"{told(found)}."
+    )
 
 
 def _draw_moving(ax: Axes, attractor, plane) -> None:
@@ -188,8 +199,9 @@ def draw_basins(basins: Any, ax: Axes, *, border: Any = None, **style: Any) -> K
     """The basins of a 2-D loss: one colour an attractor, greys for what ended elsewhere.
 
     `basins` is what `samdyn.basins` returns, of a loss of two dimensions or on a plane. The
-    legend gives each basin's share of the grid. `border`, what `samdyn.manifolds` returns for a
-    saddle or a list of that, adds the stable manifolds, which part the basins of a flow.
+    legend gives each basin's share of the grid. `border` adds stable manifolds, which part the
+    basins of a flow: a flow (or a map that has one), for those of all its saddles in the box, or
+    what `samdyn.manifolds` returns for one, or a list of that.
     `style` is that of the image, such as `alpha`. `InvalidInput` in other dimensions.
     """
     return _draw(ax, basins, attractor_colours([basins])[0], border, style)

@@ -80,10 +80,14 @@ def test_the_border_is_the_stable_manifold():
     flow = samdyn.Flow(samdyn.get_loss("double-well-2d"), samdyn.GD())
     box = [(-2, 2), (-2, 2)]
     found, saddle = samdyn.basins(flow, box, grid=6), samdyn.manifolds(flow, (0, 0), box=box)
-    ax = found.plot(border=saddle)
+    for given in (saddle, [saddle], flow):
+        check_border(found.plot(border=given))
+    with pytest.raises(InvalidInput, match="border is a flow, a map that has one"):
+        found.plot(border="yes")
+
+
+def check_border(ax):
     border = [line for line in ax.lines if line.get_gid() == "border"]
     assert len(border) == 2
     assert max(np.max(np.abs(line.get_xdata())) for line in border) < 1e-6
     assert "stable manifold" in [text.get_text() for text in ax.get_legend().get_texts()]
-    with pytest.raises(InvalidInput, match=r"border is what samdyn\.manifolds returns"):
-        found.plot(border="yes")
