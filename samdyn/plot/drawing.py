@@ -69,7 +69,8 @@ def drawing(width: Any = PANEL, height: Any = PANEL) -> Callable[[Callable], Cal
     """Make `function(what, ax, …, **style) -> Key or None` a drawing call.
 
     It then draws into `ax`, or a figure of its own of one panel of `width` × `height` inches
-    (numbers, or functions of what is drawn), and returns the axes.
+    (numbers, or functions of what is drawn), and returns the axes. `style` is what is left of the
+    keywords.
     """
 
     def mark(function: Callable) -> Callable[..., Axes]:

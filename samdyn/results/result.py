@@ -59,7 +59,15 @@ class Result(abc.ABC):
     def plot(self, ax: Any = None, **style: Any) -> Any:
         """Draw the result into `ax`, or a new figure, and return the axes.
 
-        `style` is passed on to what is drawn first of all: color, alpha, linewidth, label ….
+        `style` is passed on to what is drawn first of all: color, alpha, linewidth, label …; what
+        `Axes.set` takes (xlim, title, xscale …) is set in the axes. `legend` is True, False or
+        keywords of `Axes.legend`, `figsize` the size of a new figure. What is already set in `ax`
+        stays: limits, scales, names, ticks, a legend, the figure's size; so does what is set in
+        `matplotlib.rcParams`, of whose `figure.figsize` the width counts.
+
+        Artists are found by their gid, `[a for a in ax.get_children() if a.get_gid() == "mark"]`.
+        Where `matplotlib.pyplot` is in use a new figure is one of its own, and `plt.show()` shows
+        it; no other is ever opened.
         """
         return drawer_of(type(self))(self, ax, **style)
 
