@@ -1,5 +1,6 @@
 """What every drawing call owes the owner of the axes: facts read from artists, of each drawer."""
 
+import re
 import sys
 from typing import Any, NamedTuple
 
@@ -41,12 +42,6 @@ def swept():
         Branch("critical", kind, w + i, names, rate) for i, (kind, rate) in enumerate(parts)
     ]
     return Sweep(rho, tuple(branches), (Event(0.5, w[0], "pitchfork"),))
-
-
-class Shown(NamedTuple):
-    w: np.ndarray
-    at: np.ndarray
-    of: str
 
 
 def cosines(ax=None, **style):
@@ -263,8 +258,6 @@ def test_a_legend_covers_no_curve():
 
 
 def test_ids_in_an_svg_are_unique(tmp_path):
-    import re
-
     text = samdyn.save(draw_sweep(swept()), tmp_path / "a.svg").read_text()
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids))

@@ -1,6 +1,8 @@
 """Colours: one meaning each, legible on white; the settings of the caller go before the house's."""
 
+import importlib.util
 import itertools
+import pathlib
 
 import matplotlib
 import numpy as np
@@ -59,10 +61,29 @@ def test_a_colour_has_one_meaning():
     assert not {to_hex(c) for c in (*CYCLE[:-1], *PALETTE)} & {to_hex(c) for c in MEANINGS.values()}
 
 
-def test_meanings_differ_in_lightness_or_hue():
-    """Told apart by anyone: any two differ by 0.1 in a channel that all eyes have."""
-    for one, other in itertools.combinations(MEANINGS.values(), 2):
-        assert np.max(np.abs(np.subtract(to_rgb(one), to_rgb(other)))) > 0.1
+@pytest.fixture(scope="module")
+def sheets():
+    path = pathlib.Path(__file__).parents[2] / "scripts" / "figure_sheet.py"
+    spec = importlib.util.spec_from_file_location("figure_sheet", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_meanings_are_told_apart_by_colour_blind_readers(sheets):
+    """No two of them look alike; a red and a green of one lightness would."""
+    for vision in ("deuteranopia", "protanopia"):
+        matrix = sheets.SEEN[vision]
+        np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)  # grey stays grey
+        seen = [sheets.as_seen(np.asarray(to_rgb(c)), matrix) for c in MEANINGS.values()]
+        pairs = itertools.combinations(seen, 2)
+        assert min(np.linalg.norm(one - other) for one, other in pairs) > 0.15
+    alike = [
+        sheets.as_seen(np.array(c), sheets.DEUTERANOPIA) for c in ([0.6, 0.5, 0], [0.7, 0.4, 0])
+    ]
+    assert np.linalg.norm(alike[0] - alike[1]) < 0.15
 
 
 def test_an_ascent_is_no_alarm():
