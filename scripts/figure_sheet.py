@@ -131,7 +131,8 @@ def sheet(images: list[np.ndarray]) -> np.ndarray:
 
 def write(page: np.ndarray, path: pathlib.Path) -> int:
     """Write a page in few colours; its size in bytes."""
-    few = Image.fromarray(page).quantize(COLOURS, dither=Image.Dither.NONE)
+    rare = Image.Quantize.MAXCOVERAGE  # or a mark's colour would be lost
+    few = Image.fromarray(page).quantize(COLOURS, rare, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     return path.stat().st_size
 

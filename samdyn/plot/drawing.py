@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 
 from matplotlib.artist import Artist, ArtistInspector
 from matplotlib.axes import Axes
+from matplotlib.cbook import normalize_kwargs
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ..errors import InvalidInput
 from .legends import axes_legend, figure_legend, fit_height, inner_legend
@@ -56,6 +58,13 @@ def sorted_options(given: dict[str, Any]) -> Options:
         raise InvalidInput(f"legend is True, False or keywords of Axes.legend, not {legend!r}.")
     axes = {name: rest.pop(name) for name in list(rest) if name in SETTABLE}
     return Options(axes, legend, figsize, rest)
+
+
+def require_of_lines(style: dict[str, Any]) -> None:
+    """`InvalidInput` unless all are properties of a line: also where none is drawn."""
+    for name in normalize_kwargs(style, Line2D):
+        if not hasattr(Line2D, f"set_{name}"):
+            raise InvalidInput(f"nothing that is drawn has a property {name!r}.")
 
 
 def as_axes(ax: Any) -> Axes:

@@ -77,9 +77,9 @@ def inner_legend(
     if own:  # until then nothing has its size
         ax.get_figure(root=True).draw_without_rendering()  # pyright: ignore
 
-    def make(place: str, columns: int) -> Legend:
+    def make(place: str, columns: int, **compact: Any) -> Legend:
         look: dict[str, Any] = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
-        look |= {"loc": place, "ncols": columns}
+        look |= {"loc": place, "ncols": columns, **compact}
         return _marked(ax.legend(handles=found, **{**look, **keywords}))
 
     if {"loc", "ncols"} & set(keywords) or not (free or own):
@@ -107,13 +107,12 @@ def _covers(ax: Axes, box: Any) -> bool:
     return any(box.overlaps(text.get_window_extent()) for text in ax.texts)
 
 
-def _make_room(ax: Axes, make: Callable[[str, int], Legend]) -> None:
+def _make_room(ax: Axes, make: Callable[..., Legend]) -> None:
     """Raise the upper limit by what the legend takes in as many columns as fit."""
-    columns = 4
-    legend = make("upper center", columns)
-    while columns > 1 and legend.get_window_extent().width > 0.98 * ax.bbox.width:
-        columns -= 1
-        legend = make("upper center", columns)
+    for columns in (4, 3, 2, 1):
+        legend = make("upper center", columns, **COMPACT)
+        if legend.get_window_extent().width <= ax.bbox.width:
+            break
     share = min(0.7, legend.get_window_extent().height / ax.bbox.height + 0.04)
     scale = ax.yaxis.get_transform()
     low, high = scale.transform(np.asarray(ax.get_ylim()))
@@ -140,7 +139,7 @@ def _widest(figure: Figure, make: Callable[..., Legend], most: int) -> Legend:
     for columns in range(most, 1, -1):
         for compact in ({}, COMPACT):
             legend = make(columns, **compact)
-            if legend.get_window_extent().width <= 0.98 * figure.bbox.width:
+            if legend.get_window_extent().width <= 0.95 * figure.bbox.width:
                 return _marked(legend)
             legend.remove()
     return _marked(make(1))

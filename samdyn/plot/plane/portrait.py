@@ -28,6 +28,7 @@ from ..drawing import (
     add_legend,
     as_axes,
     drawn_into,
+    require_of_lines,
     sorted_options,
 )
 from ..legends import fit_height
@@ -119,6 +120,7 @@ def portrait(
             f"{len(shown)} systems were given with {len(names)} names: a name each is needed."
         )
     options = sorted_options(style)
+    require_of_lines(options.style)
     axes = _given_axes(ax, len(shown)) if ax is not None else _new_panels(len(shown), box, options)
     run = _Run(points, time, steps, seed)
     for panel, system, name in zip(axes, shown, names, strict=True):

@@ -25,6 +25,7 @@ from ..style import (
     PALETTE,
     columns_of,
     frame,
+    luminance,
     new_figure,
     panel_height,
     point_text,
@@ -33,6 +34,7 @@ from ..style import (
     thick,
 )
 
+TINTS = (0.72, 0.52, 0.38, 0.61, 0.84, 0.30)  # luminance of the palette's tints
 SAME = 1e-2  # of the box's size: attractors nearer than this are one, whatever the method
 OUTCOMES = {  # label -> (grey, name, field of the result)
     -1: ("#E8E8E8", "undecided", "undecided"),
@@ -41,9 +43,12 @@ OUTCOMES = {  # label -> (grey, name, field of the result)
 }
 
 
-def _lightened(colour: str) -> tuple[float, float, float]:
-    """Half way to white, so that marks stand out."""
-    red, green, blue = 0.5 * np.asarray(to_rgb(colour)) + 0.5
+def _lightened(colour: str, wanted: float) -> tuple[float, float, float]:
+    """The tint of that luminance, so that marks stand out and basins differ in grey as well."""
+    pure = np.asarray(to_rgb(colour))
+    shares = np.linspace(0, 1, 101)
+    tints = [(1 - share) * pure + share for share in shares]
+    red, green, blue = min(tints, key=lambda tint: abs(luminance(tint) - wanted))
     return float(red), float(green), float(blue)
 
 
@@ -81,7 +86,7 @@ def attractor_colours(many: Sequence[Any]) -> list[dict[int, tuple[float, float,
 
 def place_colour(number: int) -> tuple[float, float, float]:
     """The colour of the basin of that number."""
-    return _lightened(PALETTE[number % len(PALETTE)])
+    return _lightened(PALETTE[number % len(PALETTE)], TINTS[number % len(PALETTE)])
 
 
 def _image(basins, colours) -> np.ndarray:

@@ -8,7 +8,14 @@ from matplotlib.colors import to_rgb
 
 import samdyn
 from samdyn.errors import InvalidInput
-from samdyn.plot.results.basins import OUTCOMES, attractor_colours, draw_basins, plot_basins
+from samdyn.plot.results.basins import (
+    OUTCOMES,
+    attractor_colours,
+    draw_basins,
+    place_colour,
+    plot_basins,
+)
+from samdyn.plot.style import PALETTE, luminance
 
 
 class Attractor(NamedTuple):
@@ -63,6 +70,11 @@ def test_legend_gives_shares_and_what_ended_elsewhere():
         "minimum (2, 2): 40.0 %",
         "diverged: 20.0 %",
     ]
+
+
+def test_basins_differ_in_grey_as_well():
+    shades = sorted(luminance(place_colour(number)) for number in range(len(PALETTE)))
+    assert min(np.diff(shades)) > 0.05
 
 
 def test_panels_have_their_titles_and_one_image_each():
