@@ -52,7 +52,7 @@ def test_what_is_outside_the_limits_has_no_name():
 def test_names_keep_clear_of_the_legend():
     curve = Curve(X, X * 0 + 0.5, "level", "red")
     ax = new_axes()
-    ax.plot(curve.x, curve.y, label="a rather long entry of the legend")
+    ax.plot(curve.x, curve.y, label="mine")
     ax.set_ylim(0, 1)
     ax.legend(loc="center")
     ax.get_figure(root=True).draw_without_rendering()
