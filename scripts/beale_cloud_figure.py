@@ -105,7 +105,9 @@ def _draw(ax: Axes, paths: np.ndarray, method: samdyn.AbstractMethod) -> None:
     label = f"{RUNS} runs of {name} after {STEPS:,} steps"
     shown = np.unique(np.geomspace(1, paths.shape[1], CORNERS).astype(int)) - 1
     lines = list(paths[:TRACES, shown])
-    samdyn.draw_cloud(paths[:, -1], BEALE, BOX, ax, paths=lines, colour=colour, label=label)
+    samdyn.draw_cloud(
+        paths[:, -1], BEALE, BOX, ax, paths=lines, colour=colour, label=label, legend=False
+    )
     marks: dict[str, Any] = {"ls": "none", "mfc": "none", "mec": BLACK, "mew": 1.1, "zorder": 8}
     ax.plot(*START, "s", color=BLACK, ms=5, zorder=8, label="start (1, 2)", ls="none")
     ax.plot(*SADDLE, "D", ms=9, label="saddle (0, 1)", **marks)

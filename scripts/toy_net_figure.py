@@ -183,7 +183,7 @@ def _draw_shares(ax: Axes, found: dict[str, Shares]) -> None:
 def _draw_ends(ax: Axes, name: str, method: Any, ends: Any, stuck: float) -> None:
     ax.axvline(0, color=GREY, lw=1, ls="--", zorder=2, label="critical line w₁ = 0")
     samdyn.draw_cloud(
-        np.asarray(ends), step_map(method).loss, BOX, ax, colour=method_colour(method)
+        np.asarray(ends), step_map(method).loss, BOX, ax, colour=method_colour(method), legend=False
     )
     ax.plot(0, 0, "+", color=BLACK, ms=9, mew=1.4, zorder=6, label="the saddle (0, 0)")
     ax.set(xlabel="w₁", ylabel="w₂", title=f"{name}: {100 * stuck:.0f} % stuck")

@@ -198,7 +198,7 @@ def add_figure_legend(
 def add_legend(ax: Axes, key: Key | None, wanted: Any, own: bool) -> None:
     """The legend that a drawer asks for, unless it isn't wanted or the caller has their own.
 
-    Below the panel in a figure of ours; in the caller's axes where matplotlib puts it.
+    Below the panel, or inside where the drawer says that there is room for it.
     """
     if key is None or wanted is False:
         return
@@ -210,8 +210,9 @@ def add_legend(ax: Axes, key: Key | None, wanted: Any, own: bool) -> None:
 
 def _add(ax: Axes, key: Key, wanted: Any, own: bool) -> None:
     keywords = wanted if isinstance(wanted, dict) else {}
-    if own and not key.inside and "loc" not in keywords:
-        axes_legend(ax, key.handles, **{"title": key.title, **keywords})
+    if not key.inside and "loc" not in keywords:
+        below: dict[str, Any] = {"title": key.title, "own": own, "over_figure": own}
+        axes_legend(ax, key.handles, **{**below, **keywords})
         return
     free = own or "ylim" not in _set_by_caller(ax)
     inner_legend(ax, key.handles, free, own, **{"title": key.title, **keywords})

@@ -35,18 +35,20 @@ def axes_legend(
     handles: Sequence[Any] | None = None,
     most: int = 3,
     over_figure: bool = True,
+    own: bool = True,
     **keywords: Any,
 ) -> None:
-    """A legend under one panel of a figure of ours, of everything in it that has a label.
+    """A legend under one panel, of everything in it that has a label.
 
-    It is centred `over_figure` or under the panel. The figure grows by what it takes, unless its
-    size was asked for.
+    It is centred `over_figure` or under the panel. A figure of our `own` grows by what it takes,
+    unless its size was asked for.
     """
     found = legend_entries([ax])[0] if handles is None else list(handles)
     if not found:
         return
     figure: Any = ax.get_figure(root=True)
-    figure.draw_without_rendering()  # only then tick labels have a size
+    if own:
+        figure.draw_without_rendering()  # only then the panel has its size
     labels_end = ax.xaxis.get_tightbbox()
     below = ax.bbox.y0 - (ax.bbox.y0 if labels_end is None else labels_end.y0)
     size = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
@@ -61,7 +63,10 @@ def axes_legend(
     def make(columns: int, **compact: Any) -> Legend:
         return ax.legend(handles=found, **{**where, "ncols": columns, **compact, **keywords})
 
-    _grow(figure, _widest(figure, make, min(most, len(found))))
+    room = 0.95 * figure.bbox.width if own else max(ax.bbox.width, 0.3 * figure.bbox.width)
+    legend = _widest(room, make, min(most, len(found)))
+    if own:
+        _grow(figure, legend)
 
 
 def inner_legend(
@@ -131,15 +136,15 @@ def figure_legend(
         where: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
         return figure.legend(handles=found, **{**where, **compact, **keywords})
 
-    _grow(figure, _widest(figure, make, len(found)))
+    _grow(figure, _widest(0.95 * figure.bbox.width, make, len(found)))
 
 
-def _widest(figure: Figure, make: Callable[..., Legend], most: int) -> Legend:
-    """The legend with the most columns that is no wider than the figure."""
+def _widest(room: float, make: Callable[..., Legend], most: int) -> Legend:
+    """The legend with the most columns that is no wider than `room`, in pixels."""
     for columns in range(most, 1, -1):
         for compact in ({}, COMPACT):
             legend = make(columns, **compact)
-            if legend.get_window_extent().width <= 0.95 * figure.bbox.width:
+            if legend.get_window_extent().width <= room:
                 return _marked(legend)
             legend.remove()
     return _marked(make(1))
