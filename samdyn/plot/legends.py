@@ -63,7 +63,7 @@ def axes_legend(
     def make(columns: int, **compact: Any) -> Legend:
         return ax.legend(handles=found, **{**where, "ncols": columns, **compact, **keywords})
 
-    room = 0.95 * figure.bbox.width if own else max(ax.bbox.width, 0.3 * figure.bbox.width)
+    room = 0.98 * figure.bbox.width if own else max(ax.bbox.width, 0.3 * figure.bbox.width)
     legend = _widest(room, make, min(most, len(found)))
     if own:
         _grow(figure, legend)
@@ -136,7 +136,7 @@ def figure_legend(
         where: dict[str, Any] = {"loc": "outside lower center", "ncols": columns}
         return figure.legend(handles=found, **{**where, **compact, **keywords})
 
-    _grow(figure, _widest(0.95 * figure.bbox.width, make, len(found)))
+    _grow(figure, _widest(0.98 * figure.bbox.width, make, len(found)))
 
 
 def _widest(room: float, make: Callable[..., Legend], most: int) -> Legend:
