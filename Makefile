@@ -10,7 +10,7 @@ CHECKED := tests/test_shapes.py tests/attractors/test_plane.py tests/dynamics/me
 	tests/dynamics/regions/test_regions.py tests/programs/enclosing/test_boxes.py tests/losses/test_registry.py \
 	tests/networks/training/test_sam_grad_fn.py tests/spectra/products/test_hessian.py
 
-.PHONY: demo test thorough browser lint types bench figures clean
+.PHONY: demo test thorough browser lint types docs bench figures clean
 
 demo: $(READY)
 	$(VENV)/bin/samdyn stability beale --box="-4.5,4.5;-4.5,4.5" --method usam --rho 0.05 --lr 0.001
@@ -36,6 +36,10 @@ lint: $(READY)
 
 types: $(READY)
 	$(VENV)/bin/basedpyright --pythonpath $(RUN) --level error
+
+docs: $(READY)
+	$(RUN) -m pip install --quiet -e '.[docs]'
+	$(RUN) scripts/docs/build.py
 
 bench: $(READY)
 	$(VENV)/bin/python -m pip install --quiet -e '.[bench]'

@@ -1,0 +1,1 @@
+"""What the pages need beyond Sphinx: one file a job."""
