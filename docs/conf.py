@@ -15,6 +15,7 @@ sys.path.insert(0, str(DOCS))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(BUILD / "docs-compiled"))
+os.environ["PYTHONPATH"] = str(DOCS.parent / "tests")  # the examples of "Add your own"
 os.environ["IPYTHONDIR"] = str(BUILD / "ipython")
 PROFILE = BUILD / "ipython" / "profile_default"
 PROFILE.mkdir(parents=True, exist_ok=True)

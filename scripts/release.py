@@ -12,10 +12,15 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
+# files that are no Python, and that a rule about packages may lose
+NEEDED = ("explorer/explorer.html", "explorer/explorer.js", "explorer/explorer.css")
+SOURCE_ONLY = ("CITATION.cff", "CHANGELOG.md", "docs/index.md")
 # of a minimum and two saddles of Beale's function USAM with this radius makes one saddle attract
 ASKED = ("stability", "beale", "--box=-4,4;-4,4", "--method", "usam", "--rho", "0.05", "--json")
 ANSWER = [("minimum", "attractor"), ("saddle", "attractor"), ("saddle", "saddle")]
@@ -43,8 +48,22 @@ def build(folder: pathlib.Path) -> list[pathlib.Path]:
         (source,) = folder.glob("*.tar.gz")
         run(tool, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(source))
     (wheel,) = folder.glob("*.whl")
+    for file, names in ((wheel, NEEDED), (source, NEEDED + SOURCE_ONLY)):
+        if missing := lacks(file, names):
+            raise SystemExit(f"{file.name} lacks {', '.join(missing)}.")
     print(f"built {wheel.name} and {source.name}", flush=True)
     return [wheel, source]
+
+
+def lacks(file: pathlib.Path, names: tuple[str, ...]) -> list[str]:
+    """Which of these names no file in a wheel or a source distribution ends with."""
+    if file.suffix == ".whl":
+        with zipfile.ZipFile(file) as archive:
+            held = archive.namelist()
+    else:
+        with tarfile.open(file) as archive:
+            held = archive.getnames()
+    return [name for name in names if not any(one.endswith("/" + name) for one in held)]
 
 
 def prove(python: str, file: pathlib.Path) -> None:

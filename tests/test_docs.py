@@ -49,10 +49,11 @@ def test_the_pytorch_block_runs_where_torch_is_installed(capsys):
 
 
 GROWTH = {
-    0: ("-0.916291", "0.279122", "0.177997", "learning_rate = 0.552486187845"),
-    1: ("attractor repeller",),
-    2: ("period-doubling of the period-2 orbit", "1.236067977", "chaotic", "proven"),
-    3: ("0.026", "200 runs"),
+    0: ("GD    repeller", "USAM  repeller"),
+    1: ("-0.916291", "0.279122", "0.177997", "learning_rate = 0.552486187845"),
+    2: ("attractor repeller",),
+    3: ("period-doubling of the period-2 orbit", "1.236067977", "chaotic", "proven"),
+    4: ("0.026", "200 runs"),
 }
 
 
