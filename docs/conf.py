@@ -31,6 +31,7 @@ extensions = [
     "extension.docstrings",
     "extension.explorers",
     "extension.formulas",
+    "extension.names",
 ]
 exclude_patterns = ["extension", "outputs"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]

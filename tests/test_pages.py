@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT / "scripts" / "docs"), str(ROOT / "docs")]
 
 import outputs  # noqa: E402
 import site_checks  # noqa: E402
-from extension import blocks, docstrings  # noqa: E402
+from extension import blocks, docstrings, names  # noqa: E402
 
 del sys.path[:2]
 
@@ -151,3 +151,12 @@ def test_the_directives_are_those_of_the_names():
     assert docstrings.directive("SAM").startswith(".. autoclass::")
     assert docstrings.directive("METHODS").startswith(".. py:data::")
     assert all(f"samdyn.{name}" in docstrings.directive(name) for name in samdyn.__all__)
+
+
+def test_code_that_is_a_public_name_is_told_from_other_code():
+    assert [names.meant(code) for code in ("samdyn.sweep", "SAM(0.5)", "samdyn.load(file)")] == [
+        *("sweep", "SAM", "load")
+    ]
+    assert not any(
+        map(names.meant, ("rates", "samdyn stability", "w", "samdyn.nothing", "Nothing"))
+    )
