@@ -39,7 +39,7 @@ myst_heading_anchors = 3
 
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 600  # a busy machine
 nb_output_stderr = "warn"  # a page that warns is no example
 nb_merge_streams = True
 nb_render_text_lexer = "none"

@@ -1,10 +1,16 @@
-"""Pages to play with, each one file of HTML, made when the site is built and shown in frames."""
+"""Pages to play with, each one file of HTML, made when the site is built and shown in frames.
+
+They take as long as several pages, so a process of their own makes them beside the pages.
+"""
 
 import pathlib
+import subprocess
+import sys
 
 import samdyn
 from samdyn.explorer.page import page
 
+DOCS = pathlib.Path(__file__).resolve().parents[1]
 METHODS = (samdyn.GD, samdyn.SAM, samdyn.USAM)
 
 
@@ -18,14 +24,29 @@ def beale() -> str:
 EXPLORERS = {"beale": beale}
 
 
-def _write(app, error):
-    if error is None and app.builder.format == "html":
-        folder = pathlib.Path(app.outdir) / "explorers"
-        folder.mkdir(exist_ok=True)
-        for name, make in EXPLORERS.items():
-            (folder / f"{name}.html").write_text(make(), "utf-8")
+def write(folder: pathlib.Path) -> None:
+    """Every explorer into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in EXPLORERS.items():
+        (folder / f"{name}.html").write_text(make(), "utf-8")
+
+
+def _start(app):
+    if app.builder.format == "html":
+        command = [sys.executable, "-m", "extension.explorers", f"{app.outdir}/explorers"]
+        app.explorers = subprocess.Popen(command, cwd=DOCS)
+
+
+def _wait(app, error):
+    if app.builder.format == "html" and app.explorers.wait():
+        raise RuntimeError("the explorers could not be made.")
 
 
 def setup(app):
-    app.connect("build-finished", _write)
+    app.connect("builder-inited", _start)
+    app.connect("build-finished", _wait)
     return {"parallel_read_safe": True}
+
+
+if __name__ == "__main__":
+    write(pathlib.Path(sys.argv[1]))
