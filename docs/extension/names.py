@@ -8,6 +8,8 @@ from sphinx.transforms import SphinxTransform
 
 import samdyn
 
+# what is no place for a link, or is one already, as the names in docstrings are
+LINKS = (nodes.title, nodes.reference, addnodes.pending_xref)
 CALLED = re.compile(r"(samdyn\.)?(\w+)(?:\(.*\))?")
 
 
@@ -27,7 +29,7 @@ class Names(SphinxTransform):
     def apply(self, **_):
         for code in list(self.document.findall(nodes.literal)):
             name = meant(code.astext())
-            if name and not isinstance(code.parent, nodes.title | nodes.reference):
+            if name and not isinstance(code.parent, LINKS):
                 link = addnodes.pending_xref(
                     "", refdomain="py", reftype="obj", reftarget=f"samdyn.{name}", refexplicit=True
                 )
