@@ -19,7 +19,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 # files that are no Python, and that a rule about packages may lose
-NEEDED = ("explorer/explorer.html", "explorer/explorer.js", "explorer/explorer.css")
+NEEDED = ("explorer/parts/explorer.html", "explorer/parts/acting.js", "explorer/parts/explorer.css")
 SOURCE_ONLY = ("CITATION.cff", "CHANGELOG.md", "docs/index.md")
 # of a minimum and two saddles of Beale's function USAM with this radius makes one saddle attract
 ASKED = ("stability", "beale", "--box=-4,4;-4,4", "--method", "usam", "--rho", "0.05", "--json")

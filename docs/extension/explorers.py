@@ -9,6 +9,7 @@ import sys
 
 import samdyn
 from samdyn.explorer.page import page
+from samdyn.explorer.scene import scene_of
 
 DOCS = pathlib.Path(__file__).resolve().parents[1]
 METHODS = (samdyn.GD, samdyn.SAM, samdyn.USAM)
@@ -18,7 +19,7 @@ def beale() -> str:
     loss, rho = samdyn.get_loss("beale"), 0.3
     methods = [method() if method is samdyn.GD else method(rho) for method in METHODS]
     flows = [samdyn.Flow(loss, method) for method in methods]
-    return page(flows, [(-1.5, 3.7), (-0.5, 2.7)], "beale", rho)
+    return page(scene_of(flows, [(-1.5, 3.7), (-0.5, 2.7)], "beale", rho, "beale"))
 
 
 EXPLORERS = {"beale": beale}
