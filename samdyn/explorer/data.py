@@ -140,6 +140,7 @@ def _shown(point: dict[str, Any]) -> dict[str, Any]:
         "kind": point.get("kind", "critical"),
         "type": point.get("critical_type"),
         "verdict": point["flow"]["verdict"],
+        "rates": point["flow"].get("eigenvalues"),
         "step": step["verdict"] if step else None,
         "proven": proven and (step is None or bool(step.get("proven"))),
     }

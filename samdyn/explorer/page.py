@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InvalidInput
 from ..precision import in_double
 from ..programs.javascript import HELPERS
-from .data import data_of, loss_script, panel
+from .data import Panel, data_of, loss_script, panel
 from .scene import Scene, label
 
 LONGEST = 200_000  # bytes of a page
@@ -21,9 +21,10 @@ def page(scene: Scene, served: str | None = None, told: Callable[[str], None] | 
     """The text of a page on which the systems of a scene can be compared.
 
     At each radius of its slider the fixed points and their verdicts are those that `sweep` finds.
-    A page that is served by "server" or "kernel" asks there for proofs, theory and other formulas;
-    any other asks nobody for anything. `told` is called with a line before each panel that takes
-    long. `InvalidInput` where a system has no program that JavaScript has.
+    A page that is served by "server" or "kernel" asks there for proofs, theory and other formulas,
+    and for a field that has no program which JavaScript has; any other asks nobody for anything,
+    and `InvalidInput` is raised for such a field. `told` is called with a line before each panel
+    that takes long.
     """
     followed = served is not None
     panels = []
@@ -32,11 +33,11 @@ def page(scene: Scene, served: str | None = None, told: Callable[[str], None] | 
             count = f"{number + 1} of {len(scene.flows)}"
             told(f"following the fixed points of {label(flow)} over rho ({count})")
         panels.append(panel(flow, number, scene, followed))
-        if panels[-1].why:
+        if panels[-1].why and not served:
             raise InvalidInput(f"a page cannot compute this on its own: {panels[-1].why}.")
     data = data_of(scene) | {"served": served, "panels": [one.shown for one in panels]}
     scripts = [HELPERS, loss_script(scene), *(text for one in panels for text in one.scripts)]
-    text = _filled(scene.name, "\n".join(scripts), data, served)
+    text = _filled(scene.name, "\n".join(scripts), data, panels, served)
     if len(text.encode()) > LONGEST:
         raise InvalidInput(
             f"the page would have {len(text.encode()):,d} bytes, more than {LONGEST:,d}."
@@ -44,10 +45,12 @@ def page(scene: Scene, served: str | None = None, told: Callable[[str], None] | 
     return text
 
 
-def _filled(name: str, scripts: str, data: dict[str, Any], served: str | None) -> str:
+def _filled(
+    name: str, scripts: str, data: dict[str, Any], panels: list[Panel], served: str | None
+) -> str:
     known = "proven where it says so" if served else "not proven on this page"
     parts_of_script = [*PARTS, "asking" if served else "alone"]
-    functions = [_functions(k, shown) for k, shown in enumerate(data["panels"])]
+    functions = [_functions(k, one) for k, one in enumerate(panels)]
     parts = {
         "NAME": name.replace("&", "&amp;").replace("<", "&lt;"),
         "CONNECT": "; connect-src 'self'" if served == "server" else "",
@@ -61,8 +64,10 @@ def _filled(name: str, scripts: str, data: dict[str, Any], served: str | None) -
     return re.sub(r"@([A-Z]+)@", lambda found: parts[found[1]], _part("explorer.html"))
 
 
-def _functions(number: int, shown: dict[str, Any]) -> str:
-    names = ["field", "both", *(["ascent"] if shown["ascent"] else [])]
+def _functions(number: int, one: Panel) -> str:
+    if one.why:
+        return "null"
+    names = ["field", "both", *(["ascent"] if one.shown["ascent"] else [])]
     return "{" + ", ".join(f"{name}: {name}{number}" for name in names) + "}"
 
 

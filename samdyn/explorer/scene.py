@@ -15,7 +15,7 @@ from ..attractors.finding.point import as_box
 from ..checks import require_numbers
 from ..dynamics.methods.method import AbstractMethod
 from ..dynamics.methods.names import named_method
-from ..dynamics.momentum import HeavyBall
+from ..dynamics.momentum import HeavyBall, NoMomentum
 from ..dynamics.systems.flow import Flow
 from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.step_map import StepMap
@@ -24,7 +24,7 @@ from ..errors import InvalidInput
 from ..losses.formula import Formula
 from ..losses.loss import Loss
 
-RADII = 51  # values of the slider
+RADII = 49  # values of the slider
 SHARE = 0.02  # of the box: the radius to begin with where none was given
 MOST = 6  # panels
 
@@ -75,6 +75,8 @@ def scene_of(
     rho = _radius(flows, box) if rho is None else rho
     require_numbers(rho, "rho of the explorer must be a finite number > 0", lambda x: x > 0)
     radii = np.linspace(0, 4 * rho, RADII)
+    if command is None and isinstance(loss, Loss):
+        command = loss.name
     rates = [_step_of(system) for system in systems if isinstance(system, StepMap)]
     if len(set(rates)) > 1:
         raise InvalidInput("the explorer has one learning rate and one momentum for all panels.")
@@ -120,6 +122,8 @@ def usual_radius(box: np.ndarray) -> float:
 
 
 def _step_of(step: StepMap) -> tuple[float, float]:
+    if isinstance(step.momentum, NoMomentum):
+        return float(step.learning_rate), 0.0
     if not isinstance(step.momentum, HeavyBall):
         raise InvalidInput(
             f"the explorer's steps have a heavy ball, not {type(step.momentum).__name__}."

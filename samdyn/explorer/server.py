@@ -42,10 +42,11 @@ class Explored:
             return answers.answer(what, given)
         if not isinstance(given, dict):
             raise InvalidInput("a question has named parts.")
+        scene = scene_of_text(given.get("text"), given.get("box"), answers.scene)
+        shown = page(scene, "server"), Answers(scene)
         with self._lock:
-            scene = scene_of_text(given.get("text"), given.get("box"), answers.scene)
             made, self._next = self._next, self._next + 1
-            self._shown[made] = page(scene, "server"), Answers(scene)
+            self._shown[made] = shown
             typed = [number for number in self._shown if number]
             for old in typed[:-MOST]:
                 del self._shown[old]
@@ -74,6 +75,9 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that went away is no fault."""
+
+
+ONCE = ("Host", "Origin", "Content-Length", "Sec-Fetch-Site")
 
 
 class _Refused(Exception):
@@ -105,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _check(self) -> None:
         """Who asks, before anything is read."""
         own = {f"http://{host}" for host in self.server.hosts}
+        if any(len(self.headers.get_all(name, [])) > 1 for name in ONCE):
+            raise _Refused(400, "a header stands there twice")
         if self.headers.get("Host") not in self.server.hosts:
             raise _Refused(403, "this server answers as 127.0.0.1 alone")
         if self.headers.get("Origin") not in {None, *own}:

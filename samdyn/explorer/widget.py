@@ -27,7 +27,11 @@ function render({ model, el }) {
   model.on("change:html", show);
   show();
   el.append(frame);
-  return () => window.removeEventListener("message", asked);
+  return () => {
+    window.removeEventListener("message", asked);
+    model.off("msg:custom", answered);
+    model.off("change:html", show);
+  };
 }
 export default { render };
 """
@@ -40,7 +44,7 @@ class Widget(anywidget.AnyWidget):
     html = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, scene: Scene):
-        self._answers = Answers(scene)
+        self._answers, self._made = Answers(scene), 0
         super().__init__(html=page(scene, "kernel"))
         self.on_msg(self._asked)
 
@@ -61,5 +65,7 @@ class Widget(anywidget.AnyWidget):
         if not isinstance(given, dict):
             raise InvalidInput("a question has named parts.")
         scene = scene_of_text(given.get("text"), given.get("box"), self._answers.scene)
-        self.html, self._answers = page(scene, "kernel"), Answers(scene)
+        self._made += 1  # so that the same formula again is a page again
+        self.html = f"{page(scene, 'kernel')}<!-- {self._made} -->"
+        self._answers = Answers(scene)
         return {}

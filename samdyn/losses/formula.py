@@ -19,19 +19,7 @@ from ..errors import InvalidInput
 LONGEST = 500  # characters
 COORDINATES = {"x": 0, "y": 1, "w0": 0, "w1": 1}
 CONSTANTS = {"pi": np.pi, "e": np.e}
-FUNCTIONS: dict[str, Callable] = {
-    "exp": jnp.exp,
-    "log": jnp.log,
-    "sqrt": jnp.sqrt,
-    "sin": jnp.sin,
-    "cos": jnp.cos,
-    "tan": jnp.tan,
-    "tanh": jnp.tanh,
-    "sinh": jnp.sinh,
-    "cosh": jnp.cosh,
-    "atan": jnp.arctan,
-    "abs": jnp.abs,
-}
+FUNCTIONS = ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "atan", "abs")
 _PYTHON = {"atan": "arctan"}  # what jax.numpy calls a function
 _PLAIN = str.maketrans({"²": "^2", "³": "^3", "⁴": "^4", "·": "*", "×": "*", "−": "-", "π": "pi"})
 _OPERATORS: dict[type, tuple[str, Callable]] = {
@@ -124,7 +112,7 @@ def _folded(node: Any) -> Any:
     if any(isinstance(part, ast.Name) and part.id in COORDINATES for part in ast.walk(node)):
         return node
     with np.errstate(all="ignore"):
-        number = float(_value(node, np.zeros(2)))
+        number = float(_value(node, np.zeros(2), np))
     if not np.isfinite(number):
         raise InvalidInput(f"{_quoted(node)} is no finite number.")
     return ast.Constant(int(number) if number.is_integer() and abs(number) < 1e9 else number)
@@ -143,22 +131,24 @@ def _known(name: str) -> str:
     return f"{hint}There are x, y, pi, e, {', '.join(FUNCTIONS)}"
 
 
-def _value(node: Any, w: Any) -> Any:
+def _value(node: Any, w: Any, numbers: Any = jnp) -> Any:
+    """By JAX, or by NumPy, which folds constants in double precision whatever JAX is set to."""
     match node:
         case ast.Constant(value=number):
             return number
         case ast.Name(id=name):
             return w[COORDINATES[name]] if name in COORDINATES else CONSTANTS[name]
         case ast.UnaryOp(op=op, operand=operand):
-            inner = _value(operand, w)
+            inner = _value(operand, w, numbers)
             return -inner if isinstance(op, ast.USub) else inner
         case ast.Call(func=ast.Name(id=name), args=[argument]):
-            return FUNCTIONS[name](jnp.asarray(_value(argument, w), w.dtype))
-    one, other = _value(node.left, w), _value(node.right, w)
+            inner = numbers.asarray(_value(argument, w, numbers), w.dtype)
+            return getattr(numbers, _PYTHON.get(name, name))(inner)
+    one, other = _value(node.left, w, numbers), _value(node.right, w, numbers)
     if isinstance(one, int | float):
-        one = jnp.asarray(one, w.dtype)
+        one = numbers.asarray(one, w.dtype)
     if isinstance(other, int | float) and not _whole(node.op, other):
-        other = jnp.asarray(other, w.dtype)
+        other = numbers.asarray(other, w.dtype)
     return _OPERATORS[type(node.op)][1](one, other)
 
 

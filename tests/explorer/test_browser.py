@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -201,6 +202,37 @@ def test_what_is_under_the_pointer(opened):
     assert "-1, -2" in shown
 
 
+def test_keys_at_any_moment(opened):
+    """Undo while a start is dragged, arrows after a reset, backwards among steps."""
+    mouse = opened.page.mouse
+    mouse.move(*opened.place([0.3, 1.2]))
+    mouse.down()
+    opened.press("z")
+    mouse.move(*opened.place([0.5, 1.0]))
+    mouse.up()
+    opened.page.locator("canvas.plane").first.focus()
+    for key in ("r", "ArrowLeft", "Enter", "x", "n"):
+        opened.press(key)
+    opened.wait()
+    assert opened.see("state.count") == 300
+    opened.slide("eta", 40)
+    opened.press("n")
+    opened.press("b")
+    assert opened.see("[state.steps, state.backwards]") == [True, False]
+    mouse.click(*opened.place([0.5, 1.0]), button="right")
+    assert opened.see("state.starts.length") == 0
+
+
+def test_basins_of_the_step_follow_the_step(opened):
+    opened.page.check("input[data-layer=basins]")
+    opened.slide("eta", 40)
+    opened.page.click("#steps")
+    opened.wait()
+    assert opened.see("panels[0].basins.cells.filter(c => c < 0).length") == 0
+    opened.slide("eta", 60)  # no step of 10 converges
+    assert opened.see("panels[0].basins.cells.filter(c => c >= 0).length") == 0
+
+
 def test_pictures(opened):
     opened.click([0.3, 1.2])
     with opened.page.expect_download() as svg:
@@ -297,8 +329,9 @@ def test_noise_and_the_law_beside_it(live):
     told = live.page.locator(".near").nth(1).inner_text()
     assert "left the ball" in told
     assert "samdyn" in told or "exact" in told
-    mean, theory = live.see("[meanOf(panels[0].swarm.times).mean, panels[0].swarm.theory.mean]")
+    mean, theory = live.see("[meanOf(panels[0].swarm).mean, panels[0].swarm.theory.mean]")
     assert mean == pytest.approx(theory, rel=0.3)
+    assert live.see("panels.every(p => p.swarm.theory.law.length === 24)")
     live.page.uncheck("#noise")
 
 
@@ -307,6 +340,29 @@ def test_basins_are_painted(live):
     live.wait("panels.every(p => p.basins) && work.length === 0")
     assert json.loads(live.see("JSON.stringify(panels[0].basins.count)")) == 2
     assert "basins of" in live.said()
+
+
+def test_a_field_without_a_program_is_evaluated_by_the_server(chromium):
+    """A loss of thousands of operations."""
+    long = lambda w: sum(jnp.sin(w[0] * k) ** 2 / k for k in range(1, 120)) + w[1] ** 2  # noqa: E731
+    explorer = samdyn.explore(
+        samdyn.Flow(long, samdyn.GD()), [(-0.001, 0.001), (-1, 1)], browser=False
+    )
+    person = Person(chromium.new_page(viewport={"width": 900, "height": 900}))
+    person.page.goto(explorer.address)
+    person.wait("panels[0].grid !== undefined && work.length === 0")
+    assert person.see("panels[0].programs") is None
+    person.see("launch([0.0005, 0.5])")
+    person.wait("panels[0].paths[0] !== undefined && work.length === 0")
+    points = person.see("panels[0].paths[0].points")
+    times = person.see("panels[0].paths[0].times")
+    k = len(times) // 2
+    there = samdyn.trajectory(samdyn.Flow(long, samdyn.GD()), [0.0005, 0.5], time=times[k]).final
+    np.testing.assert_allclose(points[k], there, rtol=1e-5, atol=1e-9)
+    assert person.see("panels[0].paths[0].ends") == "rests"
+    assert "attractor" in person.page.locator("table").inner_text()
+    assert person.faults == []
+    explorer.close()
 
 
 def test_a_hostile_page_learns_nothing(chromium, served, tmp_path):

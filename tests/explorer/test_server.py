@@ -6,6 +6,7 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 import samdyn
@@ -182,6 +183,40 @@ def test_the_law_of_a_ball(call):
     wanted = samdyn.escape_times(noise, [1.0, 0.0], samdyn.Ball([1.0, 0.0], 0.5), paths=2000)
     assert status == 200
     assert answer["mean"] == pytest.approx(wanted.to_dict()["mean"], rel=1e-12)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_trajectory_that_the_page_cannot_follow(call, backwards):
+    given = {"panel": 2, "rho": RHO, "start": [0.3, 0.8], "backwards": backwards}
+    _, answer = call.ask("path", given | {"learning_rate": 0, "momentum": 0, "count": 0})
+    assert answer["ends"] == ("leaves" if backwards else "rests")
+    k = len(answer["times"]) // 2
+    flow = samdyn.Flow(WELL, samdyn.USAM(RHO))
+    if backwards:
+        there = samdyn.trajectory(flow, answer["points"][k], time=-answer["times"][k]).final
+        np.testing.assert_allclose(there, [0.3, 0.8], atol=1e-5)
+    else:
+        there = samdyn.trajectory(flow, [0.3, 0.8], time=answer["times"][k]).final
+        np.testing.assert_allclose(answer["points"][k], there, atol=1e-6)
+
+
+def test_steps_that_the_page_cannot_make(call):
+    given = {"panel": 1, "rho": RHO, "start": [0.3, 0.8], "backwards": False}
+    _, answer = call.ask("path", given | {"learning_rate": 0.3, "momentum": 0.5, "count": 7})
+    step = samdyn.StepMap(WELL, samdyn.SAM(RHO), 0.3, 0.5)
+    assert answer["times"] == list(range(8))
+    for made in (1, 7):
+        there = samdyn.trajectory(step, [0.3, 0.8], steps=made).final
+        np.testing.assert_allclose(answer["points"][made], there, rtol=1e-12)
+
+
+def test_a_grid_of_velocities(call):
+    _, answer = call.ask("grid", {"panel": 2, "rho": RHO})
+    flow = samdyn.Flow(WELL, samdyn.USAM(RHO))
+    (x0, x1), (y0, y1) = BOX
+    for row, column in ((0, 0), (30, 70), (100, 100)):
+        w = np.array([x0 + (x1 - x0) * column / 100, y0 + (y1 - y0) * row / 100])
+        np.testing.assert_allclose(answer["grid"][row][column], flow.velocity(w), rtol=1e-12)
 
 
 def test_it_is_bound_to_this_machine_alone(served):

@@ -33,6 +33,11 @@ def test_it_is_what_it_says_and_so_is_its_python(text, value):
     assert float(python(W)) == pytest.approx(value, rel=1e-14)
 
 
+def test_constants_are_double_whatever_jax_is_set_to():
+    with jax.enable_x64(False):
+        assert Formula("x/3 + 1/3").python == "((w[0] / 3) + 0.3333333333333333)"
+
+
 def test_whole_powers_have_derivatives_at_zero_and_below():
     hessian = jax.hessian(Formula("x^2 + (x*y)^3"))
     assert np.all(np.isfinite(hessian(jnp.zeros(2))))

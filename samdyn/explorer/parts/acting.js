@@ -31,13 +31,25 @@ function refollowAll(panel) {
 function refresh(panel) {
   if (DATA.served && panel.followed !== state.at) panel.found = followed(panel);
   panel.followed = state.at;
+  if (!panel.programs && !state.rough) askGrid(panel);
   later(panel, "lines", () => linesOf(panel), lines => { panel.lines = lines, panel.fresh.back = false; });
-  later(panel, "manifolds", () => manifoldsOf(panel), found => { panel.manifolds = found, panel.fresh.back = false; });
-  panel.basins = null;
-  if (state.shown.basins && !state.rough) rebasin(panel);
-  panel.fresh.back = panel.fresh.front = false;
+  panel.fresh.back = false;
+  arrived(panel);
   refollowAll(panel);
+}
+
+// Points are there that were not there before, and what begins or ends at them is to be made anew.
+function arrived(panel) {
+  later(panel, "manifolds", () => manifoldsOf(panel), found => { panel.manifolds = found, panel.fresh.back = false; });
+  forgetBasins(panel);
+  panel.fresh.front = false;
   tabulate(panel);
+}
+
+function forgetBasins(panel) {
+  work = work.filter(one => one.panel !== panel || one.key !== "basins");
+  panel.basins = null, panel.fresh.back = false;
+  if (state.shown.basins && !state.rough) rebasin(panel);
 }
 
 function rebasin(panel) {
@@ -87,6 +99,7 @@ function launch(w) {
 }
 
 function move(which, w) {
+  if (!state.starts[which]) return;
   state.starts[which].w = w;
   state.rough = true;
   panels.forEach(panel => refollow(panel, which));
@@ -103,6 +116,7 @@ function release() {
 
 function undo() {
   state.starts.pop();
+  state.dragged = -1, state.rough = false;
   work = work.filter(one => !one.key.startsWith("path") || Number(one.key.slice(4)) < state.starts.length);
   for (const panel of panels) panel.paths.length = state.starts.length, panel.fresh.paths = panel.fresh.front = false;
   say("");
@@ -116,7 +130,7 @@ function clearAll() {
 }
 
 function reset() {
-  Object.assign(state, { at: DATA.at, eta: DATA.rate, momentum: DATA.momentum, steps: false, count: 300, backwards: false, cross: null });
+  Object.assign(state, { at: DATA.at, eta: DATA.rate, momentum: DATA.momentum, steps: DATA.rate > 0, count: 300, backwards: false });
   clearAll();
   showNumbers();
   changed();
@@ -175,12 +189,14 @@ function setRadius(at, rough = false) {
 }
 
 function setStep(eta, momentum) {
+  const stepped = state.steps;
   state.eta = Math.min(Math.max(eta || 0, 0), 1e3), state.momentum = Math.min(Math.max(momentum || 0, 0), 0.999);
   if (!state.eta) state.steps = false;
   showNumbers();
   for (const panel of panels) {
     if (DATA.served) panel.found = panel.found.map(point => ({ ...point, step: null, proven: false }));
     tabulate(panel), refollowAll(panel);
+    if (stepped || state.steps) forgetBasins(panel);
   }
   remember();
   schedule();
@@ -189,12 +205,14 @@ function setStep(eta, momentum) {
 function setSteps(on) {
   if (on && !state.eta) return say("a step needs a learning rate: move η first");
   state.steps = on;
+  if (on) state.backwards = false;
   showNumbers();
   changed();
 }
 
 function oneMore() {
   if (!state.steps) setSteps(true);
+  if (!state.steps) return;
   state.count = Math.min(state.count + 1, MOST);
   showNumbers();
   panels.forEach(refollowAll);
@@ -202,6 +220,7 @@ function oneMore() {
 }
 
 function setDirection(backwards) {
+  if (backwards && state.steps) return say("a step has no way back: turn steps off first");
   state.backwards = backwards;
   showNumbers();
 }
@@ -212,6 +231,10 @@ function setNoise(on) {
     element("noise").checked = false;
     return say("noise needs a strength and a radius, both above 0");
   }
+  if (on && panels.some(panel => !panel.programs)) {
+    element("noise").checked = false;
+    return say("walks need a field that the page itself can compute, and this is too long for it");
+  }
   state.noise = on ? { strength, reach } : null;
   stirAll();
 }
@@ -221,7 +244,7 @@ function setNoise(on) {
 function remember() {
   const starts = state.starts.map(one => `${one.backwards ? "b" : ""}${one.w.join(",")}`).join(";");
   const hidden = Object.keys(state.shown).filter(name => state.shown[name] !== SHOWN[name]).join(",");
-  const step = state.eta ? `&eta=${state.eta}&gamma=${state.momentum}&steps=${state.steps ? state.count : ""}` : "";
+  const step = `&eta=${state.eta}&gamma=${state.momentum}&steps=${state.steps ? state.count : ""}`;
   try {
     history.replaceState(null, "", `#rho=${state.at}${step}&from=${starts}&turned=${hidden}`);
   } catch { /* a frame in a notebook has no address of its own */ }
@@ -233,12 +256,13 @@ function recall() {
   const given = new URLSearchParams(location.hash.slice(1)), num = name => Number(given.get(name)) || 0;
   if (given.has("rho")) state.at = Math.min(Math.max(Math.round(num("rho")), 0), DATA.radii.length - 1);
   if (given.has("eta")) state.eta = Math.min(Math.max(num("eta"), 0), 1e3), state.momentum = Math.min(Math.max(num("gamma"), 0), 0.999);
-  if (given.get("steps")) state.steps = state.eta > 0, state.count = Math.min(Math.max(Math.round(num("steps")), 0), MOST);
+  if (given.has("steps")) state.steps = given.get("steps") !== "" && state.eta > 0;
+  if (given.get("steps")) state.count = Math.min(Math.max(Math.round(num("steps")), 0), MOST);
   for (const text of (given.get("from") || "").split(";").slice(0, 200)) {
     const w = text.replace("b", "").split(",").map(Number);
-    if (text && w.length === 2 && w.every(Number.isFinite)) state.starts.push({ w, backwards: text.startsWith("b") });
+    if (/\d.*,.*\d/.test(text) && w.length === 2 && w.every(Number.isFinite)) state.starts.push({ w, backwards: text.startsWith("b") });
   }
-  for (const name of (given.get("turned") || "").split(",")) if (name in state.shown) state.shown[name] = !state.shown[name];
+  for (const name of (given.get("turned") || "").split(",")) if (Object.hasOwn(state.shown, name)) state.shown[name] = !state.shown[name];
 }
 
 function asCommand() {
@@ -263,7 +287,7 @@ function asPython() {
 }
 
 async function copy(text, what) {
-  if (!text) return say(`there is no ${what} for this: it was made in somebody's own Python`);
+  if (!text) return say(`there is no ${what} for this: a loss or a method is not one that has a name there`);
   try {
     await navigator.clipboard.writeText(text);
     say("copied: " + text);
@@ -304,10 +328,11 @@ function lookAt(panel, px, py) {
 function listen(panel) {
   const canvas = panel.canvas;
   canvas.addEventListener("pointerdown", event => {
+    if (event.button || !event.isPrimary) return;
     const [px, py] = pixelOf(panel, event);
     state.dragged = nearest(state.starts.map(one => one.w), panel, px, py);
     if (state.dragged < 0) {
-      state.dragged = state.starts.length;
+      state.dragged = state.starts.length, panel.launched = true;
       launch(toWorld(panel, px, py));
     } else for (const one of panels) one.fresh.paths = false;
     canvas.setPointerCapture(event.pointerId);
@@ -318,7 +343,12 @@ function listen(panel) {
     else lookAt(panel, px, py);
   });
   canvas.addEventListener("pointerleave", () => { panel.pointer = null, panel.near.textContent = "", panel.fresh.front = false; schedule(); });
-  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, release);
+  canvas.addEventListener("pointerup", () => { panel.launched = false; release(); });
+  canvas.addEventListener("pointercancel", () => {  // a finger that scrolls the page
+    if (panel.launched) undo();
+    panel.launched = false;
+    release();
+  });
   canvas.addEventListener("focus", () => { state.cross = state.cross || DATA.box.map(([a, b]) => (a + b) / 2); panel.fresh.front = false; schedule(); });
   canvas.addEventListener("blur", () => { panel.fresh.front = false; schedule(); });
   canvas.addEventListener("keydown", event => steer(panel, event));
@@ -328,6 +358,7 @@ const ARROW_KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], Ar
 
 function steer(panel, event) {
   const way = ARROW_KEYS[event.key];
+  state.cross = state.cross || DATA.box.map(([a, b]) => (a + b) / 2);
   if (way) {
     const fine = event.shiftKey ? 500 : 50;
     state.cross = state.cross.map((x, i) => x + way[i] * (DATA.box[i][1] - DATA.box[i][0]) / fine);
@@ -373,6 +404,7 @@ function build() {
   connect();
   listenToAsking();
   window.addEventListener("resize", resize);
+  window.addEventListener("hashchange", () => location.reload());  // somebody typed an address
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readPalette(); redrawAll(); });
   showNumbers();
   resize();
@@ -401,8 +433,8 @@ function connect() {
   }
   element("noise").addEventListener("change", () => setNoise(element("noise").checked));
   for (const id of ["strength", "reach"]) element(id).addEventListener("change", () => { if (state.noise) setNoise(true); });
-  element("reach").value = Number((0.1 * sizeOfBox()).toPrecision(2));
-  element("strength").value = Number((0.05 * sizeOfBox()).toPrecision(2));
+  element("reach").value = Number((0.1 * Math.min(WIDE, HIGH)).toPrecision(2));
+  element("strength").value = Number((0.05 * Math.min(WIDE, HIGH)).toPrecision(2));
   const keys = { b: actions.direction, z: undo, x: clearAll, n: oneMore, r: reset };
   document.addEventListener("keydown", event => {
     const typing = event.target.tagName === "INPUT" && event.target.type !== "checkbox" && event.target.type !== "range";

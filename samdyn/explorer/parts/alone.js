@@ -2,6 +2,8 @@
 
 function askVerdicts() {}
 function askTheory() {}
+function askGrid() {}
+function askPath() {}
 
 function listenToAsking() {
   element("formula").addEventListener("submit", event => event.preventDefault());

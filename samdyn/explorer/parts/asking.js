@@ -16,26 +16,44 @@ function hearKernel(event) {
   if (event.source === parent && waiting.has(samdyn)) waiting.get(samdyn)(answer), waiting.delete(samdyn);
 }
 
+const PAGE = Math.random().toString(36).slice(2);  // the same page may be open twice
 let asked = 0;  // an answer to an older question is thrown away
 
 async function askVerdicts() {
   const mine = ++asked;
-  const answer = await ask("verdicts", { rho: rho(), learning_rate: state.eta, momentum: state.momentum });
+  const answer = await ask("verdicts", { page: PAGE, rho: rho(), learning_rate: state.eta, momentum: state.momentum });
   if (mine !== asked) return;
   if (answer.error) return say(answer.error);
   panels.forEach((panel, k) => {
     panel.found = answer.panels[k].points;
     panel.near.textContent = answer.panels[k].complete;
-    panel.fresh.front = false;
-    tabulate(panel);
+    arrived(panel);
   });
   schedule();
+}
+
+// A trajectory of a field that the page has no program of, and a grid of such a field.
+function* askPath(panel, one) {
+  let answer = null;
+  const given = { panel: panels.indexOf(panel), rho: rho(), start: one.w, backwards: one.backwards };
+  ask("path", { ...given, learning_rate: state.steps ? state.eta : 0, momentum: state.momentum, count: state.count })
+    .then(found => { answer = found; schedule(); });
+  while (!answer) yield WAITS;
+  if (answer.error) say(answer.error);
+  return answer.error ? { points: [one.w], times: [0], ends: "no number" } : answer;
+}
+
+async function askGrid(panel) {
+  const at = state.at, answer = await ask("grid", { panel: panels.indexOf(panel), rho: rho() });
+  if (at !== state.at || answer.error) return answer.error && say(answer.error);
+  panel.grid = answer.grid;
+  later(panel, "lines", () => linesOf(panel), lines => { panel.lines = lines, panel.fresh.back = false; });
 }
 
 async function askTheory(panel, k) {
   const swarm = panel.swarm, { strength, reach } = state.noise;
   const answer = await ask("theory", { panel: k, rho: rho(), start: swarm.from, strength, reach });
-  if (panel.swarm === swarm && !answer.error) swarm.theory = answer;
+  if (panel.swarm === swarm) swarm.theory = answer.error ? { mean: null, text: answer.error } : answer;
 }
 
 async function askFormula(event) {

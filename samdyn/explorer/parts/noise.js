@@ -14,14 +14,14 @@ function startOfPaths(panel) {
 // A step short against the field's fastest rate in the ball and against the time across it.
 function stepOfPaths(panel, from, strength, reach) {
   const velocity = velocityOf(panel), near = 1e-3 * reach;
-  let rate = 0;
+  let rate = 0, speed = 0;
   for (let k = 0; k < 25; k++) {
     const x = from[0] + reach * ((k % 5) / 2 - 1) * 0.7, y = from[1] + reach * (Math.floor(k / 5) / 2 - 1) * 0.7;
     const [ax, ay] = velocity(x, y), [bx, by] = velocity(x + near, y), [cx, cy] = velocity(x, y + near);
     const found = Math.hypot(bx - ax, by - ay, cx - ax, cy - ay) / near;
-    if (Number.isFinite(found)) rate = Math.max(rate, found);
+    if (Number.isFinite(found)) rate = Math.max(rate, found), speed = Math.max(speed, Math.hypot(ax, ay));
   }
-  return Math.min(0.02 / Math.max(rate, 1e-9), (0.04 * reach / strength) ** 2);
+  return Math.min(0.02 / Math.max(rate, 1e-9), 0.02 * reach / Math.max(speed, 1e-9), (0.04 * reach / strength) ** 2);
 }
 
 function newSwarm(panel, number) {
@@ -37,7 +37,7 @@ function stirAll() {
     panel.swarm = state.noise ? newSwarm(panel, k) : null;
     panel.chart.hidden = panel.count.hidden = !state.noise;
     panel.fresh.front = false;
-    if (state.noise) askTheory(panel, k);
+    if (state.noise && !state.rough) askTheory(panel, k);
   });
   schedule();
 }
@@ -72,20 +72,21 @@ function drawSwarm(panel, pen) {
   }
 }
 
-function meanOf(times) {
-  const mean = times.reduce((sum, t) => sum + t, 0) / times.length;
-  const square = times.reduce((sum, t) => sum + (t - mean) ** 2, 0) / Math.max(1, times.length - 1);
-  return { mean, error: Math.sqrt(square / times.length) };
+// Time at risk an exit, walks that are still inside included: a mean of those that left would be a
+// mean of the quick ones. The error is that of a constant rate, and not below half a step.
+function meanOf({ times, t, dt }) {
+  const risk = times.reduce((sum, time) => sum + time, 0) + t.reduce((sum, time) => sum + time, 0);
+  return { mean: risk / times.length, error: Math.max(risk / times.length ** 1.5, dt / 2) };
 }
 
-// How many left when, beside an exponential law of the mean that the library gives.
+// How many left when, beside the mean that the library gives.
 function drawChart(panel) {
-  const { times, theory } = panel.swarm, pen = panel.chart.getContext("2d"), { width, height } = panel.chart;
+  const { times, theory, t: inside } = panel.swarm, pen = panel.chart.getContext("2d"), { width, height } = panel.chart;
   pen.fillStyle = palette.paper, pen.fillRect(0, 0, width, height);
-  const { mean, error } = meanOf(times.length ? times : [NaN]);
+  const { mean, error } = meanOf(panel.swarm);
   const beside = theory ? `; ${theory.text}` : "";
   panel.count.textContent = times.length
-    ? `${times.length} left the ball; mean ${number(mean)} ± ${number(error)}${beside}` : `none has left the ball yet${beside}`;
+    ? `${times.length} left the ball, ${inside.length} are inside; ${number(mean)} ± ${number(error)} an exit${beside}` : `none has left the ball yet${beside}`;
   if (times.length < 10) return;
   const most = 4 * mean, bars = new Array(BINS).fill(0), step = width / BINS;
   for (const t of times) if (t < most) bars[Math.floor(t / most * BINS)]++;
@@ -95,9 +96,7 @@ function drawChart(panel) {
   if (!theory || !(theory.mean > 0)) return;
   pen.strokeStyle = palette.unstable, pen.lineWidth = 2;
   pen.beginPath();
-  for (let px = 0; px <= width; px += 4) {
-    const t = px / width * most, density = Math.exp(-t / theory.mean) / theory.mean;
-    pen.lineTo(px, height - density * times.length * most / BINS * scale);
-  }
+  if (theory.law) theory.law.forEach(([t, density], k) => pen[k ? "lineTo" : "moveTo"](t / most * width, height - density * times.length * most / BINS * scale));
+  else pen.moveTo(theory.mean / most * width, 0), pen.lineTo(theory.mean / most * width, height);
   pen.stroke();
 }

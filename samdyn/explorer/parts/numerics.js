@@ -27,13 +27,16 @@ function multipliers([re, im], eta, momentum) {
   return [[p[0] + u, p[1] + v], [p[0] - u, p[1] - v]];
 }
 
-function sizeOfBox() {
-  return Math.max(DATA.box[0][1] - DATA.box[0][0], DATA.box[1][1] - DATA.box[1][0]);
-}
+const WIDE = DATA.box[0][1] - DATA.box[0][0], HIGH = DATA.box[1][1] - DATA.box[1][0];
 
-function outside(x, y, room) {
+// How long (x, y) is where each side of the box has length 1: all lengths here are measured so, for
+// coordinates may differ by any factor.
+function lengthOf(x, y) { return Math.hypot(x / WIDE, y / HIGH); }
+
+// Whether a point is further out than a whole box.
+function outside(x, y) {
   const [[x0, x1], [y0, y1]] = DATA.box;
-  return x < x0 - room || x > x1 + room || y < y0 - room || y > y1 + room;
+  return x < x0 - WIDE || x > x1 + WIDE || y < y0 - HIGH || y > y1 + HIGH;
 }
 
 // Dormand and Prince's pair of orders 5 and 4.
@@ -69,45 +72,45 @@ const AT_REST = 1e-12;           // of the box: so near is a zero of the field, 
 
 class Path {
   constructor(field, start, sign, tolerance, stop) {
-    const v = field.velocity(start[0], start[1]), speed = Math.hypot(v[0], v[1]);
-    Object.assign(this, { field, sign, tolerance, stop, points: [start.slice()], times: [0], ends: "", size: sizeOfBox() });
+    const v = field.velocity(start[0], start[1]), speed = lengthOf(v[0], v[1]);
+    Object.assign(this, { field, sign, tolerance, stop, points: [start.slice()], times: [0], ends: "" });
     [this.x, this.y] = start, this.time = 0, this.speed = speed;
     this.kx = new Float64Array(7), this.ky = new Float64Array(7);
     this.kx[0] = sign * v[0], this.ky[0] = sign * v[1];
-    this.h = 1e-3 * this.size / speed;
+    this.h = 1e-3 / speed;
     if (!(speed > 0)) this.ends = speed === 0 ? "rests" : "no number";
   }
 
   // To (x, y), where the field, times the sign, is (u, v), if the error `off` is at most 1.
   take(x, y, u, v, off, order) {
     if (!Number.isFinite(off)) {
-      if (this.h * this.speed < 1e-12 * this.size) this.ends = "no number";
+      if (this.h * this.speed < 1e-12) this.ends = "no number";
       this.h /= 5;
       return;
     }
     if (off <= 1) {
-      const moved = Math.hypot(x - this.x, y - this.y);
+      const moved = lengthOf(x - this.x, y - this.y);
       this.x = x, this.y = y, this.time += this.h, this.kx[0] = u, this.ky[0] = v;
       this.points.push([x, y]), this.times.push(this.sign * this.time);
-      if (outside(x, y, this.size)) this.ends = "leaves";
+      if (outside(x, y)) this.ends = "leaves";
       else if (this.rests(moved)) this.ends = "rests";
       else if (this.stop) this.ends = this.stop(x, y);
     }
     this.h *= Math.min(5, Math.max(0.2, 0.9 * Math.pow(Math.max(off, 1e-10), -1 / order)));
-    const length = this.h * Math.hypot(this.kx[0], this.ky[0]);
-    if (length > this.size / 40) this.h *= this.size / 40 / length;  // so that it looks round
+    const length = this.h * lengthOf(this.kx[0], this.ky[0]);
+    if (length > 1 / 40) this.h /= 40 * length;  // so that it looks round
   }
 
   // At a zero of the field; or to and fro about an attractor at which it jumps, as the library says.
   rests(moved) {
-    const near = (this.points.length > PATIENCE / 2 || moved < 1e-13 * this.size ? 1e-3 : 1e-6) * this.size;
-    const sink = this.field.sinks.find(w => Math.hypot(this.x - w[0], this.y - w[1]) < near);
+    const near = this.points.length > PATIENCE / 2 || moved < 1e-13 ? 1e-3 : 1e-6;
+    const sink = this.field.sinks.find(w => lengthOf(this.x - w[0], this.y - w[1]) < near);
     if (sink) this.points.push(sink.slice()), this.times.push(this.sign * this.time);
     if (sink) return true;
     if (this.points.length % 8) return false;
     const [a, b, c, d] = this.field.jacobian(this.x, this.y), det = a * d - b * c;
     const [u, v] = [this.sign * this.kx[0], this.sign * this.ky[0]];
-    return Math.hypot(b * v - d * u, c * u - a * v) < AT_REST * this.size * Math.abs(det);
+    return lengthOf(b * v - d * u, c * u - a * v) < AT_REST * Math.abs(det);
   }
 
   explicit() {
@@ -123,7 +126,7 @@ class Path {
     }
     let ex = 0, ey = 0;
     for (let k = 0; k < 7; k++) ex += ERROR[k] * kx[k], ey += ERROR[k] * ky[k];
-    const off = h * Math.hypot(ex, ey) / (this.tolerance * (this.size + Math.hypot(this.x, this.y)));
+    const off = h * lengthOf(ex, ey) / (this.tolerance * (1 + lengthOf(this.x, this.y)));
     this.take(nx, ny, kx[6], ky[6], off, 5);
   }
 
@@ -138,15 +141,15 @@ class Path {
     const k2 = solved(f1[0] - k1[0], f1[1] - k1[1]).map((k, i) => k + k1[i]);
     const nx = x + h * k2[0], ny = y + h * k2[1], f2 = at(nx, ny);
     const k3 = solved(f2[0] - six * (k2[0] - f1[0]) - 2 * (k1[0] - u0), f2[1] - six * (k2[1] - f1[1]) - 2 * (k1[1] - v0));
-    const error = h / 6 * Math.hypot(k1[0] - 2 * k2[0] + k3[0], k1[1] - 2 * k2[1] + k3[1]);
+    const error = h / 6 * lengthOf(k1[0] - 2 * k2[0] + k3[0], k1[1] - 2 * k2[1] + k3[1]);
     // of second order, so for what is drawn and not for what is compared
-    this.take(nx, ny, f2[0], f2[1], error / (Math.max(this.tolerance, 1e-6) * (this.size + Math.hypot(x, y))), 3);
+    this.take(nx, ny, f2[0], f2[1], error / (Math.max(this.tolerance, 1e-6) * (1 + lengthOf(x, y))), 3);
   }
 }
 
 // The orbit of the step w ↦ w + eta·u, u ↦ momentum·u + velocity: the optimizer's own steps.
 function* stepping(velocity, start, eta, momentum, count) {
-  const size = sizeOfBox(), points = [start.slice()], times = [0];
+  const points = [start.slice()], times = [0];
   let [x, y] = start, ux = 0, uy = 0;
   for (let made = 1; made <= count; made++) {
     if (made % 512 === 0) yield;
@@ -155,7 +158,7 @@ function* stepping(velocity, start, eta, momentum, count) {
     x += eta * ux, y += eta * uy;
     if (!Number.isFinite(x + y)) return { points, times, ends: "no number" };
     points.push([x, y]), times.push(made);
-    if (outside(x, y, size)) return { points, times, ends: "leaves" };
+    if (outside(x, y)) return { points, times, ends: "leaves" };
     const n = points.length;
     if (points[n - 2][0] === x && points[n - 2][1] === y && !ux && !uy) return { points, times, ends: "rests" };
   }
