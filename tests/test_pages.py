@@ -8,6 +8,7 @@ import pytest
 
 import samdyn
 
+pytest.importorskip("sphinx", reason="`make docs` installs it")
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "scripts" / "docs"), str(ROOT / "docs")]
 

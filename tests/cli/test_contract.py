@@ -209,7 +209,16 @@ def test_explore_writes_its_page(run, tmp_path):
     assert 10_000 < target.stat().st_size < 200_000
 
 
-def test_explore_serves_until_interrupted(tmp_path):
+@pytest.fixture
+def interruptible():
+    """A test run in the background may have started with SIGINT ignored, and children inherit it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_explore_serves_until_interrupted():
     command = [sys.executable, "-m", "samdyn.cli.main", "explore", "saddle", "--method", "gd"]
     command += ["--no-browser", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
@@ -217,7 +226,10 @@ def test_explore_serves_until_interrupted(tmp_path):
         with urllib.request.urlopen(address) as answer:
             assert b"samdyn" in answer.read()
         running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=30) == 0
+        try:
+            assert running.wait(timeout=30) == 0
+        finally:
+            running.kill()
 
 
 def test_portrait_writes_its_figure(run, tmp_path):
