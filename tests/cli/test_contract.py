@@ -211,7 +211,7 @@ def test_explore_writes_its_page(run, tmp_path):
 
 @pytest.fixture
 def interruptible():
-    """A test run in the background may have started with SIGINT ignored, and children inherit it."""
+    """A run in the background may have started with SIGINT ignored, and children inherit that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
