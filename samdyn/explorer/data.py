@@ -11,6 +11,7 @@ from ..dynamics.systems.flow import Flow
 from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.step_map import StepMap
 from ..errors import InvalidInput
+from ..losses.formula import Formula
 from ..precision import in_double
 from ..programs.batch import OnPoints
 from ..programs.javascript import NotScripted, function
@@ -44,6 +45,7 @@ def data_of(scene: Scene) -> dict[str, Any]:
         "loss": scripted[1] if scripted else None,
         "command": scene.command,
         "python": scene.python,
+        "typed": scene.loss.text if isinstance(scene.loss, Formula) else scene.command,
     }
 
 

@@ -176,6 +176,13 @@ def test_the_radius_that_is_asked_for_is_shown():
         assert scene.radii[scene.at] == pytest.approx(rho, rel=1e-15)
 
 
+def test_a_pole_is_no_nullcline():
+    flow = samdyn.Flow(lambda w: jnp.log(jnp.abs(w[0] - 0.313)) + w[1] ** 2, samdyn.GD())
+    found = computed(page(scene_of(flow, BOX, "pole")), "ended(linesOf(panels[0]))")
+    assert found["first"] == []
+    assert len(found["second"]) == 100  # the axis y = 0
+
+
 def test_where_the_gradient_is_taken(text):
     w = [0.4, -0.7]
     found = computed(text, f"(state.at = 2, panels.map(p => ascentAt(p, {w})))")

@@ -192,18 +192,19 @@ def _one_sided(sides: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Whether some direction has a positive product with all of the sides, bounds (n, d), (n,).
 
     Tried are those to the points nearest to 0 of the segments between two sides' middles: the
-    nearest point of a polygon is one of them.
+    nearest point of a polygon is one of them. Sides without bounds, as at a pole, have none.
     """
-    middles = [low + (high - low) / 2 for low, high in sides]
-    found = np.zeros(len(middles[0]), bool)
-    for one, other in itertools.combinations(middles, 2):
-        along = other - one
-        length = np.sum(along**2, axis=1, keepdims=True)
-        share = -np.sum(one * along, axis=1, keepdims=True) / np.where(length > 0, length, 1)
-        u = one + np.clip(share, 0, 1) * along
-        least = np.min([_least_product(u, *side) for side in sides], axis=0)
-        found |= least > 0
-    return found
+    with np.errstate(invalid="ignore", over="ignore"):  # nan is above nothing
+        middles = [low + (high - low) / 2 for low, high in sides]
+        found = np.zeros(len(middles[0]), bool)
+        for one, other in itertools.combinations(middles, 2):
+            along = other - one
+            length = np.sum(along**2, axis=1, keepdims=True)
+            share = -np.sum(one * along, axis=1, keepdims=True) / np.where(length > 0, length, 1)
+            u = one + np.clip(share, 0, 1) * along
+            least = np.min([_least_product(u, *side) for side in sides], axis=0)
+            found |= least > 0
+        return found
 
 
 def _least_product(u: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

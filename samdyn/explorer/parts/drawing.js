@@ -47,7 +47,26 @@ function* linesOf(panel) {
     panel.levels = { count, lines: chosen.flatMap(level => contour(levels, level)) };
     if (state.rough) panel.levels.rough = true;
   }
-  return { count, first: contour(first, 0), second: contour(second, 0) };
+  const crossed = (rows, which) => contour(rows, 0).filter(line => passesZero(rows, line, which, velocity));
+  return { count, first: crossed(first, 0), second: crossed(second, 1) };
+}
+
+// Whether a component goes through 0 where it changes its sign, on the side of a cell where a line
+// begins: at a pole or a jump it does not.
+function passesZero(rows, [a, b], which, velocity) {
+  const count = rows.length - 1, along = Number.isInteger(b), i = Math.floor(a), j = Math.floor(b);
+  const at = t => {
+    const [x, y] = along ? [i + t, b] : [a, j + t];
+    return velocity(DATA.box[0][0] + x / count * WIDE, DATA.box[1][1] - y / count * HIGH)[which];
+  };
+  let low = 0, high = 1, middle = 0;
+  const first = at(0), most = Math.max(Math.abs(first), Math.abs(at(1)));
+  for (let made = 0; made < 12; made++) {
+    middle = at((low + high) / 2);
+    if ((middle < 0) === (first < 0)) low = (low + high) / 2;
+    else high = (low + high) / 2;
+  }
+  return Math.abs(middle) <= 0.1 * most;
 }
 
 function strokeLines(panel, pen, lines, count) {
@@ -169,10 +188,10 @@ function drawPoint(panel, pen, point) {
     pen.beginPath(), pen.arc(px, py, size, turn - Math.PI / 2, turn + Math.PI / 2), pen.fill();
   }
   if (point.kind === "hallucinated") {
-    const reach = 1.5 * size;
     pen.beginPath();
-    pen.moveTo(px - reach, py - reach), pen.lineTo(px + reach, py + reach);
-    pen.moveTo(px - reach, py + reach), pen.lineTo(px + reach, py - reach);
+    for (const [sx, sy] of [[-1, -1], [-1, 1], [1, -1], [1, 1]]) {  // a cross that begins at the disc
+      pen.moveTo(px + 0.72 * size * sx, py + 0.72 * size * sy), pen.lineTo(px + 1.4 * size * sx, py + 1.4 * size * sy);
+    }
     pen.stroke();
   }
 }
