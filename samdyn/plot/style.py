@@ -171,11 +171,16 @@ def new_canvas(size: Any, figsize: Any = None) -> Figure:
 
 
 def _empty_figure(size: Any) -> Figure:
-    """A figure that `plt.show` shows where pyplot is in use, and else one that needs none of it."""
+    """A figure that `plt.show` shows where pyplot is in use, and else one that needs none of it.
+
+    A notebook shows what a cell returns, and by its inline back end every figure of pyplot as well:
+    there a figure would stand twice.
+    """
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None and threading.current_thread() is threading.main_thread():
         try:
-            return pyplot.figure(figsize=size, layout="constrained")
+            if "inline" not in matplotlib.get_backend():
+                return pyplot.figure(figsize=size, layout="constrained")
         except Exception:  # a back end without its display: the figure can be saved all the same
             return Figure(figsize=size, layout="constrained")
     return Figure(figsize=size, layout="constrained")

@@ -67,7 +67,7 @@ class Result(abc.ABC):
 
         Artists are found by their gid, `[a for a in ax.get_children() if a.get_gid() == "mark"]`.
         Where `matplotlib.pyplot` is in use a new figure is one of its own, and `plt.show()` shows
-        it; no other is ever opened.
+        it; no other is ever opened. In a notebook `result.plot().figure` ends a cell that shows it.
         """
         return drawer_of(type(self))(self, ax, **style)
 

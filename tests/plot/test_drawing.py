@@ -214,6 +214,16 @@ def test_show_shows_what_is_drawn_where_pyplot_is_used():
     assert plt.gcf() is ax.get_figure(root=True)
 
 
+def test_a_notebook_shows_what_a_cell_returns_once(monkeypatch):
+    monkeypatch.setattr(
+        matplotlib, "get_backend", lambda: "module://matplotlib_inline.backend_inline"
+    )
+    before = plt.get_fignums()
+    figure = samdyn.portrait([samdyn.Flow(samdyn.get_loss("saddle"), samdyn.GD())], [(-1, 1)] * 2)
+    assert plt.get_fignums() == before
+    assert figure.axes
+
+
 def test_without_pyplot_nothing_is_opened(monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
     before = plt.get_fignums()
