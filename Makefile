@@ -26,8 +26,8 @@ thorough: $(READY) types
 
 # Tests of the explorer want Debian's Chromium. Without one they are skipped.
 browser:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
-		&& apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && timeout 120 apt-get update -qq \
+		&& timeout 300 apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| echo "there is no Chromium here: tests in a browser will be skipped"
 
 lint: $(READY)
