@@ -47,7 +47,7 @@ def run(args) -> int:
         if args.method not in ("gd", None):
             shown.insert(0, system_with(args, loss, GD()))
             drawn.insert(0, _basins(args, shown[0]))
-        has_border = args.plane is None and hasattr(system, "flow")
+        has_border = args.plane is None and getattr(system, "flow", None) is not None
         borders = shown if has_border else None
         save(plot_basins(drawn, [system_name(one) for one in shown], borders), args.output)
     emit(args, result.to_dict(), str(result))

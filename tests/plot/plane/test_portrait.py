@@ -42,7 +42,9 @@ def test_panels_are_on_one_scale(figure):
     first, second = figure.axes
     assert first.get_xlim() == second.get_xlim() == (-2, 2)
     assert first.get_ylim() == second.get_ylim() == (-2, 2)
-    assert [ax.get_title() for ax in figure.axes] == ["USAM, ρ = 0.05", "USAM, ρ = 0.1"]
+    assert [ax.get_title() for ax in figure.axes] == [
+        f"USAM, ρ = {rho}, η = 0.02" for rho in (0.05, 0.1)
+    ]
 
 
 @pytest.mark.parametrize(("label", "axis"), [("stable manifold", 0), ("unstable manifold", 1)])
@@ -64,6 +66,7 @@ def test_legend_has_each_thing_once(figure):
             "stable manifold",
             "unstable manifold",
             "steps from ■",
+            "still moving at the end",
             "w → wᵖ, to scale",
             "saddle, filled half attracts",
         ]
