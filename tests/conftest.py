@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -55,6 +56,15 @@ def _no_open_figures():
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is not None:
         pyplot.close("all")
+
+
+@pytest.fixture
+def sigint():
+    """Ctrl-C as in a terminal, also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 MAPS = pathlib.Path("/proc/self/maps")

@@ -14,14 +14,7 @@ import verbs
 import samdyn
 from samdyn.interrupts import happened, heed, heeded
 
-
-@pytest.fixture(autouse=True)
-def pythons_own_handler():
-    """A test run in the background may have started with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("sigint")
 
 
 def swallowed_interrupt(*_):

@@ -1,20 +1,12 @@
 """A distribution that lost a file is told by name."""
 
-import importlib.util
 import pathlib
 import tarfile
 import zipfile
 
+from scripts_of import script
+
 ROOT = pathlib.Path(__file__).parent.parent
-
-
-def release():
-    spec = importlib.util.spec_from_file_location("release", ROOT / "scripts" / "release.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
@@ -24,7 +16,7 @@ def test_a_file_that_is_missing_is_named(tmp_path):
         made.writestr("samdyn/explorer/explorer.js", "")
     with tarfile.open(source, "w:gz") as made:
         made.add(tmp_path / "CITATION.cff", "samdyn-0.1.0/CITATION.cff")
-    tool = release()
+    tool = script("release")
     assert tool.lacks(wheel, ("explorer/explorer.js", "explorer/explorer.css")) == [
         "explorer/explorer.css"
     ]
@@ -32,6 +24,6 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 
 
 def test_the_files_that_are_asked_for_are_here():
-    tool = release()
+    tool = script("release")
     assert all((ROOT / "samdyn" / name).is_file() for name in tool.NEEDED)
     assert all((ROOT / name).is_file() for name in tool.SOURCE_ONLY)

@@ -163,6 +163,17 @@ def named(kind: str) -> Callable[[str], str]:
     return check
 
 
+def add_methods(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
+    """--method, several times or with several names; each makes a panel."""
+    parser.add_argument(
+        "--method",
+        action="append",
+        nargs="+",
+        metavar="M",
+        help=f"{METHOD_HELP}; several make panels; default {', '.join(default)}",
+    )
+
+
 def add_rho(parser: argparse.ArgumentParser) -> None:
     """--rho, one radius."""
     parser.add_argument(

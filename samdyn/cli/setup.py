@@ -1,11 +1,13 @@
 """What every computing command does first: precision, device, the loss, the method."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from .. import catalogue
 from ..errors import InvalidInput
 from .by_path import Offer, made
+from .options import flat
 
 
 def start_jax(args: Any) -> None:
@@ -143,6 +145,16 @@ def system_of(args: Any, *needed: str) -> Any:
         return system
     loss = loss_by_name(args, "method", *needed)
     return system_with(args, loss, method_of(args.method, args.rho))
+
+
+def systems_of(args: Any, default: Sequence[str], rho: float | None) -> list[Any]:
+    """That which LOSS names, or one of each method of `add_methods` on it, of radius `rho`."""
+    system = given_system(args)
+    if system is not None:
+        return [system]
+    loss = loss_by_name(args)
+    args.method = flat(name.split(",") for name in flat(args.method or [default]))
+    return [system_with(args, loss, method_of(name, rho)) for name in args.method]
 
 
 def system_with(args: Any, loss: Any, method: Any) -> Any:

@@ -4,6 +4,7 @@ A scene is what the page, the server and the widget are made of. Its radius is a
 slider; learning rate and momentum are those that steps are taken with.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -171,22 +172,24 @@ def command_of_method(flow: AbstractODE) -> str | None:
     return None
 
 
-def _written(method: AbstractMethod, has_radius: bool) -> str | None:
+def _written(value: Any, has_radius: bool) -> str | None:
+    """A method, or something in its fields, as Python writes it; None where that is unknown."""
     import samdyn
 
-    name, parts = type(method).__name__, []
-    if getattr(samdyn, name, None) is not type(method):
+    if eqx.is_array(value):
+        return repr(np.asarray(value).tolist())
+    if isinstance(value, int | float | str | bool | None):
+        return repr(value)
+    name = type(value).__name__
+    if not isinstance(value, AbstractMethod) or getattr(samdyn, name, None) is not type(value):
         return None
-    for field in method.__dataclass_fields__.values():
-        value = getattr(method, field.name)
-        if field.name == "rho" and has_radius:
-            parts.append("rho=RHO")
-        elif isinstance(value, AbstractMethod):
-            parts.append(f"{field.name}={_written(value, has_radius)}")
-        elif eqx.is_array(value):
-            parts.append(f"{field.name}={np.asarray(value).tolist()!r}")
-        elif isinstance(value, int | float | str | bool):
-            parts.append(f"{field.name}={value!r}")
-        else:
-            return None
-    return None if any("None" in part for part in parts) else f"samdyn.{name}({', '.join(parts)})"
+    parts = {field: _written(getattr(value, field), has_radius) for field in _fields(value)}
+    if has_radius and "rho" in parts:
+        parts["rho"] = "RHO"
+    if None in parts.values():
+        return None
+    return f"samdyn.{name}({', '.join(f'{field}={part}' for field, part in parts.items())})"
+
+
+def _fields(method: AbstractMethod) -> list[str]:
+    return [field.name for field in dataclasses.fields(method)]

@@ -26,9 +26,8 @@ from .style import PANEL, new_figure, styled
 SETTABLE = frozenset(ArtistInspector(Axes).get_setters()) - frozenset(
     ArtistInspector(Artist).get_setters()
 )
-_OURS: "WeakKeyDictionary[Axes, dict[str, Any]]" = (
-    WeakKeyDictionary()
-)  # as the last drawing left it
+# what is set in axes as the last drawing left them
+_OURS: "WeakKeyDictionary[Axes, dict[str, Any]]" = WeakKeyDictionary()
 
 
 class Key(NamedTuple):

@@ -209,15 +209,7 @@ def test_explore_writes_its_page(run, tmp_path):
     assert 10_000 < target.stat().st_size < 200_000
 
 
-@pytest.fixture
-def interruptible():
-    """A run in the background may have started with SIGINT ignored, and children inherit that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
+@pytest.mark.usefixtures("sigint")
 def test_explore_serves_until_interrupted():
     command = [sys.executable, "-m", "samdyn.cli.main", "explore", "saddle", "--method", "gd"]
     command += ["--no-browser", "--json"]

@@ -6,10 +6,12 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import samdyn
+from samdyn.explorer import evaluated
 from samdyn.explorer.server import LONGEST
 
 from .conftest import BOX, RHO, WELL
@@ -208,6 +210,27 @@ def test_steps_that_the_page_cannot_make(call):
     for made in (1, 7):
         there = samdyn.trajectory(step, [0.3, 0.8], steps=made).final
         np.testing.assert_allclose(answer["points"][made], there, rtol=1e-12)
+
+
+def test_a_box_far_from_the_origin_with_unequal_sides_is_no_other_problem():
+    """Lengths are those of the sides: an offset, a scale and a stiff direction change no ending."""
+    at, side, rates = np.array([1e4, -50.0]), np.array([1e3, 1e-2]), np.array([1.0, 1e5])
+    loss = lambda w: jnp.sum(rates * (w - at) ** 2) / 2  # noqa: E731
+    flow = samdyn.Flow(loss, samdyn.GD())
+    box = np.stack([at - 2 * side, at + 2 * side], axis=1)
+    start = (at + 1.5 * side).tolist()
+    found = evaluated.path(flow, box, start, False)
+    assert found["ends"] == "rests"
+    np.testing.assert_allclose((found["points"][-1] - at) / side, 0, atol=1e-6)
+    assert evaluated.path(flow, box, start, True)["ends"] == "leaves"
+
+
+def test_a_saddle_is_passed():
+    """A start beside the saddle's stable manifold comes near it, and goes on."""
+    found = evaluated.path(samdyn.Flow(WELL, samdyn.GD()), np.array(BOX), [1e-8, 1.0], False)
+    assert found["ends"] == "rests"
+    assert np.min(np.linalg.norm(found["points"], axis=1)) < 1e-3
+    np.testing.assert_allclose(found["points"][-1], [1, 0], atol=1e-6)
 
 
 def test_a_grid_of_velocities(call):

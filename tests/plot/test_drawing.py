@@ -2,7 +2,7 @@
 
 import re
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -16,21 +16,10 @@ from samdyn.errors import InvalidInput
 from samdyn.plot.results.rho import draw_sweep
 from samdyn.plot.style import BLUE
 
+from .swept import Event, Sweep
+
 WELL = samdyn.get_loss("double-well-2d")
 STEP = samdyn.StepMap(WELL, samdyn.GD(), 0.05)
-
-
-class Event(NamedTuple):
-    value: float
-    w: np.ndarray
-    type: str
-
-
-class Sweep(NamedTuple):
-    values: np.ndarray
-    branches: tuple
-    bifurcations: tuple
-    parameter: str = "rho"
 
 
 def swept():

@@ -1,13 +1,12 @@
 """Colours: one meaning each, legible on white; the settings of the caller go before the house's."""
 
-import importlib.util
 import itertools
-import pathlib
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
+from scripts_of import script
 
 import samdyn
 from samdyn.plot.results.diagram import draw_diagram
@@ -63,13 +62,7 @@ def test_a_colour_has_one_meaning():
 
 @pytest.fixture(scope="module")
 def sheets():
-    path = pathlib.Path(__file__).parents[2] / "scripts" / "figure_sheet.py"
-    spec = importlib.util.spec_from_file_location("figure_sheet", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("figure_sheet")
 
 
 def test_meanings_are_told_apart_by_colour_blind_readers(sheets):

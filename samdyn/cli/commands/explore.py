@@ -6,7 +6,9 @@ import webbrowser
 
 from .. import options, parse
 from ..output import emit
-from ..setup import box_of, given_system, loss_by_name, method_of, start_jax, system_with
+from ..setup import box_of, start_jax, systems_of
+
+DEFAULT = ("gd", "sam", "usam")
 
 
 def add_to(commands) -> None:
@@ -21,13 +23,7 @@ def add_to(commands) -> None:
     )
     options.add_loss(parser)
     options.add_box(parser)
-    parser.add_argument(
-        "--method",
-        action="append",
-        nargs="+",
-        metavar="M",
-        help=f"{options.METHOD_HELP}; several make panels; default gd, sam and usam",
-    )
+    options.add_methods(parser, DEFAULT)
     options.add_rho(parser)
     options.add_step(parser)
     parser.add_argument(
@@ -48,12 +44,13 @@ def run(args) -> int:
 
     if args.output:
         check_target(args.output)
-    systems = _systems(args)
-    box = args.box or getattr(loss_of(systems[0]), "box", None)
+    # the radius is the slider's: one that is not given has its place in the box
+    systems = systems_of(args, DEFAULT, 1.0 if args.rho is None else args.rho)
+    loss = loss_of(systems[0])
+    box = plane_of(box_of(args, loss))
     if args.rho is None:
-        args.rho = usual_radius(plane_of(box))
-    command = args.loss if loss_of(systems[0]) is not None else None
-    scene = scene_of(systems, box, args.loss, args.rho, command)
+        args.rho = usual_radius(box)
+    scene = scene_of(systems, box, args.loss, args.rho, None if loss is None else args.loss)
     explorer = Explorer(scene)
     if args.output:
         explorer.save(args.output, _tell if sys.stderr.isatty() else None)
@@ -66,24 +63,8 @@ def run(args) -> int:
     return 0
 
 
-def _systems(args) -> list:
-    """That which LOSS names, or one of each method on it."""
-    system = given_system(args)
-    if system is not None:
-        return [system]
-    loss = loss_by_name(args)
-    box_of(args, loss)
-    args.method = options.flat(name.split(",") for name in options.flat(args.method or [DEFAULT]))
-    # the radius is the slider's; without --rho the scene knows a place for it
-    radius = 1.0 if args.rho is None else args.rho
-    return [system_with(args, loss, method_of(name, radius)) for name in args.method]
-
-
 def _tell(line: str) -> None:
     print(f"samdyn explore: {line}", file=sys.stderr, flush=True)
-
-
-DEFAULT = ["gd", "sam", "usam"]
 
 
 def _until_interrupted(explorer, browser: bool) -> None:

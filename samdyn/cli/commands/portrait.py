@@ -2,15 +2,9 @@
 
 from .. import options, parse
 from ..output import emit
-from ..setup import (
-    check_dimension,
-    given_system,
-    loss_by_name,
-    method_of,
-    region_of,
-    start_jax,
-    system_with,
-)
+from ..setup import check_dimension, region_of, start_jax, systems_of
+
+DEFAULT = ("gd", "sam")
 
 
 def add_to(commands) -> None:
@@ -25,13 +19,7 @@ def add_to(commands) -> None:
     options.add_loss(parser)
     options.add_box(parser)
     options.add_plane(parser)
-    parser.add_argument(
-        "--method",
-        action="append",
-        nargs="+",
-        metavar="M",
-        help=f"{options.METHOD_HELP}; several make panels; default gd and sam",
-    )
+    options.add_methods(parser, DEFAULT)
     options.add_rho(parser)
     parser.add_argument(
         "--start",
@@ -52,7 +40,7 @@ def run(args) -> int:
     from ...plot.plane.portrait import portrait
     from ...plot.save import save
 
-    systems = _systems(args)
+    systems = systems_of(args, DEFAULT, args.rho)
     loss = loss_of(systems[0])
     args.start = options.flat(options.flat(args.start or []))
     box = region_of(args, loss)
@@ -70,15 +58,3 @@ def run(args) -> int:
     save(figure, args.output)
     emit(args, {"figure": args.output}, f"wrote {args.output}")
     return 0
-
-
-def _systems(args) -> list:
-    """That which LOSS names, or one of each method on it."""
-    system = given_system(args)
-    if system is not None:
-        return [system]
-    loss = loss_by_name(args)
-    args.method = options.flat(
-        name.split(",") for name in options.flat(args.method or [["gd", "sam"]])
-    )
-    return [system_with(args, loss, method_of(name, args.rho)) for name in args.method]

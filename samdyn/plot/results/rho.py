@@ -191,9 +191,8 @@ def _label_bifurcations(ax: Axes, sweep, text: bool = True) -> None:
             groups[-1].append(rho)
         else:
             groups.append([rho])
-    label = (
-        f"{_parameter(sweep)} = " if len(_parameter(sweep)) == 1 else ""
-    )  # else the axis says it
+    name = _parameter(sweep)
+    label = f"{name} = " if len(name) == 1 else ""  # a longer one stands at the axis alone
     gaps = np.diff([group[0] for group in groups])
     flat = not gaps.size or float(np.min(gaps)) > ROOMY * float(np.ptp(sweep.values))
     for group in groups:
@@ -253,9 +252,8 @@ def draw_sweep(sweep: Any, ax: Axes, **style: Any) -> Key:
 
     Below 1, and below 0, the branch attracts. `sweep` is what `samdyn.sweep` returns. Line style
     tells the verdict; beside each curve stands the kind of its branch; of curves that coincide the
-    lower one is thicker. A
-    branch without a Jacobian (normalised SAM at a critical point) has no line here. `style` is
-    that of every branch's line.
+    lower one is thicker. A branch without a Jacobian (normalised SAM at a critical point) has no
+    line here. `style` is that of every branch's line.
     """
     step = _has_steps(sweep)
     curves = (_draw_radius if step else _draw_rates)(ax, sweep, style)

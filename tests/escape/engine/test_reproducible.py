@@ -153,14 +153,6 @@ def test_two_processes_end_with_the_numbers_of_one(tmp_path):
     assert {name: first[name] for name in SAME} == {name: alone[name] for name in SAME}
 
 
-@pytest.fixture
-def sigint():
-    """Ctrl-C as in a terminal, also where the tests run in the background, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.thorough
 def test_an_interrupted_run_counts_the_paths_on_their_way(reference):

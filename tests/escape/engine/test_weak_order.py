@@ -4,28 +4,22 @@ The solver is that of `scripts/weak_error_figure.py`. In one dimension it carrie
 through the kernel of the step map and through the backward equation of the SDE.
 """
 
-import importlib.util
 import itertools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scripts_of import script
 
 import samdyn
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("either_back_end")]
 
-SCRIPT = pathlib.Path(__file__).parents[3] / "scripts" / "weak_error_figure.py"
-
 
 @pytest.fixture(scope="module")
 def weak():
-    spec = importlib.util.spec_from_file_location("weak_error_figure", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.NODES = 101
+    module = script("weak_error_figure", NODES=101)
     module.ETAS = module.ETAS[:5]
     return module
 

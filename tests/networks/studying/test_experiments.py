@@ -1,34 +1,20 @@
 """The experiments in scripts/, on tiny versions: what each claims to show is there."""
 
-import importlib.util
 import pathlib
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scripts_of import script
 
 ROOT = pathlib.Path(__file__).parents[3]
-SCRIPTS = ROOT / "scripts"
-
-
-def load(name, **settings):
-    """The script as a module of its own, with other constants."""
-    spec = importlib.util.spec_from_file_location(f"tiny_{name}", SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    for setting, value in settings.items():
-        assert hasattr(module, setting)
-        setattr(module, setting, value)
-    return module
 
 
 @pytest.fixture(scope="module")
 def plateau():
     settings = {"EXAMPLES": 2048, "SEEDS": 2, "EVERY": 100, "LIMIT": 20_000}
-    return load("plateau_figure", **settings, RHO=np.array([0.05, 0.3]), BATCHES=(256,))
+    return script("plateau_figure", **settings, RHO=np.array([0.05, 0.3]), BATCHES=(256,))
 
 
 @pytest.mark.thorough
@@ -49,7 +35,7 @@ def test_a_larger_radius_stays_on_the_plateau_for_longer(plateau):
 
 
 def test_the_exponents_of_an_exact_law_are_found(plateau):
-    module = load("plateau_figure", SEEDS=4)
+    module = script("plateau_figure", SEEDS=4)
     batch = np.asarray(module.BATCHES, float)
     law = np.sqrt(batch)[:, None] * module.RHO
     left = np.repeat(law[:, :, None], 4, axis=2)
@@ -60,7 +46,7 @@ def test_the_exponents_of_an_exact_law_are_found(plateau):
 
 @pytest.mark.thorough
 def test_training_by_sam_hovers_at_its_edge(tmp_path):
-    module = load("edge_figure", EXAMPLES=200, WIDTH=8, STEPS=1500, RHO=(0.0, 0.05), TAIL=10)
+    module = script("edge_figure", EXAMPLES=200, WIDTH=8, STEPS=1500, RHO=(0.0, 0.05), TAIL=10)
     with jax.enable_x64(False):
         numbers = module.sam_edge(tmp_path)
     assert numbers["rho 0.05"]["top_over_edge"][1] == pytest.approx(1, abs=0.1)
@@ -70,7 +56,7 @@ def test_training_by_sam_hovers_at_its_edge(tmp_path):
 
 @pytest.mark.thorough
 def test_a_stuck_run_is_called_a_saddle_and_its_advice_releases_it(tmp_path):
-    module = load("is_it_a_saddle", STUCK=800, AFTER=800)
+    module = script("is_it_a_saddle", STUCK=800, AFTER=800)
     with jax.enable_x64(False):
         numbers = module.is_it_a_saddle(tmp_path)
     flat = numbers["entropy of the classes"]
@@ -83,7 +69,7 @@ def test_a_stuck_run_is_called_a_saddle_and_its_advice_releases_it(tmp_path):
 
 @pytest.mark.thorough
 def test_the_study_of_momentum_makes_its_contrasts_under_every_rule(tmp_path):
-    module = load(
+    module = script(
         "momentum_study",
         MODEL="mlp",
         RHO=(0.1,),
@@ -112,7 +98,7 @@ def test_the_study_of_momentum_makes_its_contrasts_under_every_rule(tmp_path):
 
 def test_the_runs_of_the_momentum_study_are_whole_and_its_table_is_theirs():
     """figures/momentum_study.csv against docs/networks.md."""
-    module = load("momentum_study")
+    module = script("momentum_study")
     told = (ROOT / "docs" / "networks.md").read_text()
     for (rule, budget), found in module.read_runs(ROOT / "figures" / "momentum_study.csv").items():
         keys = {(r.method, r.rho, r.momentum, r.batch_size, r.seed) for r in found.rows}

@@ -1,7 +1,5 @@
 """Sweeps: line styles follow the verdicts, and bifurcations stand where they are."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 
@@ -9,20 +7,9 @@ from samdyn.attractors.following.branches import Branch
 from samdyn.plot.results.rho import bifurcation_diagram, draw_eigenvalues, plot_sweep
 from samdyn.plot.style import DOUBT
 
+from ..swept import Event, Sweep
+
 RHO = np.linspace(0, 1, 6)
-
-
-class Event(NamedTuple):
-    value: float
-    w: np.ndarray
-    type: str
-
-
-class Sweep(NamedTuple):
-    values: np.ndarray
-    branches: tuple
-    bifurcations: tuple
-    parameter: str = "rho"
 
 
 @pytest.fixture
