@@ -13,7 +13,7 @@ from .data import Panel, data_of, loss_script, panel
 from .scene import Scene, label
 
 LONGEST = 200_000  # bytes of a page
-PARTS = ("numerics", "panels", "drawing", "noise", "acting")
+PARTS = ("numerics", "panels", "drawing", "noise", "sharing", "acting")
 
 
 @in_double

@@ -9,6 +9,7 @@ import hmac
 import json
 import secrets
 import threading
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -176,7 +177,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is no HTTP, or asks for neither a page nor an answer."""
+        self.close_connection = True
+        why = message or HTTPStatus(code).phrase
+        self._send(code, "application/json", _json({"error": why.lower()}))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is written: the address holds the token."""

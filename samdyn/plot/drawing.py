@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from matplotlib.artist import Artist, ArtistInspector
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
@@ -23,9 +24,14 @@ from .legends import axes_legend, figure_legend, fit_height, inner_legend
 from .naming import Curve, name_curves
 from .style import PANEL, new_figure, styled
 
-SETTABLE = frozenset(ArtistInspector(Axes).get_setters()) - frozenset(
-    ArtistInspector(Artist).get_setters()
-)
+
+@functools.cache
+def settable(kind: type[Axes] = Axes) -> frozenset[str]:
+    """What `set` of this kind of axes takes, and of no other artist."""
+    every = ArtistInspector(Artist).get_setters()
+    return frozenset(ArtistInspector(kind).get_setters()) - frozenset(every)
+
+
 # what is set in axes as the last drawing left them
 _OURS: "WeakKeyDictionary[Axes, dict[str, Any]]" = WeakKeyDictionary()
 
@@ -49,13 +55,13 @@ class Options(NamedTuple):
     style: dict[str, Any]  # of what is drawn
 
 
-def sorted_options(given: dict[str, Any]) -> Options:
+def sorted_options(given: dict[str, Any], kind: type[Axes] = Axes) -> Options:
     """Which keyword is for the axes, the legend, the figure, and which for what is drawn."""
     rest = dict(given)
     legend, figsize = rest.pop("legend", True), rest.pop("figsize", None)
     if not isinstance(legend, bool | dict):
         raise InvalidInput(f"legend is True, False or keywords of Axes.legend, not {legend!r}.")
-    axes = {name: rest.pop(name) for name in list(rest) if name in SETTABLE}
+    axes = {name: rest.pop(name) for name in list(rest) if name in settable(kind)}
     return Options(axes, legend, figsize, rest)
 
 
@@ -71,6 +77,15 @@ def as_axes(ax: Any) -> Axes:
     if not isinstance(ax, Axes):
         raise InvalidInput(f"ax is matplotlib's Axes, not a {type(ax).__name__}.")
     return ax
+
+
+def given_axes(ax: Any, count: int, what: str) -> list[Axes]:
+    """The caller's axes, one for each of `count` panels of `what`."""
+    several = isinstance(ax, list | tuple | np.ndarray)
+    axes = [as_axes(one) for one in (np.asarray(ax, dtype=object).flat if several else [ax])]
+    if len(axes) != count:
+        raise InvalidInput(f"{count} {what} were given with {len(axes)} axes: each needs one.")
+    return axes
 
 
 def drawing(width: Any = PANEL, height: Any = PANEL) -> Callable[[Callable], Callable[..., Axes]]:

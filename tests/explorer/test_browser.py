@@ -1,6 +1,5 @@
 """What a person does with the explorer, in Chromium: numbers of the page against the library's."""
 
-import json
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import time
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import samdyn
 
@@ -153,10 +153,16 @@ def test_the_address_brings_everything_back(opened):
     opened.click([0.3, 1.2])
     opened.slide("rho", 5)
     opened.slide("eta", 30)
-    before = opened.see("JSON.stringify([state.at, state.eta, state.starts])")
+    opened.press("b")
+    opened.page.fill("#strength", "0.25")
+    opened.page.fill("#reach", "0.5")
+    opened.page.check("#noise")
+    seen = "JSON.stringify([state.at, state.eta, state.starts, state.backwards, state.noise])"
+    before = opened.see(seen)
     opened.page.reload()
     opened.wait()
-    assert opened.see("JSON.stringify([state.at, state.eta, state.starts])") == before
+    assert opened.see(seen) == before
+    assert opened.see("panels.every(p => p.swarm)")
 
 
 def test_steps_one_by_one(opened):
@@ -231,6 +237,7 @@ def test_basins_of_the_step_follow_the_step(opened):
     assert opened.see("panels[0].basins.cells.filter(c => c < 0).length") == 0
     opened.slide("eta", 60)  # no step of 10 converges
     assert opened.see("panels[0].basins.cells.filter(c => c >= 0).length") == 0
+    assert "to none of these: 100.0 %" in opened.page.locator(".key").nth(0).inner_text()
 
 
 def test_pictures(opened):
@@ -243,6 +250,9 @@ def test_pictures(opened):
     with opened.page.expect_download() as png:
         opened.page.click("#png")
     assert png.value.path().read_bytes().startswith(b"\x89PNG")
+    height, wide = imread(png.value.path()).shape[:2]
+    sides = [opened.see(f"panels[{k}].canvas.width") for k in range(len(METHODS))]
+    assert (wide, height) == (sum(sides) + 16 * (len(METHODS) - 1), sides[0] + 24)  # and titles
 
 
 def test_frames_are_quick(opened):
@@ -338,8 +348,14 @@ def test_noise_and_the_law_beside_it(live):
 def test_basins_are_painted(live):
     live.page.check("input[data-layer=basins]")
     live.wait("panels.every(p => p.basins) && work.length === 0")
-    assert json.loads(live.see("JSON.stringify(panels[0].basins.count)")) == 2
-    assert "basins of" in live.said()
+    assert live.see("panels[0].basins.ends.length") == 2
+    keys = live.page.locator(".key")
+    assert keys.nth(0).inner_text().split("\n") == ["to (-1, 0): 50.0 %", "to (1, 0): 50.0 %"]
+    live.page.uncheck("input[data-layer=basins]")
+    assert not keys.nth(0).is_visible()
+    live.page.check("input[data-layer=basins]")
+    assert keys.nth(0).is_visible()
+    live.page.uncheck("input[data-layer=basins]")
 
 
 def test_a_field_without_a_program_is_evaluated_by_the_server(chromium):

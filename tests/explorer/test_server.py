@@ -91,6 +91,25 @@ def test_there_is_nothing_else(call, rest):
     assert call("GET", f"/{token}/{rest}")[0] in (400, 404)
 
 
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "OPTIONS", "TRACE", "BREW"])
+def test_other_methods_are_refused_as_everything_is(call, method):
+    connection = http.client.HTTPConnection(call.host, call.port, timeout=60)
+    connection.request(method, call.path)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    assert answer.status == 501
+    assert answer.getheader("Content-Type") == "application/json"
+    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert method == "HEAD" or "error" in json.loads(text)
+
+
+def test_what_is_no_http_is_refused(call):
+    with socket.create_connection((call.host, call.port), timeout=30) as line:
+        line.sendall(b"hello \x00 there is nobody\r\n\r\n")
+        assert line.recv(4096)
+
+
 def test_a_long_message_is_not_read(call):
     status, answer = call.ask("verdicts", "x" * (LONGEST + 1))
     assert status == 413

@@ -48,12 +48,15 @@ function arrived(panel) {
 
 function forgetBasins(panel) {
   work = work.filter(one => one.panel !== panel || one.key !== "basins");
-  panel.basins = null, panel.fresh.back = false;
+  panel.basins = null, panel.fresh.back = false, panel.key.hidden = true;
   if (state.shown.basins && !state.rough) rebasin(panel);
 }
 
 function rebasin(panel) {
-  later(panel, "basins", () => basinsOf(panel), () => { panel.fresh.back = false; tellBasins(); });
+  later(panel, "basins", () => basinsOf(panel), () => {
+    panel.fresh.back = false;
+    if (panel.basins && state.shown.basins) tellBasins(panel);
+  });
 }
 
 function redrawAll() {
@@ -147,12 +150,20 @@ function tell() {
   }).join("; "));
 }
 
-function tellBasins() {
-  say(panels.filter(panel => panel.basins).map(panel => {
-    const { cells, count } = panel.basins, shares = new Array(count).fill(0);
-    for (const which of cells) if (which >= 0) shares[which]++;
-    return `${panel.shown.name}: basins of ${shares.map(n => Math.round(100 * n / cells.length) + " %").join(", ")}`;
-  }).join("; "));
+// Under a panel: whose basin has which colour, and which share of the box it is.
+function tellBasins(panel) {
+  const { cells, ends } = panel.basins, shares = new Array(ends.length + 1).fill(0);
+  for (const which of cells) shares[which < 0 ? ends.length : which]++;
+  const names = [...ends.map(w => `to (${w.map(number).join(", ")})`), "to none of these"];
+  panel.key.replaceChildren(...names.flatMap((name, k) => {
+    if (k === ends.length && !shares[k]) return [];
+    const item = document.createElement("li"), swatch = document.createElement("span");
+    swatch.style.background = `var(--${k < ends.length ? "basin" + k % 6 : "nowhere"})`;
+    item.append(swatch, `${name}: ${(100 * shares[k] / cells.length).toFixed(1)} %`);
+    return [item];
+  }));
+  panel.key.hidden = false;
+  say("basins are painted");
 }
 
 // ---- numbers
@@ -223,6 +234,7 @@ function setDirection(backwards) {
   if (backwards && state.steps) return say("a step has no way back: turn steps off first");
   state.backwards = backwards;
   showNumbers();
+  remember();
 }
 
 function setNoise(on) {
@@ -237,69 +249,7 @@ function setNoise(on) {
   }
   state.noise = on ? { strength, reach } : null;
   stirAll();
-}
-
-// ---- the address, and texts to take away
-
-function remember() {
-  const starts = state.starts.map(one => `${one.backwards ? "b" : ""}${one.w.join(",")}`).join(";");
-  const hidden = Object.keys(state.shown).filter(name => state.shown[name] !== SHOWN[name]).join(",");
-  const step = `&eta=${state.eta}&gamma=${state.momentum}&steps=${state.steps ? state.count : ""}`;
-  try {
-    history.replaceState(null, "", `#rho=${state.at}${step}&from=${starts}&turned=${hidden}`);
-  } catch { /* a frame in a notebook has no address of its own */ }
-}
-
-const SHOWN = { ...state.shown };
-
-function recall() {
-  const given = new URLSearchParams(location.hash.slice(1)), num = name => Number(given.get(name)) || 0;
-  if (given.has("rho")) state.at = Math.min(Math.max(Math.round(num("rho")), 0), DATA.radii.length - 1);
-  if (given.has("eta")) state.eta = Math.min(Math.max(num("eta"), 0), 1e3), state.momentum = Math.min(Math.max(num("gamma"), 0), 0.999);
-  if (given.has("steps")) state.steps = given.get("steps") !== "" && state.eta > 0;
-  if (given.get("steps")) state.count = Math.min(Math.max(Math.round(num("steps")), 0), MOST);
-  for (const text of (given.get("from") || "").split(";").slice(0, 200)) {
-    const w = text.replace("b", "").split(",").map(Number);
-    if (/\d.*,.*\d/.test(text) && w.length === 2 && w.every(Number.isFinite)) state.starts.push({ w, backwards: text.startsWith("b") });
-  }
-  for (const name of (given.get("turned") || "").split(",")) if (Object.hasOwn(state.shown, name)) state.shown[name] = !state.shown[name];
-}
-
-function asCommand() {
-  const methods = panels.map(panel => panel.shown.command);
-  if (!DATA.command || methods.some(name => !name)) return null;
-  const starts = state.starts.map(one => ` --start="${one.w.join(",")}"`).join("");
-  const step = state.eta ? ` --lr ${state.eta}${state.momentum ? ` --momentum ${state.momentum}` : ""}` : "";
-  const box = DATA.box.map(side => side.join(",")).join(";");
-  return `samdyn portrait ${DATA.command} --box="${box}" ${methods.map(name => `--method ${name}`).join(" ")} --rho ${rho()}${step}${starts} -o portrait.svg`;
-}
-
-// The systems of the panels and the verdicts of the library.
-function asPython() {
-  if (!DATA.python || panels.some(panel => !panel.shown.method)) return null;
-  const lines = ["import jax.numpy as jnp", "import samdyn", "", `loss = ${DATA.python}`, `box = ${JSON.stringify(DATA.box)}`];
-  for (const panel of panels) {
-    const method = panel.shown.method.replaceAll("RHO", rho());
-    const system = state.eta ? `samdyn.StepMap(loss, ${method}, ${state.eta}, ${state.momentum})` : `samdyn.Flow(loss, ${method})`;
-    lines.push(`print(samdyn.stability(${system}, box=box))`);
-  }
-  return lines.join("\n") + "\n";
-}
-
-async function copy(text, what) {
-  if (!text) return say(`there is no ${what} for this: a loss or a method is not one that has a name there`);
-  try {
-    await navigator.clipboard.writeText(text);
-    say("copied: " + text);
-  } catch {
-    say(text);  // to be selected by hand: a page from a file may not write to the clipboard
-  }
-}
-
-function download(name, address) {
-  const link = document.createElement("a");
-  link.download = name, link.href = address;
-  link.click();
+  remember();
 }
 
 // ---- pointer and keys
@@ -378,17 +328,17 @@ const TABLE = "<thead><tr><th scope=col>w</th><th scope=col>kind</th><th scope=c
 function panelOf(shown, k) {
   const section = document.createElement("section"), title = document.createElement("h2");
   const canvas = document.createElement("canvas"), near = document.createElement("p");
-  const chart = document.createElement("canvas"), count = document.createElement("p"), table = document.createElement("table");
-  near.className = count.className = "near", canvas.className = "plane", chart.className = "chart";
+  const chart = document.createElement("canvas"), count = document.createElement("p"), key = document.createElement("ul"), table = document.createElement("table");
+  near.className = count.className = "near", key.className = "key", key.hidden = true, canvas.className = "plane", chart.className = "chart";
   chart.width = 600, chart.height = 120, chart.hidden = count.hidden = true;
   chart.setAttribute("role", "img"), chart.setAttribute("aria-label", `histogram of exit times under ${shown.name}; its mean is told below`);
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", `phase plane of ${shown.name}; its fixed points are in the table below`);
   table.innerHTML = TABLE;
-  section.append(title, canvas, near, chart, count, table);
+  section.append(title, canvas, near, key, chart, count, table);
   element("panels").append(section);
-  return { ...blank(shown, PROGRAMS[k]), title, canvas, near, chart, count, table, pen: canvas.getContext("2d") };
+  return { ...blank(shown, PROGRAMS[k]), title, canvas, near, key, chart, count, table, pen: canvas.getContext("2d") };
 }
 
 function blank(shown, programs) {
@@ -397,6 +347,8 @@ function blank(shown, programs) {
 }
 
 function build() {
+  element("reach").value = Number((0.1 * Math.min(WIDE, HIGH)).toPrecision(2));
+  element("strength").value = Number((0.05 * Math.min(WIDE, HIGH)).toPrecision(2));
   recall();
   readPalette();
   panels.push(...DATA.panels.map(panelOf));
@@ -409,6 +361,7 @@ function build() {
   showNumbers();
   resize();
   panels.forEach(refresh);
+  if (element("noise").checked) setNoise(true);
   if (state.at !== DATA.at || state.eta !== DATA.rate || state.momentum !== DATA.momentum) askVerdicts();
 }
 
@@ -433,8 +386,6 @@ function connect() {
   }
   element("noise").addEventListener("change", () => setNoise(element("noise").checked));
   for (const id of ["strength", "reach"]) element(id).addEventListener("change", () => { if (state.noise) setNoise(true); });
-  element("reach").value = Number((0.1 * Math.min(WIDE, HIGH)).toPrecision(2));
-  element("strength").value = Number((0.05 * Math.min(WIDE, HIGH)).toPrecision(2));
   const keys = { b: actions.direction, z: undo, x: clearAll, n: oneMore, r: reset };
   document.addEventListener("keydown", event => {
     const typing = event.target.tagName === "INPUT" && event.target.type !== "checkbox" && event.target.type !== "range";
@@ -444,7 +395,11 @@ function connect() {
 
 function turn(name, on) {
   state.shown[name] = on;
-  if (name === "basins" && on) panels.forEach(panel => panel.basins || rebasin(panel));
+  if (name === "basins") for (const panel of panels) {
+    if (on && panel.basins) panel.key.hidden = false;
+    else if (on) rebasin(panel);
+    else panel.key.hidden = true;
+  }
   redrawAll();
   remember();
 }

@@ -327,11 +327,12 @@ function escaped(text) {
 }
 
 function asPng() {
-  const gap = 16, all = document.createElement("canvas"), pen = all.getContext("2d");
+  const gap = 16, unit = unitOf(panels[0]), head = 24 * unit, all = document.createElement("canvas"), pen = all.getContext("2d");
   all.width = panels.reduce((sum, panel) => sum + panel.canvas.width + gap, -gap);
-  all.height = panels[0].canvas.height;
+  all.height = panels[0].canvas.height + head;
   pen.fillStyle = palette.paper;
   pen.fillRect(0, 0, all.width, all.height);
-  panels.reduce((x, panel) => { pen.drawImage(panel.canvas, x, 0); return x + panel.canvas.width + gap; }, 0);
+  pen.fillStyle = palette.ink, pen.font = `${14 * unit}px sans-serif`, pen.textBaseline = "middle";
+  panels.reduce((x, panel) => { pen.fillText(titleOf(panel), x, head / 2), pen.drawImage(panel.canvas, x, head); return x + panel.canvas.width + gap; }, 0);
   return all.toDataURL("image/png");
 }

@@ -161,7 +161,7 @@ function* basinsOf(panel) {
   const caught = (x, y) => attractors.findIndex(({ w }) => lengthOf(x - w[0], y - w[1]) < CAUGHT);
   const stop = (x, y) => (caught(x, y) >= 0 ? "caught" : "");
   const cells = new Int8Array(BASINS * BASINS).fill(-2);
-  panel.basins = { cells, count: attractors.length };
+  panel.basins = { cells, ends: attractors.map(point => point.w) };
   for (let j = 0; j < BASINS; j++) {
     for (let i = 0; i < BASINS; i++) {
       const w = [x0 + (i + 0.5) / BASINS * (x1 - x0), y1 - (j + 0.5) / BASINS * (y1 - y0)];

@@ -26,8 +26,8 @@ from ..drawing import (
     Options,
     add_figure_legend,
     add_legend,
-    as_axes,
     drawn_into,
+    given_axes,
     require_of_lines,
     sorted_options,
 )
@@ -121,7 +121,10 @@ def portrait(
         )
     options = sorted_options(style)
     require_of_lines(options.style)
-    axes = _given_axes(ax, len(shown)) if ax is not None else _new_panels(len(shown), box, options)
+    if ax is None:
+        axes = _new_panels(len(shown), box, options)
+    else:
+        axes = given_axes(ax, len(shown), "systems")
     run = _Run(points, time, steps, seed)
     for panel, system, name in zip(axes, shown, names, strict=True):
         with drawn_into(panel, options, "portrait"):
@@ -137,15 +140,6 @@ def portrait(
     add_figure_legend(figure, axes, options.legend)
     fit_height(figure, axes)
     return figure
-
-
-def _given_axes(ax: Any, count: int) -> list[Axes]:
-    """The caller's axes, one a system."""
-    several = isinstance(ax, list | tuple | np.ndarray)
-    axes = [as_axes(one) for one in (np.asarray(ax, dtype=object).flat if several else [ax])]
-    if len(axes) != count:
-        raise InvalidInput(f"{count} systems were given with {len(axes)} axes: each needs one.")
-    return axes
 
 
 def _new_panels(count: int, box: np.ndarray, options: Options) -> list[Axes]:

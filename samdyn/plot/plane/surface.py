@@ -10,11 +10,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, withStroke
 from matplotlib.ticker import MaxNLocator
+from mpl_toolkits.mplot3d import Axes3D
 
 from ...attractors.finding.point import as_box
+from ...checks import told
 from ...errors import InvalidInput
 from ...losses.check import check_loss_in_box
-from ..drawing import add_figure_legend, sorted_options
+from ..drawing import Key, Options, add_figure_legend, add_legend, drawn_into, sorted_options
 from ..style import (
     CYCLE,
     METHOD_COLOURS,
@@ -70,35 +72,61 @@ def surface(
     paths: Mapping[str, Any] | None = None,
     *,
     title: str = "",
+    ax: Any = None,
     **style: Any,
 ) -> Figure:
     """The surface of a 2-D loss over `box`, with `paths` (label -> (n, 2)) on it.
 
     A loss that spans decades is drawn as log₁₀(1 + l − min l). Paths are drawn over the
     surface, also where a hill would hide them; what leaves the box is left out. `style` is that
-    of the paths; `figsize`, `legend` and what `Axes.set` takes as well.
+    of the paths; `figsize`, `legend` and what `Axes3D.set` takes as well. Into `ax`, matplotlib's
+    Axes3D, it is drawn where that is given.
     """
-    options = sorted_options(style)
+    options = sorted_options(style, Axes3D)
     box = as_box(box)
     require_plane(len(box), "a surface")
     check_loss_in_box(loss, box)
     x, y, values = sample(loss, box, GRID)
     height = _Height(values)
+    panel = _new_panel(options) if ax is None else _in_space(ax)
+    with drawn_into(panel, options, "surface"):
+        _draw_surface(panel, x, y, height(values), height.label)
+        for number, (label, path) in enumerate((paths or {}).items()):
+            look = {"color": _colour(label, number), "label": label}
+            _draw_path(panel, *_on_surface(loss, path, box), height, looks(look, options.style))
+        if title:
+            panel.set_title(title)
+    if ax is None:
+        add_figure_legend(panel.figure, [panel], options.legend)
+    else:
+        add_legend(panel, Key(), options.legend, own=False)
+    return panel.get_figure(root=True)
+
+
+def _new_panel(options: Options) -> Any:
     wide = given_width() or 4.4
     figure = new_canvas((wide, 0.8 * wide), options.figsize)
-    ax: Any = figure.add_subplot(projection="3d", computed_zorder=False)
+    return figure.add_subplot(projection="3d", computed_zorder=False)
+
+
+def _in_space(ax: Any) -> Any:
+    """`ax`, which then draws in the order given here: paths over the surface."""
+    if not isinstance(ax, Axes3D):
+        raise InvalidInput(
+            'a surface is drawn into an Axes3D, such as figure.add_subplot(projection="3d"), not '
+            f"into {told(ax)}."
+        )
+    ax.computed_zorder = False
+    return ax
+
+
+def _draw_surface(ax: Any, x: np.ndarray, y: np.ndarray, values: np.ndarray, name: str) -> None:
     mesh = np.meshgrid(x, y)
     ax.plot_surface(
-        *mesh, height(values), cmap=GREYS, rcount=GRID, ccount=GRID, edgecolor="#8795A3",
+        *mesh, values, cmap=GREYS, rcount=GRID, ccount=GRID, edgecolor="#8795A3",
         linewidth=0.12, rasterized=True, zorder=1,
     )  # fmt: skip
-    for number, (label, path) in enumerate((paths or {}).items()):
-        look = {"color": _colour(label, number), "label": label}
-        _draw_path(ax, *_on_surface(loss, path, box), height, looks(look, options.style))
-    _dress(ax, height, title)
-    ax.set(**options.axes)
-    add_figure_legend(figure, [ax], options.legend)
-    return figure
+    _dress(ax, name)
 
 
 def _draw_path(ax: Any, path, losses, height: _Height, style: dict[str, Any]) -> None:
@@ -112,10 +140,10 @@ def _draw_path(ax: Any, path, losses, height: _Height, style: dict[str, Any]) ->
     ax.plot(*last.T, z[-1:], "o", ms=5.5, mfc=colour, mec="white", mew=0.7, zorder=6)
 
 
-def _dress(ax: Any, height: _Height, title: str) -> None:
+def _dress(ax: Any, name: str) -> None:
     ax.set_xlabel("x", labelpad=-2)
     ax.set_ylabel("y", labelpad=-2)
-    ax.set_zlabel(height.label, labelpad=-2)
+    ax.set_zlabel(name, labelpad=-2)
     ax.tick_params(pad=-1)
     ax.view_init(elev=46, azim=-58)
     ax.set_box_aspect((1, 1, 0.7), zoom=1.0)
@@ -123,5 +151,3 @@ def _dress(ax: Any, height: _Height, title: str) -> None:
         axis.pane.set_facecolor("white")
         axis.set_major_locator(MaxNLocator(5))
         axis._axinfo["grid"].update(color="#E6E6E6", linewidth=0.4)
-    if title:
-        ax.figure.suptitle(title)

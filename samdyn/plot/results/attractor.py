@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...results.drawing import drawer
-from ..drawing import Key, drawing, sorted_options
+from ..drawing import Key, drawing, given_axes, sorted_options
 from ..style import ALARM, BLACK, BLUE, axis_name, looks, new_figure, small, styled, thick
 
 WIDTH = 5.4  # inches
@@ -72,18 +72,24 @@ def draw_exponents(diagram: Any, ax: Axes, **style: Any) -> Key:
 
 
 @styled
-def plot_attractor(diagrams: Any, axis: int = 0, titles: Any = (), **style: Any) -> Figure:
+def plot_attractor(
+    diagrams: Any, axis: int = 0, titles: Any = (), ax: Any = None, **style: Any
+) -> Figure:
     """Orbit diagrams above, their exponents below; several diagrams side by side.
 
     `style` is that of the points above; `figsize`, `legend` and what `Axes.set` takes as well.
+    `ax` has axes for all diagrams, then axes for the exponents of each.
     """
     options = sorted_options(style)
     several = list(diagrams) if isinstance(diagrams, list | tuple) else [diagrams]
     count = len(several)
-    figure, axes = new_figure(
-        count, 2, width=WIDTH / max(1, count - 0.6), height=2.0, share=False,
-        figsize=options.figsize,
-    )  # fmt: skip
+    if ax is None:
+        axes = new_figure(
+            count, 2, width=WIDTH / max(1, count - 0.6), height=2.0, share=False,
+            figsize=options.figsize,
+        )[1]  # fmt: skip
+    else:
+        axes = np.asarray(given_axes(ax, 2 * count, "panels"), dtype=object).reshape(2, count)
     for column, diagram in enumerate(several):
         top, bottom = axes[0, column], axes[1, column]
         draw_orbit_diagram(diagram, top, axis, **options.style)
@@ -97,6 +103,6 @@ def plot_attractor(diagrams: Any, axis: int = 0, titles: Any = (), **style: Any)
             for ax, first in ((top, axes[0, 0]), (bottom, axes[1, 0])):
                 ax.sharey(first)
                 ax.set_ylabel("")
-    for ax in axes.flat:
-        ax.set(**options.axes)
-    return figure
+    for panel in axes.flat:
+        panel.set(**options.axes)
+    return axes[0, 0].get_figure(root=True)

@@ -16,7 +16,15 @@ from ...checks import told
 from ...dynamics.systems.ode import AbstractODE
 from ...errors import InvalidInput
 from ...results.drawing import drawer
-from ..drawing import Key, drawing, drawn_into, sorted_options
+from ..drawing import (
+    Key,
+    Options,
+    add_legend,
+    drawing,
+    drawn_into,
+    given_axes,
+    sorted_options,
+)
 from ..legends import axes_legend, fit_height
 from ..markers import attracting_mark, draw_mark
 from ..plane.paths import is_inside
@@ -214,35 +222,49 @@ def draw_basins(basins: Any, ax: Axes, *, border: Any = None, **style: Any) -> K
 
 @styled
 def plot_basins(
-    many: Sequence[Any], titles: Sequence[str], borders: Sequence[Any] | None = None, **style: Any
+    many: Sequence[Any],
+    titles: Sequence[str],
+    borders: Sequence[Any] | None = None,
+    ax: Any = None,
+    **style: Any,
 ) -> Figure:
     """Several basins side by side; an attractor keeps its colour from panel to panel.
 
     `borders` has one `border` (see `draw_basins`) or None for each. `style` is that of the
-    images; `figsize`, `legend` and what `Axes.set` takes as well.
+    images; `figsize`, `legend` and what `Axes.set` takes as well. `ax` has axes for each.
     """
     options = sorted_options(style)
     for basins in many:
         require_plane(len(basins.box), "basins")
-    columns = columns_of(len(many))
-    height = panel_height(np.asarray(many[0].box, dtype=float))
-    figure, axes = new_figure(
-        columns, -(-len(many) // columns), height=height, figsize=options.figsize
-    )
+    axes = _new_panels(many, options) if ax is None else given_axes(ax, len(many), "basins")
+    axes = np.asarray(axes, dtype=object)
     used, keys = list(axes.flat[: len(many)]), []
     parts = zip(
         used, many, attractor_colours(many), titles, borders or [None] * len(many), strict=True
     )
-    for ax, basins, colours, title, border in parts:
-        with drawn_into(ax, options, "basins"):
-            keys.append(_draw(ax, basins, colours, border, options.style))
-            ax.set_title(title)
-    for ax in axes.flat[len(many) :]:
-        ax.set_visible(False)
+    for panel, basins, colours, title, border in parts:
+        with drawn_into(panel, options, "basins"):
+            keys.append(_draw(panel, basins, colours, border, options.style))
+            panel.set_title(title)
+    figure: Any = used[0].get_figure(root=True)
+    if ax is not None:
+        for panel, key in zip(used, keys, strict=True):
+            add_legend(panel, key, options.legend, own=False)
+        return figure
     if options.legend is not False:
         _legends(figure, axes, used, keys)
     fit_height(figure, used)
     return figure
+
+
+def _new_panels(many: Sequence[Any], options: Options) -> np.ndarray:
+    columns = columns_of(len(many))
+    height = panel_height(np.asarray(many[0].box, dtype=float))
+    rows = -(-len(many) // columns)
+    axes = new_figure(columns, rows, height=height, figsize=options.figsize)[1]
+    for panel in axes.flat[len(many) :]:
+        panel.set_visible(False)
+    return axes
 
 
 def _legends(figure: Figure, axes: np.ndarray, used: list[Axes], keys: list[Key]) -> None:

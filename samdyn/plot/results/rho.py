@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...results.drawing import drawer
-from ..drawing import Key, add_legend, drawing, drawn_into, sorted_options
+from ..drawing import Key, add_legend, drawing, drawn_into, given_axes, sorted_options
 from ..naming import Curve
 from ..style import (
     BLACK,
@@ -305,11 +305,14 @@ def bifurcation_diagram(sweep: Any, axis: int = 0, ax: Axes | None = None, **sty
 
 
 @styled
-def plot_sweep(sweep: Any, loss_name: str = "", axis: int = 0, **style: Any) -> Figure:
+def plot_sweep(
+    sweep: Any, loss_name: str = "", axis: int = 0, ax: Any = None, **style: Any
+) -> Figure:
     """The flow's rates above, then the step's spectral radius, then branches; on one axis.
 
     A map of no flow has no rates, a flow without a step no radius. `style` is that of every
-    branch's line; `figsize`, `legend` and what `Axes.set` takes as well.
+    branch's line; `figsize`, `legend` and what `Axes.set` takes as well. `ax` has axes for each
+    panel, from above.
     """
     options = sorted_options(style)
     panels = []
@@ -319,23 +322,42 @@ def plot_sweep(sweep: Any, loss_name: str = "", axis: int = 0, **style: Any) -> 
     if steps:
         panels.append(_draw_radius)
     panels.append(lambda ax, sweep, style: _draw_diagram(ax, sweep, axis, style))
-    figure, axes = new_figure(
-        1, len(panels), width=WIDTH, height=2.2, share=False, figsize=options.figsize
-    )
+    if ax is None:
+        size: dict[str, Any] = {"width": WIDTH, "height": 2.2, "figsize": options.figsize}
+        axes = list(new_figure(1, len(panels), share=False, **size)[1][:, 0])
+    else:
+        axes = given_axes(ax, len(panels), "panels")
     keys = [Key(_verdict_entries(sweep)), *[Key([])] * (len(panels) - 2), Key(_type_entries(sweep))]
     drawn = []
-    for ax, draw in zip(axes[:, 0], panels, strict=True):
-        with drawn_into(ax, options, "sweep"):
-            drawn.append(draw(ax, sweep, options.style))
-            _label_bifurcations(ax, sweep, text=ax is axes[0, 0])
-    for ax in axes[:-1, 0]:
-        ax.tick_params(labelbottom=False)
-        ax.set_xlabel("")
-        ax.sharex(axes[-1, 0])
-    figure.align_ylabels()
-    if loss_name:
-        figure.suptitle(loss_name)
-    for ax, key, curves in zip(axes[:, 0], keys, drawn, strict=True):
+    for panel, draw in zip(axes, panels, strict=True):
+        with drawn_into(panel, options, "sweep"):
+            drawn.append(draw(panel, sweep, options.style))
+            _label_bifurcations(panel, sweep, text=panel is axes[0])
+    figure: Any = axes[0].get_figure(root=True)
+    if ax is None:
+        _stack(figure, axes, loss_name)
+    elif loss_name and not axes[0].get_title():
+        _title_over_labels(axes[0], loss_name)
+    for panel, key, curves in zip(axes, keys, drawn, strict=True):
         whole = key._replace(inside=True, curves=curves, verticals=_places(sweep))
-        add_legend(ax, whole, options.legend, own=True)
+        add_legend(panel, whole, options.legend, own=ax is None)
     return figure
+
+
+def _title_over_labels(ax: Axes, title: str) -> None:
+    """A panel's title, above the values of the bifurcations."""
+    ax.get_figure(root=True).draw_without_rendering()  # pyright: ignore
+    top = max([ax.bbox.y1, *(text.get_window_extent().y1 for text in ax.texts)])
+    figure: Any = ax.get_figure(root=True)
+    ax.set_title(title, pad=6 + 72 * (top - ax.bbox.y1) / figure.dpi)
+
+
+def _stack(figure: Any, axes: Sequence[Axes], title: str) -> None:
+    """Panels above one another with one horizontal axis, named below the last."""
+    for panel in axes[:-1]:
+        panel.tick_params(labelbottom=False)
+        panel.set_xlabel("")
+        panel.sharex(axes[-1])
+    figure.align_ylabels()
+    if title:
+        figure.suptitle(title)
