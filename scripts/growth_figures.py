@@ -19,15 +19,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 import samdyn
+from samdyn.plot.legends import figure_legend
 from samdyn.plot.results.diagram import draw_diagram
-from samdyn.plot.style import BLACK, BLUE, ORANGE, VERMILION, new_figure, styled
+from samdyn.plot.style import BLACK, BLUE, GREEN, ORANGE, VERDICTS, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 GRID, DOTS, RUNS, STEPS = 200, 9, 32, 4000
 BESIDE, STAYS = 1e-5, 1e-3  # how far from the point runs start, and stay if they do
 RATES = np.linspace(0.3, 1.7, 1400)
+DOT: dict[str, Any] = {"marker": "o", "ls": "none", "ms": 3.5, "mec": BLACK, "mew": 0.6}
 
 
 def beale() -> tuple[samdyn.StepMap, dict[str, Any], np.ndarray]:
@@ -57,16 +61,16 @@ def senses(folder: pathlib.Path) -> dict[str, Any]:
         "almost every run": ([f.almost_sure.value for f in found], BLUE, "-"),
         "mean": ([f.mean.value for f in found], BLACK, (0, (1, 1.3))),
         "mean square": ([f.mean_square.value for f in found], ORANGE, (0, (5, 1.6))),
-        "fourth moment": ([f.moments[4].value for f in found], VERMILION, (0, (3, 1, 1, 1))),
+        "fourth moment": ([f.moments[4].value for f in found], GREEN, (0, (3, 1, 1, 1))),
     }
     ax.axhline(0, color=BLACK, lw=0.6)
     for name, (values, colour, style) in lines.items():
         ax.plot(rates, values, color=colour, ls=style, label=name)
-    ax.set_ylim(-1.2, 0.9)
+    ax.set(xlim=(0, rates[-1]), ylim=(-1.2, 0.9))
     ax.set_xlabel("η")
     ax.set_ylabel("growth rate of ‖δ‖, 1/step")
     ax.legend(loc="lower left")
-    figure.savefig(folder / "growth_senses.svg")
+    samdyn.save(figure, folder / "growth_senses.svg")
     edges = [
         samdyn.threshold(step, "learning_rate", span, kind="almost-sure", **how).value
         for span in ((0.1, 0.6), (0.9, 1.55))
@@ -106,20 +110,33 @@ def diagrams(folder: pathlib.Path) -> dict[str, Any]:
     for ax, (name, ((step, ends, at), distance)) in zip(axes[0], cases.items(), strict=True):
         grids = {key: np.linspace(*span, GRID) for key, span in ends.items()}
         found = samdyn.diagram(step, grids, at=at)
-        draw_diagram(found, ax)
-        ax.set_title(f"{name}, USAM", fontsize=8)
+        draw_diagram(found, ax, legend=False)
+        ax.set_title(f"{name}, USAM")
         ax.locator_params(axis="x", nbins=5)
         coarse = {key: np.linspace(*span, DOTS + 2)[1:-1] for key, span in ends.items()}
         same = []
         for rho in coarse["rho"]:
             for rate in coarse["learning_rate"]:
                 stays = runs_stay(step.at(rho=rho, learning_rate=rate), at, distance)
-                ax.plot(rate, rho, "o", ms=3.5, mec=BLACK, mew=0.6, mfc=BLACK if stays else "white")
+                ax.plot(rate, rho, **DOT, mfc=BLACK if stays else "white")
                 one = samdyn.stability(step.at(rho=rho, learning_rate=rate), at=at).points[0].step
                 same.append(stays == ((one.transverse or one.verdict) == "attractor"))
         agreed[name] = f"{sum(same)} of {len(same)}"
-    figure.savefig(folder / "stability_diagrams.svg")
+    figure_legend(figure, list(axes[0]), _key())
+    samdyn.save(figure, folder / "stability_diagrams.svg")
     return agreed
+
+
+def _key() -> list[Any]:
+    """The entries of one legend of both maps and their dots."""
+    areas = [
+        Patch(fc=VERDICTS[name], ec=BLACK, lw=0.4, label=name)
+        for name in ("attractor", "saddle", "repeller")
+    ]
+    edge = Line2D([], [], color=BLACK, lw=1.0, label="edge of the flow's attractor")
+    all_stay = Line2D([], [], **DOT, mfc=BLACK, label=f"all {RUNS} runs stay")
+    some_leave = Line2D([], [], **DOT, mfc="white", label="some leave")
+    return [*areas, edge, all_stay, some_leave]
 
 
 @styled
@@ -130,9 +147,8 @@ def orbits(folder: pathlib.Path) -> dict[str, Any]:
         samdyn.attractor(samdyn.StepMap(loss, method, 1.0), "learning_rate", RATES, [0.3])
         for method in (samdyn.GD(), samdyn.SAM(0.1))
     ]
-    samdyn.plot_attractor(found, titles=["GD", "SAM, ρ = 0.1"]).savefig(
-        folder / "orbit_diagrams.png", dpi=220
-    )
+    figure = samdyn.plot_attractor(found, titles=["GD", "SAM, ρ = 0.1"])
+    samdyn.save(figure, folder / "orbit_diagrams.png")
     chaotic = [float(one.values[np.argmax(one.chaotic)]) for one in found]
     return {"first chaotic learning rate": dict(zip(["GD", "SAM"], chaotic, strict=True))}
 
