@@ -28,10 +28,9 @@ from samdyn.plot.style import (
     BLACK,
     BLUE,
     GREEN,
-    GREY,
     ORANGE,
     PURPLE,
-    VERMILION,
+    legible,
     new_figure,
     styled,
 )
@@ -231,14 +230,14 @@ def _means(a: float, eta: float, steps: int, gamma: float) -> tuple[float, float
 
 
 ROOT = lambda method: lambda eta: method(eta**0.5)  # noqa: E731
-LOOKS = {
+LOOKS = {  # a colour for each coupling
     "same-batch": (BLUE, "o"),
     "independent": (GREEN, "s"),
     "fresh": (ORANGE, "^"),
     "paper": (PURPLE, "v"),
     "SGD": (BLACK, "D"),
-    "SGD, γ = 0.5": (GREY, "P"),
-    "same-batch, ρ = 0.2": (VERMILION, "x"),
+    "SGD, γ = 0.5": (BLACK, "P"),
+    "same-batch, ρ = 0.2": (BLUE, "x"),
 }
 Panel = dict[str, Fit]
 
@@ -271,9 +270,9 @@ def _draw(ax: Axes, panel: Panel) -> None:
             ax.plot(ETAS, line, color=colour, lw=0.8)
         size = 8 if name == "same-batch" else 4.5
         ax.plot(ETAS, errors, marker, color=colour, ms=size, mfc="none", label=name)
-        text = f"{name}: {found.order:.2f} ± {found.half_width:.2f}, last {found.last:.2f}"
+        text = f"{name}: {found.order:z.2f} ± {found.half_width:.2f}, last {found.last:z.2f}"
         text = text.replace("-0", "−0")
-        ax.text(0.97, 0.035 + 0.055 * row, text, color=colour, **corner)
+        ax.text(0.97, 0.035 + 0.055 * row, text, color=legible(colour), **corner)
     ax.set(xscale="log", yscale="log", xlabel="η, 10⁻³", ylim=(1e-8, 4))
     ax.text(0.97, 0.05 + 0.055 * len(panel), "fitted order, last pair", **corner)
     ax.set_xticks(ETAS, [f"{1e3 * eta:g}" for eta in ETAS])
