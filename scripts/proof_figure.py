@@ -3,8 +3,8 @@
     python scripts/proof_figure.py
 
 writes figures/proof_boxes.png: every box that branch and prune looked at for zeros of the gradient,
-darker the oftener it was cut, and SAM's hallucinated points on the spheres about the critical
-points.
+darker the oftener it was cut, and what SAM's flow has there: the critical points, and hallucinated
+ones on the circles about them.
 """
 
 import pathlib
@@ -18,23 +18,25 @@ import samdyn
 from samdyn.attractors.proving.branch import zeros_in
 from samdyn.attractors.proving.fields import GradientAndLoss
 from samdyn.attractors.proving.system import System
-from samdyn.plot.style import BLACK, ORANGE, VERMILION, new_figure, styled
+from samdyn.plot.legends import axes_legend
+from samdyn.plot.markers import mark_points
+from samdyn.plot.style import ORANGE, frame, new_figure, styled
 
 OUT = pathlib.Path(__file__).parent.parent / "figures" / "proof_boxes.png"
 RHO = 0.5
 
 
-def levels(loss) -> tuple[list[np.ndarray], np.ndarray]:
-    """The boxes (n, 2, 2) of every level, and the box."""
+def levels(loss) -> tuple[list[np.ndarray], np.ndarray, int]:
+    """The boxes (n, 2, 2) of every level, the box, and how many the proof took."""
     box, seen = np.array(loss.box, float), []
     system = System(GradientAndLoss(loss), 2)
-    zeros_in(
+    found = zeros_in(
         system,
         box[None, :, 0],
         box[None, :, 1],
         watch=lambda low, high: seen.append(np.stack([low, high], axis=-1)),
     )
-    return seen, box
+    return seen, box, found.boxes  # all but those about zeros that were known by then
 
 
 def corners(boxes: np.ndarray) -> np.ndarray:
@@ -47,9 +49,9 @@ def corners(boxes: np.ndarray) -> np.ndarray:
 @styled
 def draw() -> None:
     loss = samdyn.get_loss("beale")
-    seen, box = levels(loss)
+    seen, box, count = levels(loss)
     result = samdyn.stability(samdyn.Flow(loss, samdyn.SAM(RHO)), box=box)
-    figure, axes = new_figure(1, 1, width=4.4, height=4.4)
+    figure, axes = new_figure(1, 1, width=4.0, height=3.9)
     axis = axes[0, 0]
     for depth, boxes in enumerate(seen):
         shade = str(0.97 - 0.75 * min(depth / 18, 1))
@@ -57,16 +59,15 @@ def draw() -> None:
             PolyCollection(corners(boxes), facecolor=shade, edgecolor="white", linewidth=0.15)
         )
     for item in result.points:
-        point = item.point
-        if point.kind == "critical":
-            axis.add_patch(Circle(tuple(point.w), RHO, fill=False, edgecolor=ORANGE, linewidth=1.2))
-            axis.plot(*point.w, "o", color=VERMILION, markersize=5, markeredgecolor="white")
-        else:
-            axis.plot(*point.w, "X", color=BLACK, markersize=6, markeredgecolor="white")
-    axis.set(xlim=box[0], ylim=box[1], xlabel="$w_0$", ylabel="$w_1$", aspect="equal")
-    count = sum(map(len, seen))
+        if item.point.kind == "critical":
+            look = {"fill": False, "edgecolor": ORANGE, "linewidth": 1.0}
+            axis.add_patch(Circle(tuple(item.point.w), RHO, **look))
+    axis.plot([], [], color=ORANGE, linewidth=1.0, label="distance ρ from a critical point")
+    mark_points(axis, result)
+    frame(axis, box)
     axis.set_title(f"Beale: {count:,d} boxes prove three critical points; SAM, ρ = {RHO:g}")
-    figure.savefig(OUT)
+    axes_legend(axis, most=2)
+    samdyn.save(figure, OUT)
 
 
 if __name__ == "__main__":
