@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 import samdyn
 from samdyn.plot.legends import figure_legend
 from samdyn.plot.style import (
+    BLACK,
     BLUE,
     GREEN,
     GREY,
@@ -59,7 +60,8 @@ def draw_dots(ax: Axes, x: np.ndarray, found: list[samdyn.Spread], colour: str, 
     ends = np.array([r.ci95[0] for r in found]).T
     errors = {"fmt": "none", "ecolor": colour, "elinewidth": 1, "capsize": 2}
     ax.errorbar(x, variance, np.abs(ends - variance), **errors)
-    ax.plot(x, variance, "o", color=colour, ms=3, label=label)
+    ax.plot(x, variance, "o", color=colour, ms=3)
+    ax.plot([], [], "o-", color=colour, lw=1, ms=3, label=label)
     off = np.abs(variance - truth) / ((ends[1] - ends[0]) / 3.92)
     theorem2 = np.array([r.paper.theorem2[0] for r in found])
     return {
@@ -81,6 +83,7 @@ def variance_couplings(folder: pathlib.Path) -> dict:
         column[1].axhline(1, color=GREY, lw=0.6)
     axes[0, 0].set_ylabel("E w² along λ = −2")
     axes[1, 0].set_ylabel("simulated / exact, 95 %")
+    figure.align_ylabels(axes[:, 0])
     figure_legend(figure, list(axes[0]))
     samdyn.save(figure, folder / "variance_couplings.svg")
     return numbers
@@ -96,7 +99,7 @@ def _against_time(ax: Axes, below: Axes, rho: float) -> dict:
         _draw_ratios(below, dots + 0.03 * (k - 1.5), found, colour)
     theorem = samdyn.kim_theorem_2(NEGATIVE, rho, line, ETA, BATCH)
     ax.plot(line, theorem, "--", color=PREDICTION, label="Theorem 2 of arXiv 2301.06308")
-    ax.plot(line, exact("sgd", 0.0, line), ":", color=GREY, label="SGD, exact")
+    ax.plot(line, exact("sgd", 0.0, line), ":", color=BLACK, label="SGD, exact")
     return numbers
 
 
@@ -138,7 +141,7 @@ def _compare(ax: Axes, line: np.ndarray, dots: np.ndarray, options: Callable) ->
         ("paper", rho, "paper, exact"),
         ("sgd", 0.0, "SGD, exact"),
     ):
-        colour, style = COLOURS.get(name, GREY), "-" if radius else ":"
+        colour, style = COLOURS.get(name, BLACK), "-" if radius else ":"
         ax.plot(line, exact(name, radius, **settings), style, color=colour, lw=1, label=label)
     found = [simulated("same-batch", rho, seed=i, **options(x)) for i, x in enumerate(dots)]
     numbers = draw_dots(ax, dots, found, BLUE, "same-batch: simulated, exact")
