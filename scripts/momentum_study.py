@@ -35,6 +35,7 @@ RHO, MOMENTUM, BATCHES = (0.05, 0.1, 0.2, 0.5), (0.0, 0.5, 0.9, 0.95), (16, 128,
 BUDGETS = {"equal epochs": {"epochs": 30}, "equal steps": {"steps": 200}}
 # The step η of each rule, or its η/(1 − γ): the largest at which SGD trains at every momentum.
 RULES = {"fixed": 0.02, "effective": 0.1}
+MARKS = "os^Dv"  # lines are told apart in grey as well
 TEXT = ("rule", "budget", "method", "status")  # columns of the CSV that are no numbers
 
 Grids = dict[tuple[str, str], samdyn.Study]
@@ -161,7 +162,8 @@ def draw(row: Any, found: samdyn.Study, name: str) -> None:
         lines += [(f"SAM, ρ = {rho:g}", {"method": "sam", "rho": rho}) for rho in RHO]
         for k, (label, wanted) in enumerate(lines):
             means = [accuracy(found, momentum=m, batch_size=batch, **wanted) for m in MOMENTUM]
-            ax.plot(places, means, "o-", ms=3.5, color=CYCLE[k], label=label)
+            look = {"marker": MARKS[k], "ms": 3.5, "lw": 1.0, "color": CYCLE[k]}
+            ax.plot(places, means, label=label, **look)
         ax.set_xticks(places, [f"{m:g}" for m in MOMENTUM])
     row[0].set_ylabel(f"test accuracy\n{name}")
 
