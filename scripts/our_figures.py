@@ -19,7 +19,9 @@ from samdyn.plot.style import (
     ORANGE,
     PREDICTION,
     VERDICTS,
+    legible,
     new_figure,
+    small,
     styled,
 )
 
@@ -54,6 +56,7 @@ def theorem1(folder: pathlib.Path) -> dict:
     rates.plot(RHO, branch.leading_real_part, color=BLACK)
     _dress(rates, radii, critical)
     _draw_bands(bands, rows)
+    figure.align_ylabels([rates, radii])
     samdyn.save(figure, folder / "theorem1.svg")
     return numbers
 
@@ -69,7 +72,7 @@ def _mark_end(rates: Axes, radii: Axes, rho: float, colour: str) -> None:
         ax.axvline(rho, color=colour, lw=0.9, ls=":")
     radii.annotate(
         f"{rho:.3f}", (rho, 0.06), xycoords=("data", "axes fraction"), xytext=(3, 0),
-        textcoords="offset points", color=colour, fontsize=7.5,
+        textcoords="offset points", color=legible(colour), fontsize=small(),
     )  # fmt: skip
 
 
@@ -89,7 +92,7 @@ def _dress(rates: Axes, radii: Axes, critical: float) -> None:
     rates.set_title("Beale's saddle (0, 1) under USAM: H has eigenvalues ∓27.75; η = 0.001")
     radii.set_ylim(0, 1.6)
     radii.set_ylabel("spectral radius of the step")
-    radii.legend(loc="upper left")
+    radii.legend(loc="upper center")  # where no line is
 
 
 def _draw_bands(ax: Axes, rows: dict) -> None:
@@ -129,9 +132,12 @@ def basins_vs_rho(folder: pathlib.Path) -> dict:
 
 @styled
 def shares_of_the_basins(folder: pathlib.Path) -> dict:
-    """The shares of a grid of starts that end at the saddle and at the minima, against ρ."""
-    radii = np.linspace(0.05, 0.9, 18)
-    many = [basins_of(samdyn.SAM(rho), 200) for rho in radii]
+    """The shares of a grid of starts that end at the saddle and at the minima, against ρ.
+
+    Gradient descent comes first, at ρ = 0, so that colours are those of `basins_vs_rho`.
+    """
+    radii = np.linspace(0, 0.9, 19)
+    many = [basins_of(samdyn.SAM(rho) if rho else samdyn.GD(), 200) for rho in radii]
     ax = samdyn.plot_shares(
         many, radii, title="SAM on (x² − 1)²/4 + y²/2, η = 0.01, 200 × 200 starts"
     )
