@@ -29,6 +29,7 @@ from samdyn.plot.legends import figure_legend
 from samdyn.plot.style import (
     BLACK,
     GREY,
+    PREDICTION,
     method_colour,
     new_figure,
     styled,
@@ -129,7 +130,7 @@ def toy_net_stuck(folder: pathlib.Path) -> dict:
     key, radii = jax.random.key(1), jnp.asarray(RHO)
     ends = {
         "GD": descend(step_map(samdyn.GD()), key),
-        "SGD": train(step_map(samdyn.GD()), radii[:1], key),
+        "SGD": train(step_map(samdyn.USAM(0.1)), jnp.zeros(1), key),  # at radius 0
         "SAM": train(step_map(samdyn.SAM(0.1)), radii, key),
         "USAM": train(step_map(samdyn.USAM(0.1)), radii, key),
     }
@@ -162,7 +163,7 @@ def _draw_shares(ax: Axes, found: dict[str, Shares]) -> None:
     ax.axhspan(low[0], high[0], color=colour, alpha=0.2, lw=0)
     ax.axhline(found["SGD"].stuck[0], color=colour, label="SGD")
     ax.axhline(found["GD"].stuck[0], color=GREY, ls="--", label="GD")
-    ax.axhline(VALLEY, color=BLACK, lw=0.9, ls=":", label="gradient flow: 0.304")
+    ax.axhline(VALLEY, color=PREDICTION, lw=0.9, ls=":", label="gradient flow: 0.304")
     for name, method in (("SAM", samdyn.SAM(0.1)), ("USAM", samdyn.USAM(0.1))):
         colour, (low, high) = method_colour(method), wilson(found[name].stuck)
         ax.fill_between(RHO, low, high, color=colour, alpha=0.25, lw=0)
