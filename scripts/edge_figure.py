@@ -22,7 +22,7 @@ import numpy as np
 
 import samdyn
 from samdyn.plot.legends import figure_legend
-from samdyn.plot.style import BLACK, GREY, PREDICTION, new_figure, styled
+from samdyn.plot.style import BLACK, PREDICTION, new_figure, styled
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 EXAMPLES, WIDTH, LEARNING_RATE, STEPS, LOOK = 1000, 32, 0.1, 6000, 50
@@ -81,13 +81,16 @@ def train(rho: float) -> Track:
 def sam_edge(folder: pathlib.Path) -> dict[str, Any]:
     """figures/sam_edge.svg and its numbers."""
     tracks = {rho: train(rho) for rho in RHO}
-    figure, axes = new_figure(len(RHO))
+    figure, axes = new_figure(2, len(RHO) // 2, height=2.0)
     numbers = {}
-    for ax, (rho, track) in zip(axes[0], tracks.items(), strict=True):
+    for ax, (rho, track) in zip(axes.flat, tracks.items(), strict=True):
         edge = samdyn.sam_edge(track.gradient_norm, rho, LEARNING_RATE) if rho else None
         numbers[f"rho {rho:g}"] = draw(ax, rho, track, edge)
-    axes[0, 0].set(ylabel="curvature")
-    figure_legend(figure, list(axes[0]))
+    for ax in axes[:, 0]:
+        ax.set_ylabel("top curvature")
+    for ax in axes[-1]:
+        ax.set_xlabel("step")
+    figure_legend(figure, list(axes.flat))
     samdyn.save(figure, folder / "sam_edge.svg")
     return numbers
 
@@ -95,12 +98,12 @@ def sam_edge(folder: pathlib.Path) -> dict[str, Any]:
 def draw(ax: Any, rho: float, track: Track, edge: Any) -> dict[str, Any]:
     """One panel; the ratio of the top curvature to its edge over the last looks."""
     ax.plot(track.step, track.top, color=BLACK, label="λ_max")
-    ax.axhline(2 / LEARNING_RATE, color=GREY, linestyle="--", label="2/η")
+    ax.axhline(2 / LEARNING_RATE, color=PREDICTION, linestyle="--", lw=1, label="2/η")
     bound = np.full(track.top.shape, 2 / LEARNING_RATE) if edge is None else np.asarray(edge)
     if edge is not None:
-        ax.plot(track.step, bound, color=PREDICTION, linewidth=1, label="SAM-edge")
-    ax.set(title="gradient descent" if edge is None else f"SAM, ρ = {rho:g}", xlabel="step")
-    ax.set_ylim(0, 3 / LEARNING_RATE)
+        ax.plot(track.step, bound, color=PREDICTION, linestyle=":", label="SAM-edge")
+    ax.set(title="gradient descent" if edge is None else f"SAM, ρ = {rho:g}")
+    ax.set_ylim(0, 2.4 / LEARNING_RATE)
     ratio = track.top[-TAIL:] / bound[-TAIL:]
     return {
         "loss": float(track.loss[-1]),
