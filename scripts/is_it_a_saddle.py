@@ -95,7 +95,7 @@ def is_it_a_saddle(folder: pathlib.Path) -> dict[str, Any]:
     advised = found.rho_advised or 0.0
     _, _, kept = train(stuck, memory, RHO, STUCK, AFTER)
     _, _, released = train(stuck, memory, advised, STUCK, AFTER)
-    figure, axes = new_figure(1, width=5.5)
+    figure, axes = new_figure(1, width=5.0, height=2.4)
     draw(axes[0, 0], before, kept, released, advised, entropy(data().train_y))
     figure_legend(figure, [axes[0, 0]])
     samdyn.save(figure, folder / "is_it_a_saddle.svg")
@@ -121,7 +121,8 @@ def draw(ax: Any, before: Any, kept: Any, released: Any, advised: float, flat: f
     ax.plot(late, kept, color=ORANGE)
     ax.plot(late, released, color=BLUE, label=f"from there with ρ = {advised:.2g}")
     ax.axvline(STUCK, color=GREY, linewidth=0.8)
-    ax.set(xlabel="step", ylabel="loss on all training data")
+    ax.text(STUCK - 80, flat / 2, "diagnosed", ha="right", va="center")
+    ax.set(xlabel="step", ylabel="loss on all training data", ylim=(0, 1.1 * flat))
 
 
 if __name__ == "__main__":
