@@ -28,7 +28,6 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 from jax.flatten_util import ravel_pytree
-from matplotlib import ticker
 
 import samdyn
 from samdyn.plot.legends import figure_legend
@@ -165,7 +164,7 @@ def plateau(folder: pathlib.Path) -> dict[str, Any]:
     slow = np.array([[d.escape_rate.slowdown for d in row] for row in told])  # pyright: ignore
     reach = np.array([[d.rho_eff * -d.ends.low.value for d in row] for row in told])
     held = (reach > 0.5) & np.all(np.isfinite(left), axis=2)
-    figure, axes = new_figure(2, share=False)
+    figure, axes = new_figure(2, height=2.6, share=False)
     draw(axes[0], left, plain, slow, reach)
     figure_legend(figure, list(axes[0]))
     samdyn.save(figure, folder / "plateau.svg")
@@ -193,19 +192,26 @@ def draw(axes: Any, left: np.ndarray, plain: np.ndarray, slow: np.ndarray, reach
         quartiles = np.percentile(left[k][shown], [25, 75], axis=1)
         around = np.abs(quartiles - middle[shown])
         axes[0].errorbar(RHO[shown], middle[shown], around, fmt="none", color=colour)
-        axes[0].plot(RHO[shown], middle[shown], "o", color=colour, label=f"batch {batch}")
-        axes[0].plot(RHO, np.median(plain[k]) * slow[k], color=colour)
-        axes[1].plot(reach[k][shown], middle[shown] / np.median(plain[k]), "o", color=colour)
+        dots: dict[str, Any] = {"marker": "os^"[k], "ms": 4, "color": colour}
+        axes[0].plot(RHO[shown], middle[shown], **dots, ls="none")
+        axes[0].plot(RHO, np.median(plain[k]) * slow[k], color=colour, lw=1)
+        axes[0].plot([], [], **dots, lw=1, label=f"batch {batch}: measured, told by diagnose")
+        axes[1].plot(reach[k][shown], middle[shown] / np.median(plain[k]), **dots, ls="none")
     order = np.argsort(reach.ravel())
-    axes[1].plot(reach.ravel()[order], slow.ravel()[order], color=BLACK, label="diagnose's rate")
+    axes[1].plot(
+        reach.ravel()[order], slow.ravel()[order], color=BLACK, lw=1, label="told by diagnose"
+    )
     axes[1].axvline(0.5, color=GREY, linewidth=0.8)
-    for ax, name in zip(axes, ("radius ρ", "ρ_eff |λ_min|"), strict=True):
-        ax.set(xscale="log", yscale="log", xlabel=name)
-        ax.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-        ax.xaxis.set_minor_formatter(ticker.NullFormatter())
-        ax.set_xticks([0.05, 0.1, 0.2, 0.5, *([1.0, 2.0] if ax is axes[1] else [])])
-    axes[0].set(ylabel="steps on the plateau")
-    axes[1].set(ylabel="slow-down against SGD")
+    for ax, across, up in (
+        (axes[0], [0.05, 0.1, 0.2, 0.5], [2000, 5000, 10_000, 20_000, 40_000]),
+        (axes[1], [0.005, 0.02, 0.1, 0.5, 2], [1, 2, 5, 10]),
+    ):
+        ax.set(xscale="log", yscale="log")
+        ax.minorticks_off()
+        ax.set_xticks(across, [f"{x:g}" for x in across])
+        ax.set_yticks(up, [f"{y:,}" for y in up])
+    axes[0].set(xlabel="radius ρ", ylabel="steps on the plateau")
+    axes[1].set(xlabel="ρ_eff |λ_min|", ylabel="slow-down against SGD")
 
 
 if __name__ == "__main__":
