@@ -1,26 +1,30 @@
 """Which methods are trapped where: verdicts of the step beside 200 runs each, as table and figure.
 
-    python scripts/methods_table.py [FOLDER]
+    python scripts/methods_table.py [--redraw] [FOLDER]
 
 For every method, critical point and radius `samdyn.stability` judges the step, and 200 runs of the
 very step start near the point, in directions spread evenly: at a twentieth of how far w^p is from w
 there. About an attractor some stay, all where no border of its basin is that near.
 
-Writes methods.csv and methods.svg.
+Writes methods.csv and methods.svg; with --redraw it runs nothing and takes methods.csv.
 """
 
+import argparse
 import csv
 import pathlib
-import sys
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 import samdyn
+from samdyn.plot.legends import figure_legend
+from samdyn.plot.style import ALARM, BLACK, BLUE, new_figure, styled
 
+FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 RUNS, STEPS, RATE = 200, 100_000, 0.01
 NEAR = 0.05  # of ρ: how far from the point runs start
 STAYS, GROWN = 3.0, 1.1  # of ρ: farther away a run has left, as if it goes on to grow by so much
@@ -28,6 +32,7 @@ AVERAGED = 1000  # steps over which distances are averaged, half way and at the 
 ANGLES = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 RADII = (0.05, 0.5)
 LOSSES = ("saddle", "double-well-2d", "beale", "mexican-hat")
+DISC: dict[str, Any] = {"marker": "o", "ls": "none", "ms": 7, "mec": BLACK, "mew": 0.6}
 
 
 def methods(rho: float) -> dict[str, Any]:
@@ -153,36 +158,50 @@ def rows() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Write the table and the figure."""
-    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "figures")
-    found = rows()
-    with (folder / "methods.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(found[0]))
-        writer.writeheader()
-        writer.writerows(found)
-    draw(found).savefig(folder / "methods.svg")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=pathlib.Path, default=FOLDER)
+    parser.add_argument("--redraw", action="store_true", help="from the CSV, without running")
+    args = parser.parse_args()
+    table = args.folder / "methods.csv"
+    found = read(table) if args.redraw else rows()
+    if not args.redraw:
+        with table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(found[0]))
+            writer.writeheader()
+            writer.writerows(found)
+    samdyn.save(draw(found), args.folder / "methods.svg")
 
 
-def draw(found: list[dict[str, Any]]) -> Any:
-    """Methods by points: filled where the step attracts, the share of the runs that are held."""
-    import matplotlib
+def read(table: pathlib.Path) -> list[dict[str, Any]]:
+    """What `rows` returned, from the CSV."""
+    with table.open(newline="") as file:
+        return [
+            row
+            | {"rho": float(row["rho"]), "share held": float(row["share held"])}
+            | {"agrees": row["agrees"] == "True"}
+            for row in csv.DictReader(file)
+        ]
 
-    from samdyn.plot.style import STYLE, new_figure
 
+@styled
+def draw(found: list[dict[str, Any]]) -> Figure:
+    """Methods by points: the shade is the share of the runs that are held."""
     names = list(dict.fromkeys(row["method"] for row in found))
     places = list(dict.fromkeys(row["point"] for row in found))
-    with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(len(RADII), 1, width=3.2, height=3.6, share=False)
-        for ax, rho in zip(axes[0], RADII, strict=True):
-            for row in (r for r in found if r["rho"] == rho):
-                x, y = places.index(row["point"]), names.index(row["method"])
-                held = row["share held"]
-                ax.scatter(x, y, s=70, c=[[0.0, 0.45, 0.7, held]], edgecolors="black", lw=0.6)
-                if not row["agrees"]:
-                    ax.plot(x, y, "x", color="#D55E00", ms=9)
-            ax.set_xticks(range(len(places)), places, rotation=60, ha="right")
-            ax.set_yticks(range(len(names)), names if rho == RADII[0] else [])
-            ax.invert_yaxis()
-            ax.set_title(f"ρ = {rho:g}: share of {RUNS} runs that stay", fontsize=8)
+    figure, axes = new_figure(len(RADII), 1, width=3.0, height=3.6)
+    for ax, rho in zip(axes[0], RADII, strict=True):
+        for row in (r for r in found if r["rho"] == rho):
+            at = places.index(row["point"]), names.index(row["method"])
+            ax.plot(*at, **DISC, mfc=(BLUE, row["share held"]))
+            if not row["agrees"]:
+                ax.plot(*at, "x", color=ALARM, ms=9, label="the verdict is another")
+        ax.set_xticks(range(len(places)), places, rotation=60, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(names)), names)
+        ax.set(xlim=(-0.6, len(places) - 0.4), ylim=(len(names) - 0.4, -0.6))
+        ax.set_title(f"ρ = {rho:g}")
+    for share, words in ((1, f"all {RUNS} runs stay (paler: fewer)"), (0, "none stays")):
+        axes[0, 0].plot([], [], **DISC, mfc=(BLUE, share), label=words)
+    figure_legend(figure, list(axes[0]))
     return figure
 
 
