@@ -19,8 +19,8 @@ import samdyn
 
 FOLDER = pathlib.Path(__file__).parent.parent / "figures"
 COLUMN, PAGE = 3.3, 6.8  # inches
-DPI, COLOURS = 72, 48  # of a sheet, which shall be small
-ROOM, MARGIN = 1480, 8  # pixels: a sheet's width, and between two figures
+DPI, COLOURS = 100, 255  # of a sheet
+ROOM, MARGIN = 1480, 12  # pixels: the most that a sheet is wide, and between two figures
 WELL, BEALE = samdyn.get_loss("double-well-2d"), samdyn.get_loss("beale")
 SADDLE, NEAR = samdyn.get_loss("saddle"), ((-1.5, 3.7), (-0.5, 2.7))
 RADII = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -112,20 +112,18 @@ def pixels(drawn: Any, dpi: int = DPI) -> np.ndarray:
 
 
 def sheet(images: list[np.ndarray]) -> np.ndarray:
-    """All images in rows on one white page."""
-    rows: list[list[np.ndarray]] = [[]]
-    for image in sorted(images, key=len):
-        used = sum(other.shape[1] + MARGIN for other in rows[-1])
-        if rows[-1] and used + image.shape[1] > ROOM:
-            rows.append([])
-        rows[-1].append(image)
-    heights = [max(map(len, row)) + MARGIN for row in rows]
-    page = np.full((sum(heights), ROOM, 3), 255, np.uint8)
-    for row, top in zip(rows, np.cumsum([0, *heights]), strict=False):
-        left = 0
-        for image in row:
-            page[top : top + len(image), left : left + image.shape[1]] = image
-            left += image.shape[1] + MARGIN
+    """All images, which are of one width, on one white page: each in the column with most room."""
+    wide = max(image.shape[1] for image in images) + MARGIN
+    columns: list[list[np.ndarray]] = [[] for _ in range((ROOM + MARGIN) // wide)]
+    for image in sorted(images, key=len, reverse=True):
+        min(columns, key=lambda column: sum(map(len, column))).append(image)
+    high = max(sum(len(image) + MARGIN for image in column) for column in columns)
+    page = np.full((high, wide * len(columns), 3), 255, np.uint8)
+    for number, column in enumerate(columns):
+        top = 0
+        for image in column:
+            page[top : top + len(image), wide * number :][:, : image.shape[1]] = image
+            top += len(image) + MARGIN
     return page
 
 
@@ -148,7 +146,7 @@ def figure_sheet(folder: pathlib.Path) -> dict[str, int]:
     column = drawn({"rc": {"figure.figsize": (COLUMN, COLUMN)}})
     pages = {
         "column": column,
-        "page": drawn({"rc": {"figure.figsize": (PAGE, COLUMN)}}, 54),
+        "page": drawn({"rc": {"figure.figsize": (PAGE, COLUMN)}}, 70),
         "serif": drawn({"fname": pathlib.Path(__file__).parent / "serif.mplstyle"}),
     }
     for name, matrix in SEEN.items():
