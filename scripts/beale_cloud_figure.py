@@ -36,7 +36,7 @@ BEALE, START = samdyn.get_loss("beale"), np.array([1.0, 2.0])
 SADDLE, MINIMUM = np.array([0.0, 1.0]), np.array([3.0, 0.5])
 LEARNING_RATE, STEPS, RUNS, RHO = 1e-3, 8000, 300, 0.5
 NOISES, CHECKED = (3.0, 12.0), (7.0, 8.0, 9.0, 10.0)
-KEPT, TRACES, CORNERS = 4, 6, 300  # steps between stored points, lines drawn, points of a line
+KEPT, TRACES, CORNERS = 4, 6, 150  # steps between stored points, lines drawn, points of a line
 BOX = np.array([[-0.6, 4.4], [-0.5, 2.3]])
 
 
@@ -105,9 +105,8 @@ def _draw(ax: Axes, paths: np.ndarray, method: samdyn.AbstractMethod) -> None:
     label = f"{RUNS} runs of {name} after {STEPS:,} steps"
     shown = np.unique(np.geomspace(1, paths.shape[1], CORNERS).astype(int)) - 1
     lines = list(paths[:TRACES, shown])
-    samdyn.draw_cloud(
-        paths[:, -1], BEALE, BOX, ax, paths=lines, colour=colour, label=label, legend=False
-    )
+    look: dict[str, Any] = {"colour": colour, "label": label, "rasterized": True}
+    samdyn.draw_cloud(paths[:, -1], BEALE, BOX, ax, paths=lines, legend=False, **look)
     marks: dict[str, Any] = {"ls": "none", "mfc": "none", "mec": BLACK, "mew": 1.1, "zorder": 8}
     ax.plot(*START, "s", color=BLACK, ms=5, zorder=8, label="start (1, 2)", ls="none")
     ax.plot(*SADDLE, "D", ms=9, label="saddle (0, 1)", **marks)

@@ -20,7 +20,7 @@ from matplotlib.legend_handler import HandlerLine2D
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
-from matplotlib.patheffects import Normal, withStroke
+from matplotlib.patheffects import withStroke
 
 from ..attractors.finding.point import FIXED
 from ..attractors.judging.directions import attracting_direction as attracting_direction
@@ -175,7 +175,7 @@ def draw_mark(
         ax.plot(*w, "o", ms=0.85 * size, gid="mark", **below)
     line.direction = direction if mark.shape == "half" else None
     if mark.shape.startswith(_HALOED):
-        line.set_path_effects([withStroke(linewidth=3.0, foreground="white"), Normal()])
+        line.set_path_effects([withStroke(linewidth=3.0, foreground="white")])
     line.set(**style)
     ax.add_line(line)
     return line
@@ -259,7 +259,7 @@ def draw_undecided(ax: Axes, boxes: Sequence[np.ndarray]) -> None:
     table = np.asarray(boxes)
     corners = np.stack([table[:, 0][:, [0, 1, 1, 0]], table[:, 1][:, [0, 0, 1, 1]]], axis=-1)
     look: dict[str, Any] = {"facecolors": DOUBT, "edgecolors": DOUBT, "linewidths": thick(0.6)}
-    look |= {"gid": "undecided"}
+    look |= {"gid": "undecided", "rasterized": len(table) > MOST_FRAMES}  # or an SVG has thousands
     ax.add_collection(PolyCollection(list(corners), alpha=0.35, zorder=ABOVE - 2, **look))
     if len(table) <= MOST_FRAMES:
         frame: dict[str, Any] = {"mfc": "none", "mec": DOUBT, "mew": 0.9, "clip_on": False}

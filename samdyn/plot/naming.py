@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patheffects import Normal, withStroke
+from matplotlib.patheffects import withStroke
 
 from .style import legible, small
 
@@ -91,7 +91,7 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> bool:
 def _write(ax: Axes, curve: Curve, at: np.ndarray, where: tuple[str, int], size: float) -> None:
     align, side = where
     place = (ax.transScale + ax.transLimits).inverted().transform(at)
-    halo = [withStroke(linewidth=2.0, foreground="white"), Normal()]
+    halo = [withStroke(linewidth=2.0, foreground="white")]
     look: dict[str, Any] = {"color": legible(curve.colour, 4.5), "fontsize": size, "zorder": 6}
     look |= {"ha": align, "va": "bottom" if side > 0 else "top", "path_effects": halo}
     ax.annotate(

@@ -41,7 +41,7 @@ METHOD_COLOURS = {
 # What a colour means wherever it occurs, beside the method whose it is. Series without a meaning
 # take those of CYCLE and PALETTE, in which no colour of this table is.
 MEANINGS = {
-    "alarm": VERMILION,  # attracts without being a minimum; chaotic; curves down
+    "alarm": VERMILION,  # attracts but is no minimum; chaotic; curves down; wᵖ in another basin
     "doubt": GREY,  # degenerate, undecided, unknown
     "ascent": INDIGO,  # w → wᵖ
     "nullcline": WINE,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patheffects import Normal, withStroke
+from matplotlib.patheffects import withStroke
 
 from ...errors import InvalidInput
 from ..drawing import Key, drawing
@@ -52,13 +52,14 @@ class _Cloud(NamedTuple):
 def _draw(cloud: _Cloud, ax: Axes, *, label: str | None = None, **style: Any) -> Key | None:
     house: dict[str, Any] = {"mew": 0, "alpha": _opacity(len(cloud.points)), "ls": "none"}
     house |= {"marker": "o", "ms": 2.6, "zorder": 4, "gid": "points"}
+    house |= {"rasterized": len(cloud.points) > MANY}
     look = looks(house, style)
     if not any(part.get_gid() == "loss" for part in ax.collections):
         draw_contours(ax, cloud.loss, cloud.box)
     thin: dict[str, Any] = {"color": look["color"], "lw": thick(0.5), "alpha": 0.55, "zorder": 3}
     for path in cloud.paths:
         ax.plot(*np.asarray(path, float).T, gid="path", **thin)
-    ax.plot(*cloud.points.T, rasterized=len(cloud.points) > MANY, **look)
+    ax.plot(*cloud.points.T, **look)
     if label is not None:
         known = {"ms": 3.5, "mew": 0, "color": look["color"], "label": label}
         ax.plot([], [], "o", gid="points", **known)
@@ -81,5 +82,5 @@ def _tell_absent(ax: Axes, points: np.ndarray, box: np.ndarray) -> None:
         ax.text(
             0.98, 0.02, ", ".join(told), transform=ax.transAxes, ha="right", va="bottom",
             fontsize=small(), zorder=10, gid="absent",
-            path_effects=[withStroke(linewidth=2.5, foreground="white"), Normal()],
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch
-from matplotlib.patheffects import Normal, withStroke
+from matplotlib.patheffects import withStroke
 
 from ...dynamics.plane import Plane
 from ...dynamics.systems.ode import AbstractODE
@@ -13,7 +13,7 @@ from ...programs.batch import OnPoints
 from ..style import ASCENT, GREY, looks, thick
 
 ARROWS = 5  # w → wᵖ along a trajectory
-HALO = [withStroke(linewidth=3.2, foreground="white"), Normal()]
+HALO = [withStroke(linewidth=3.2, foreground="white")]
 NEAR = 5e-3  # of a side: a path that ends so near to a fixed point rests there
 RING = 9.5  # points: the mark of an end that is seen around that of a fixed point
 BORDER = 1e-6  # of a side: what counts as lying on it

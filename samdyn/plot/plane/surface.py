@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patheffects import Normal, withStroke
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 
@@ -130,7 +130,7 @@ def _draw_surface(ax: Any, x: np.ndarray, y: np.ndarray, values: np.ndarray, nam
 
 
 def _draw_path(ax: Any, path, losses, height: _Height, style: dict[str, Any]) -> None:
-    halo = [withStroke(linewidth=thick(3.2), foreground="white"), Normal()]
+    halo = [withStroke(linewidth=thick(3.2), foreground="white")]
     look = {"lw": thick(1.8), "path_effects": halo, "zorder": 5, "gid": "path"}
     look, colour = looks(look, style), style["color"]
     z = height(losses)

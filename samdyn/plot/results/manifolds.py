@@ -3,7 +3,7 @@
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.patheffects import Normal, withStroke
+from matplotlib.patheffects import withStroke
 
 from ...results.drawing import drawer
 from ..drawing import Key, drawing
@@ -29,6 +29,6 @@ def draw_manifold(ax: Axes, curve: Any, **style: Any) -> None:
     dashes = "-" if curve.stable else (0, (7, 2))
     look: dict[str, Any] = {"color": BLACK, "lw": thick(1.1), "ls": dashes, "zorder": 4}
     # a halo keeps it apart from a nullcline along it, which lies below
-    look |= {"path_effects": [withStroke(linewidth=thick(2.2), foreground="white"), Normal()]}
+    look |= {"path_effects": [withStroke(linewidth=thick(2.2), foreground="white")]}
     look |= {"label": label, "gid": label.replace(" ", "-")}
     ax.plot(*curve.points.T, **looks(look, style))
