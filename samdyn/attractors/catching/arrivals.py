@@ -7,13 +7,13 @@ import numpy as np
 
 from ...dynamics.systems.map import AbstractMap
 from ...dynamics.systems.ode import AbstractODE
-from ...programs.lanes import advance
 from ...programs.newton import newton
 from ..finding.clusters import clusters, distinct
 from ..finding.point import SAME, FixedPoint, describe, facts_at
 from ..judge import parts_of
 from ..report import judge_all
 from ..stability_result import PointStability
+from .time_step import moved
 
 SCOUTS = 256  # paths that are run to find where paths end
 GOLDEN = 0.6180339887498949  # its multiples are spread evenly, and resonate with no row length
@@ -66,7 +66,7 @@ def ends_of_paths(step_map: AbstractMap, starts: np.ndarray, steps: int) -> np.n
     done = 0
     while done < steps:
         count = min(BLOCK, steps - done)
-        before, state = advance(step_map, state, count)
+        before, state = moved(step_map, state, count)
         done += count
         if np.array_equal(before, state.w, equal_nan=True):
             break
@@ -88,16 +88,17 @@ def _is_near(points: np.ndarray, middle: np.ndarray, size: float) -> Any:
 
 
 def arrivals(
-    map_: AbstractMap, starts, ends: np.ndarray, size: float, known: tuple = ()
+    system: Any, starts, ends: np.ndarray, size: float, known: tuple = ()
 ) -> tuple[PointStability, ...]:
-    """`known`, and the fixed points to which the `ends` (n, d) of paths from `starts` lead."""
+    """`known`, and the fixed points of a flow or a map to which the `ends` (n, d) of paths from
+    `starts` lead."""
     ends = some_of(ends[_is_near(ends, starts.mean(axis=0), size)])
     fresh = [
         point
-        for point in zeros_from(parts_of(map_)[0], ends, size)
+        for point in zeros_from(parts_of(system)[0], ends, size)
         if not any(_same(point, old.point, size) for old in known)
     ]
-    return (*known, *judge_all(map_, tuple(fresh), ends))
+    return (*known, *judge_all(system, tuple(fresh), ends))
 
 
 def _same(new: FixedPoint, old: FixedPoint, size: float) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +14,13 @@ from ...dynamics.systems.stochastic_map import AbstractStochasticMap
 from ...errors import InvalidInput
 from ...programs.lanes import advance
 from ..stability_result import PointStability
+from .time_step import TimeStep, speeds_at, typical_rate
 
-RTOL, ATOL = 1e-8, 1e-11  # of a step of time, the second of the size of what is solved for
 SLOWEST = 1000  # times of the slowest rate at a fixed point: how long a flow is followed
 MOST_STEPS = 20_000
-NONE = 1e-6  # of the fastest rate: a slower one is none
-MOST_INNER = 4096  # solver steps in one step of time
+SINKS = 8  # in so many at a time, so that one compiled step does for most
+NONE = 1e-9  # of the fastest rate at a point: a slower one is none
+BESIDE = 1e-3  # of the size: so near a jump it is asked how fast the field is
 
 
 class Moves(NamedTuple):
@@ -31,57 +32,39 @@ class Moves(NamedTuple):
     system: Any
 
 
-class TimeStep(AbstractMap):
-    """A flow over a length of time, by adaptive steps of Tsit5.
-
-    Where these are not enough, it moves less far: what explodes stays where it was.
-    """
-
-    ode: AbstractODE
-    length: jax.Array
-    size: jax.Array
-
-    def init(self, w):
-        return State(w, None)
-
-    def __call__(self, state):
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda t, w, args: self.ode.velocity(w)),
-            diffrax.Tsit5(),
-            jnp.zeros_like(self.length),
-            self.length,
-            dt0=None,
-            y0=state.w,
-            stepsize_controller=diffrax.PIDController(rtol=RTOL, atol=ATOL * self.size),
-            max_steps=MOST_INNER,
-            adjoint=diffrax.ForwardMode(),
-            throw=False,
-        )
-        assert solution.ys is not None
-        return State(solution.ys[-1], None)
-
-
 def as_moves(
-    system: Any, points: tuple[PointStability, ...], box: np.ndarray, time: float | None
+    system: Any,
+    points: tuple[PointStability, ...],
+    box: np.ndarray,
+    time: float | None,
+    middle: np.ndarray,
 ) -> Moves:
-    """What to iterate: a map itself, a flow over the shortest time that its fixed points know."""
+    """What to iterate: a map itself, a flow over the shortest time that its fixed points know, or
+    over a longer one where too many of these would be needed. `middle` (d,) is that of starts."""
     if isinstance(system, AbstractMap):
         if time is not None:
             raise InvalidInput("a map makes steps: give steps, not time.")
         return Moves(system, None, system)
-    known = [p.main.eigenvalues for p in points if p.main.eigenvalues is not None]
-    rates = np.concatenate([*known, np.zeros(0, complex)])
-    fastest = float(np.max(np.abs(rates), initial=0.0)) or 1.0
-    slow = np.abs(np.real(rates))
-    slowest = float(np.min(slow[slow > NONE * fastest], initial=fastest))
-    length = 1 / fastest
+    size = float(np.max(np.ptp(box, axis=1)))
+    slowest, fastest = _rates(system, points, box)
     total = SLOWEST / slowest if time is None else float(time)
     if not (np.isfinite(total) and total > 0):
         raise InvalidInput(f"time must be a finite number > 0, not {time:g}.")
-    steps = int(np.clip(np.ceil(total / length), 1, MOST_STEPS))
-    size = float(np.max(np.ptp(box, axis=1)))
-    numbers = jnp.asarray(total / steps if time is not None else length), jnp.asarray(size)
-    return Moves(TimeStep(system, *numbers), steps, system)
+    steps = int(np.clip(np.ceil(total * fastest), 1, MOST_STEPS))
+    length = total / steps
+    numbers = jnp.asarray(length), jnp.asarray(middle), jnp.asarray(size)
+    step = TimeStep(system, *numbers, jnp.full((1, 1), jnp.inf))
+    return towards(Moves(step, steps, system), points)
+
+
+def towards(moves: Moves, points: tuple[PointStability, ...]) -> Moves:
+    """The moves, for which a path along a flow that jumps may end at any attractor of `points`."""
+    if not isinstance(moves.map, TimeStep):
+        return moves
+    sinks = [p.point.w for p in points if p.main.verdict == "attractor"]
+    sinks += [np.full_like(points[0].point.w, np.inf)] * (-len(sinks) % SINKS) if points else []
+    step = eqx.tree_at(lambda one: one.sinks, moves.map, jnp.asarray(sinks or [[np.inf]]))
+    return moves._replace(map=step)
 
 
 def noiseless(system: Any) -> Any:
@@ -91,6 +74,26 @@ def noiseless(system: Any) -> Any:
     if isinstance(system, AbstractODE | AbstractMap):
         return system
     raise InvalidInput(f"basins are those of a flow, a map or a noisy step, not of {told(system)}.")
+
+
+def _rates(
+    flow: AbstractODE, points: tuple[PointStability, ...], box: np.ndarray
+) -> tuple[float, float]:
+    """(slowest, fastest) rates at the fixed points; at those where the field jumps the rates at
+    which it crosses the box. Without points one rate, at which it is crossed elsewhere."""
+    size, found = float(np.max(np.ptp(box, axis=1))), []
+    for point in points:
+        rates = point.main.eigenvalues
+        if rates is None:
+            found.append(speeds_at(flow, point.point.w, BESIDE * size) / size)
+        else:
+            real = np.abs(np.real(rates))
+            found += [real[real > NONE * np.max(np.abs(rates))], [np.max(np.abs(rates))]]
+    rates = np.concatenate([*found, np.zeros(0)])
+    rates = rates[np.isfinite(rates) & (rates > 0)]
+    if not rates.size:
+        rates = np.array([typical_rate(flow, box)])
+    return float(np.min(rates)), float(np.max(rates))
 
 
 class Noisy(AbstractMap):

@@ -17,11 +17,11 @@ from ...dynamics.systems.map import AbstractMap, State
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.returns import Return, require_steady
 from ...errors import InvalidInput
-from ...programs.lanes import advance
 from ...programs.tangents import BLOCKS, Runs, along_runs
 from ..judging.recurrence import comes_back, period_of
 from ..orbiting.cycles import attracting_cycles, distance_to_curve
 from .arrivals import some_of
+from .time_step import TimeStep, moved
 
 KEPT = 2048  # points of a followed path
 BLOCK = 64  # steps in each part of it, over which its exponent is measured
@@ -89,7 +89,7 @@ def going_round(map_: AbstractMap, states: State) -> bool:
     some = _take(states, some_of(np.arange(len(states.w)))[:FEW])
     path = [some.w]
     for _ in range(VOTES):
-        _, some = advance(map_, some, 1)
+        _, some = moved(map_, some, 1)
         path.append(some.w)
     with np.errstate(all="ignore"):
         moves = np.linalg.norm(np.diff(path, axis=0), axis=-1)
@@ -161,6 +161,8 @@ def _distance(w: np.ndarray, one: MovingSet) -> np.ndarray:
 def _trailing_sets(map_: AbstractMap, states: State) -> tuple[list[MovingSet], np.ndarray]:
     """Sets by the trails that paths leave, and of each path (n,) the number of its set or −1."""
     none: tuple[list[MovingSet], np.ndarray] = ([], np.full(len(states.w), -1))
+    if isinstance(map_, TimeStep) and not _any_comes_back(map_, states):
+        return none  # exponents of a flow take long
     runs = _followed(map_, _take(states, some_of(np.arange(len(states.w)))))
     if runs is None:
         return none
@@ -182,6 +184,15 @@ def _trailing_sets(map_: AbstractMap, states: State) -> tuple[list[MovingSet], n
         sets.append(MovingSet(kind, paths[members[0]], None))
         cells.append(set().union(*(trails[i] for i in members)))
     return sets, _by_votes(map_, states, grid, cells)
+
+
+def _any_comes_back(map_: AbstractMap, states: State) -> bool:
+    some, path = _take(states, some_of(np.arange(len(states.w)))[:FEW]), []
+    for _ in range(KEPT):
+        _, some = moved(map_, some, 1)
+        path.append(some.w)
+    paths = np.stack(path, axis=1)
+    return any(comes_back(one) for one in paths[np.all(np.isfinite(paths), axis=(1, 2))])
 
 
 def _trails(paths: np.ndarray) -> tuple[list[set], tuple[np.ndarray, float]]:
@@ -222,7 +233,7 @@ def _by_votes(
     votes = np.zeros((len(cells), len(states.w)), int)
     low, cell = grid
     for _ in range(VOTES if cells else 0):
-        _, states = advance(map_, states, 1)
+        _, states = moved(map_, states, 1)
         inside = np.where(np.isfinite(states.w), states.w, np.inf)
         places = np.floor(np.clip((inside - low) / cell, -1e9, 1e9)).astype(int)
         for number, some in enumerate(cells):

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from ...dynamics.systems.map import AbstractMap
-from ...programs.lanes import advance
 from ..stability_result import PointStability
+from .time_step import moved
 
 ARRIVAL = 1e-3  # of the box's size
 CLEARANCE = 0.25  # of the distance to the nearest other fixed point
@@ -63,7 +63,7 @@ def _holds(step_map: AbstractMap, w: np.ndarray, radius: float, floor: float) ->
     state = jax.tree.map(np.asarray, jax.vmap(step_map.init)(w + radius * directions))
     farthest = radius
     for _ in range(4):
-        _, state = advance(step_map, state, TEST_STEPS)
+        _, state = moved(step_map, state, TEST_STEPS)
         distance = float(np.max(np.linalg.norm(state.w - w, axis=1)))
         if not distance <= max(farthest, floor):
             return False
