@@ -14,7 +14,8 @@ the handler does not even try, but comes again a moment later.
     except KeyboardInterrupt:
         ...  # keep what there is
 
-In other threads, and where the program handles SIGINT in a way of its own, nothing is done.
+In other threads, and where the program handles SIGINT in a way of its own, nothing is done. There
+`heed()` can be told by `giving_up(…)` to end what nobody waits for any more.
 """
 
 import _thread
@@ -23,7 +24,7 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 LATER = 0.01  # seconds: longer than most callbacks of the garbage collector take
@@ -60,8 +61,30 @@ def heeded() -> Iterator[None]:
             _restore()
 
 
+class GivenUp(Exception):
+    """What was computed is not wanted any more."""
+
+
+_thread_local = threading.local()
+
+
+@contextlib.contextmanager
+def giving_up(unwanted: Callable[[], bool]) -> Iterator[None]:
+    """`heed()` raises `GivenUp` inside, in this thread, once `unwanted()` is true."""
+    before = getattr(_thread_local, "unwanted", None)
+    _thread_local.unwanted = unwanted
+    try:
+        yield
+    finally:
+        _thread_local.unwanted = before
+
+
 def heed() -> None:
-    """Raise KeyboardInterrupt if one was raised since `heeded()` and has not arrived."""
+    """Raise KeyboardInterrupt if one was raised since `heeded()` and has not arrived; `GivenUp`
+    where this thread's work is not wanted any more."""
+    unwanted = getattr(_thread_local, "unwanted", None)
+    if unwanted is not None and unwanted():
+        raise GivenUp
     if _Note.pending and _in_main_thread():
         _Note.pending = False
         raise KeyboardInterrupt

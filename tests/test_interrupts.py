@@ -12,7 +12,7 @@ import pytest
 import verbs
 
 import samdyn
-from samdyn.interrupts import happened, heed, heeded
+from samdyn.interrupts import GivenUp, giving_up, happened, heed, heeded
 
 pytestmark = pytest.mark.usefixtures("sigint")
 
@@ -34,6 +34,19 @@ def test_a_swallowed_interrupt_is_noticed_at_the_next_safe_point():
             heed()
         heed()  # once is enough
     assert happened()
+
+
+def test_what_nobody_waits_for_is_given_up_in_its_thread_alone():
+    ended = threading.Event()
+    with giving_up(ended.is_set):
+        heed()
+        ended.set()
+        with pytest.raises(GivenUp):
+            heed()
+        other = threading.Thread(target=heed)
+        other.start()
+        other.join()
+    heed()
 
 
 def test_an_inner_use_leaves_the_note_to_the_outer_one():

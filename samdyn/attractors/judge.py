@@ -13,6 +13,7 @@ from ..dynamics.systems.ode import AbstractODE
 from ..dynamics.systems.step_map import StepMap
 from ..dynamics.systems.system import loss_of
 from ..errors import InvalidInput
+from ..interrupts import heed
 from .finding.kinks import KINK
 from .finding.neighbours import Neighbours
 from .finding.point import FixedPoint, describe
@@ -77,6 +78,7 @@ def judge(
     `own` tells that the flow is another system's, so that there is no verdict for it; `neighbours`
     knows the other fixed points.
     """
+    heed()
     window, sure, limit = None, None, limit or limit_of(flow, point)
     curvatures = _curvature_bounds(flow, point)
     if isinstance(step_map, StepMap) and _is_nondegenerate(point):

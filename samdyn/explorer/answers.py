@@ -3,9 +3,10 @@
 Questions come from a browser and are taken for nothing but numbers and one line of text.
 """
 
+import contextlib
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..dynamics.systems.diffusion import Diffusion
 from ..dynamics.systems.flow import Flow
 from ..dynamics.systems.ode import AbstractODE
 from ..errors import InvalidInput
+from ..interrupts import GivenUp, giving_up, heed
 from ..losses.formula import Formula
 from ..losses.registry import get_loss, loss_names
 from ..precision import in_double
@@ -30,13 +32,33 @@ PAGES = 100  # that may ask at a time
 LARGEST = 1e6  # rho, learning rate and lengths
 
 
+class Newest:
+    """Of the questions of a page, which is any word, only the newest is worth an answer."""
+
+    def __init__(self):
+        self._numbers: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def of(self, page: Any) -> Iterator[None]:
+        """Work on a question inside is given up as soon as the page asks a newer one."""
+        page = str(page)[:40]
+        mine = self._numbers[page] = self._numbers.pop(page, 0) + 1
+        if len(self._numbers) > PAGES:
+            del self._numbers[next(iter(self._numbers))]
+        try:
+            with giving_up(lambda: mine != self._numbers.get(page)):
+                yield
+        except GivenUp:
+            raise InvalidInput("a newer question has come.") from None
+
+
 class Answers:
     """Answers about a scene, one at a time. `InvalidInput` where a question makes no sense."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
         self._busy, self._walking = threading.Lock(), threading.Lock()
-        self._newest: dict[str, int] = {}
+        self._newest = Newest()
         self._known: dict[str, Callable[[Mapping], dict[str, Any]]] = {
             "verdicts": self.verdicts,
             "theory": self.theory,
@@ -55,18 +77,12 @@ class Answers:
     def verdicts(self, given: Mapping) -> dict[str, Any]:
         """Fixed points of every panel at a radius and a step, with what is proven of them.
 
-        Whoever moves a slider asks again before the answer is there: only the newest question of a
-        `page`, which is any word, is computed.
+        Whoever moves a slider asks again before the answer is there.
         """
-        page = str(given.get("page"))[:40]
-        mine = self._newest[page] = self._newest.pop(page, 0) + 1
-        if len(self._newest) > PAGES:
-            del self._newest[next(iter(self._newest))]
         rho, rate = number(given, "rho"), number(given, "learning_rate")
         momentum = number(given, "momentum", 1.0)
-        with self._busy:
-            if mine != self._newest.get(page):
-                raise InvalidInput("a newer question has come.")
+        with self._newest.of(given.get("page")), self._busy:
+            heed()  # while others' were answered
             box, flows = self.scene.box, self.scene.flows
             return {"panels": [judged(flow, box, rho, rate, momentum) for flow in flows]}
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from ..errors import ComputationFailed, InvalidInput, brief
-from .answers import Answers, scene_of_text
+from .answers import Answers, Newest, scene_of_text
 from .page import page
 from .scene import Scene
 
@@ -28,7 +28,7 @@ class Explored:
 
     def __init__(self, scene: Scene):
         self._shown: dict[int, tuple[str, Answers]] = {0: (page(scene, "server"), Answers(scene))}
-        self._lock, self._next = threading.Lock(), 1
+        self._lock, self._next, self._newest = threading.Lock(), 1, Newest()
 
     def page(self, number: int) -> str | None:
         """The text of a page; None where there is none."""
@@ -43,8 +43,9 @@ class Explored:
             return answers.answer(what, given)
         if not isinstance(given, dict):
             raise InvalidInput("a question has named parts.")
-        scene = scene_of_text(given.get("text"), given.get("box"), answers.scene)
-        shown = page(scene, "server"), Answers(scene)
+        with self._newest.of(given.get("page")):
+            scene = scene_of_text(given.get("text"), given.get("box"), answers.scene)
+            shown = page(scene, "server"), Answers(scene)
         with self._lock:
             made, self._next = self._next, self._next + 1
             self._shown[made] = shown

@@ -316,6 +316,20 @@ def test_a_formula_is_typed_and_a_wrong_one_is_told(live):
     np.testing.assert_allclose([x for x, _ in found], [-1, 0, 1], atol=1e-9)
 
 
+def test_a_formula_is_given_up(live):
+    live.page.fill("#text", "sin(10*x)*sin(10*y)")
+    live.page.fill("#where", "-3,3;-3,3")
+    live.page.click("#show")
+    live.wait("element('show').textContent === 'give up'")
+    live.page.click("#show")
+    live.wait("element('show').textContent === 'show'")
+    assert live.said() == "given up"
+    live.page.fill("#text", "x^2 + y^2")
+    with live.page.expect_navigation(timeout=60_000):
+        live.page.click("#show")
+    assert live.see("DATA.typed") == "x^2 + y^2"
+
+
 def test_what_is_copied_as_python_says_the_same(live, tmp_path):
     live.page.click("#python")
     live.wait("element('said').textContent.startsWith('copied')")

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from urllib.parse import urlsplit
 
 import jax.numpy as jnp
@@ -195,6 +196,17 @@ def test_a_formula_makes_a_page_of_its_own(call):
     status, text = call("GET", f"/{call.path.split('/')[1]}/{number}/")
     assert status == 200
     assert "x^2 - y^2" in text
+
+
+def test_a_formula_that_takes_minutes_is_given_up(call):
+    """Two thousand fixed points of SAM: who asks for something else does not wait for them."""
+    long, answers = {"text": "sin(10*x)*sin(10*y)", "box": "-3,3;-3,3", "page": "a"}, []
+    asking = threading.Thread(target=lambda: answers.append(call.ask("formula", long)))
+    asking.start()
+    time.sleep(1)
+    assert "page" in call.ask("formula", {"text": "x^2", "box": "-1,1;-1,1", "page": "a"})[1]
+    asking.join(timeout=60)
+    assert answers == [(200, {"error": "a newer question has come."})]
 
 
 def test_the_law_of_a_ball(call):

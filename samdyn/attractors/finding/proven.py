@@ -4,6 +4,7 @@ import numpy as np
 
 from ...dynamics.systems.ode import AbstractODE
 from ...dynamics.systems.system import loss_of
+from ...interrupts import heed
 from ...programs.batch import OnPoints
 from ...programs.enclosing.interval_rules import NotEnclosed
 from ...programs.newton import newton
@@ -41,6 +42,7 @@ def proven_points(flow: AbstractODE, proof: Proof) -> tuple[FixedPoint, ...]:
 
 def proven_point(flow: AbstractODE, low: np.ndarray, high: np.ndarray, kind: str) -> FixedPoint:
     """The point of an enclosure (d,), (d,), with its type by the signs of every Hessian in it."""
+    heed()
     w = _shortest(low, high)
     point = describe(flow, w, kind)._replace(enclosure=np.stack([low, high], axis=1))
     if kind != "critical":

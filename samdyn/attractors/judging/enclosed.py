@@ -9,6 +9,7 @@ from ...programs.batch import OnPoints
 from ...programs.enclosing.interval_rules import NotEnclosed
 
 EPS = np.finfo(float).eps
+TINY = 1e-200  # of the largest entry: a diagonal one that scales nothing
 
 
 class Discs(NamedTuple):
@@ -161,7 +162,8 @@ def signs(low: np.ndarray, high: np.ndarray) -> np.ndarray | None:
     middle = (middle + middle.T) / 2
     spread = np.maximum(spread, spread.T) + np.abs(high - low) * EPS + np.abs(low - low.T)
     diagonal, largest = np.abs(np.diag(middle)), np.max(np.abs(middle), axis=1)
-    unit = np.where(diagonal > 0, diagonal, np.where(largest > 0, largest, 1)) ** -0.5
+    told = diagonal > TINY * largest  # less is rounding
+    unit = np.where(told, diagonal, np.where(largest > 0, largest, 1)) ** -0.5
     values, vectors = np.linalg.eigh(middle * unit * unit[:, None])
     if np.any(values == 0):
         return None

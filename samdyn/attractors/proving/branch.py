@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import kept
+from ...interrupts import heed
 from ...programs.newton import newton_on
 from ..finding.starts import EvenPoints
 from .krawczyk import krawczyk
@@ -126,6 +127,7 @@ class _Branching:
         smallest = np.maximum(VOLUME ** (1 / self.dim) * self.size, 4 * spacing)
         wait, why = 0, ""
         while len(low):
+            heed()
             if self.watch is not None:
                 self.watch(low, high)
             low, high = self._pruned(low, high)
@@ -250,6 +252,7 @@ class _Branching:
         low, high = self._refined(low[clean], high[clean])
         values = self.system.values(low, high)
         for row in np.flatnonzero(~values.excluded & values.met):
+            heed()
             known, rows = self.found, slice(row, row + 1)
             same = np.all((low[row] >= known.unique_low) & (high[row] <= known.unique_high), axis=1)
             within = (known.low >= unique_low[row]) & (known.high <= unique_high[row])

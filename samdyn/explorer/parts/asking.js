@@ -17,7 +17,7 @@ function hearKernel(event) {
 }
 
 const PAGE = Math.random().toString(36).slice(2);  // the same page may be open twice
-let asked = 0;  // an answer to an older question is thrown away
+let formulas = 0, asked = 0;  // an answer to an older question is thrown away
 
 async function askVerdicts() {
   const mine = ++asked;
@@ -56,10 +56,17 @@ async function askTheory(panel, k) {
   if (panel.swarm === swarm) swarm.theory = answer.error ? { mean: null, text: answer.error } : answer;
 }
 
+let finding = 0;  // the formula that is worked on, by its number
+
 async function askFormula(event) {
   event.preventDefault();
-  say("finding the fixed points…");
-  const answer = await ask("formula", { text: element("text").value, box: element("where").value });
+  const mine = finding ? 0 : ++formulas;
+  finding = mine, element("show").textContent = mine ? "give up" : "show";
+  say(mine ? "finding the fixed points…" : "given up");
+  // whatever is asked ends the work on what was asked before
+  const answer = await ask("formula", { page: PAGE, text: mine ? element("text").value : "", box: element("where").value });
+  if (!mine || mine !== finding) return;
+  finding = 0, element("show").textContent = "show";
   if (answer.error) return say(answer.error);
   if (answer.page) location.href = answer.page + "#eta=" + state.eta + "&gamma=" + state.momentum;
 }
