@@ -47,7 +47,8 @@ def name_curves(ax: Axes, curves: Sequence[Curve], verticals: Sequence[float] = 
     legend = ax.get_legend()
     covered = None if legend is None else legend.get_window_extent()
     taken = [] if covered is None else [ax.transAxes.inverted().transform(covered.get_points())]
-    for curve, line in zip(curves, lines, strict=True):
+    # those first that have the fewest places
+    for curve, line in sorted(zip(curves, lines, strict=True), key=lambda pair: len(pair[1])):
         if curve.name is None or not len(line):
             continue
         box = np.array([letter * len(curve.name), height])
