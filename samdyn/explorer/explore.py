@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InvalidInput
+from ..notebook import in_notebook
 from .page import page
 from .scene import Scene, scene_of
 
@@ -84,7 +85,7 @@ def explore(
     file that works offline. `InvalidInput` for other than two dimensions.
     """
     found = Explorer(scene_of(systems, box, name, rho))
-    if _in_notebook():
+    if in_notebook():
         _load_anywidget()
         return found
     address = found.serve(port)
@@ -100,12 +101,6 @@ def check_target(path: str | pathlib.Path) -> None:
         raise InvalidInput(f"a page ends in .html, and {path.name} does not.")
     if not path.parent.is_dir():
         raise InvalidInput(f"cannot write {path}: there is no folder {path.parent}.")
-
-
-def _in_notebook() -> bool:
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def _load_anywidget() -> None:

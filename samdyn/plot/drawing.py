@@ -117,7 +117,8 @@ def drawing(width: Any = PANEL, height: Any = PANEL) -> Callable[[Callable], Cal
 
 def _new_panel(what: Any, width: Any, height: Any, options: Options) -> Axes:
     wide, high = (side(what) if callable(side) else side for side in (width, height))
-    return new_figure(width=wide, height=high, figsize=options.figsize)[1][0, 0]
+    size: dict[str, Any] = {"width": wide, "height": high, "figsize": options.figsize}
+    return new_figure(**size, returned=False)[1][0, 0]
 
 
 def _as_called(function: Callable) -> inspect.Signature:

@@ -5,6 +5,7 @@ set: a font, a size, a line width or a figure's width of the caller's own stays.
 """
 
 import functools
+import io
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from matplotlib.ticker import AutoLocator
 
 from ..dynamics.methods.method import AbstractMethod
 from ..errors import InvalidInput
+from ..notebook import in_notebook
 
 # Okabe & Ito 2008
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -146,44 +148,60 @@ def new_figure(
     height: float = PANEL,
     share: bool = True,
     figsize: Any = None,
+    returned: bool = True,
 ) -> tuple[Figure, np.ndarray]:
     """(figure, axes (rows, columns)) with panels of `width` × `height` inches.
 
     A `figure.figsize` of the caller's decides the width instead, and `figsize` all. With `share`
-    every panel has the same x and y range, and inner tick labels are left out.
+    every panel has the same x and y range, and inner tick labels are left out. `returned`: the
+    caller is given the figure, not its axes.
     """
     own, wide = width * columns + 0.4, given_width()
     scale = 1.0 if wide is None else wide / own
     size = (own if wide is None else wide, height * rows * float(np.clip(scale, 0.8, 1.25)) + 0.7)
-    figure = new_canvas(size, figsize)
+    figure = new_canvas(size, figsize, returned)
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     for ax in axes.flat:
         _settle(ax)
     return figure, axes
 
 
-def new_canvas(size: Any, figsize: Any = None) -> Figure:
-    """An empty figure of that size, or of the `figsize` that the caller asks for and keeps."""
-    figure = _empty_figure(size if figsize is None else figsize)
+def new_canvas(size: Any, figsize: Any = None, returned: bool = True) -> Figure:
+    """An empty figure of that size, or of the `figsize` that the caller asks for and keeps.
+
+    `returned`: the caller is given the figure, not its axes.
+    """
+    figure = _empty_figure(size if figsize is None else figsize, returned)
     if figsize is not None:
         OF_GIVEN_SIZE.add(figure)
     return figure
 
 
-def _empty_figure(size: Any) -> Figure:
+class _Picture(Figure):
+    """A figure that a notebook shows where it is what a cell returns, without pyplot as well."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=144)
+        return file.getvalue()
+
+
+def _empty_figure(size: Any, returned: bool) -> Figure:
     """A figure that `plt.show` shows where pyplot is in use, and else one that needs none of it.
 
-    A notebook shows what a cell returns, and by its inline back end every figure of pyplot as well:
-    there a figure would stand twice.
+    A notebook shows every figure of pyplot at the end of a cell, and what the cell returns: there
+    one that is `returned` is not pyplot's, or it would stand twice, and any other is.
     """
     pyplot = sys.modules.get("matplotlib.pyplot")
+    if in_notebook():
+        from matplotlib import pyplot
     if pyplot is not None and threading.current_thread() is threading.main_thread():
         try:
-            if "inline" not in matplotlib.get_backend():
+            if not returned or "inline" not in matplotlib.get_backend():
                 return pyplot.figure(figsize=size, layout="constrained")
         except Exception:  # a back end without its display: the figure can be saved all the same
             return Figure(figsize=size, layout="constrained")
-    return Figure(figsize=size, layout="constrained")
+    return _Picture(figsize=size, layout="constrained")
 
 
 def _settle(ax: Axes) -> None:
@@ -246,7 +264,7 @@ def panel_height(box: np.ndarray) -> float:
 
 def new_axes() -> Axes:
     """One empty panel in a figure of its own."""
-    return new_figure()[1][0, 0]
+    return new_figure(returned=False)[1][0, 0]
 
 
 def method_colour(method: AbstractMethod) -> str:

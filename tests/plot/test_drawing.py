@@ -207,10 +207,12 @@ def test_a_notebook_shows_what_a_cell_returns_once(monkeypatch):
     monkeypatch.setattr(
         matplotlib, "get_backend", lambda: "module://matplotlib_inline.backend_inline"
     )
+    """pyplot's figures at its end, and the figure that it returns."""
     before = plt.get_fignums()
     figure = samdyn.portrait([samdyn.Flow(samdyn.get_loss("saddle"), samdyn.GD())], [(-1, 1)] * 2)
     assert plt.get_fignums() == before
-    assert figure.axes
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert draw_sweep(swept()).get_figure(root=True) is plt.gcf()
 
 
 def test_without_pyplot_nothing_is_opened(monkeypatch):

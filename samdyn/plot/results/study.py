@@ -61,7 +61,8 @@ def _figure_of(result: "Study", options: Options) -> Axes:
     columns = min(COLUMNS, columns_of(max(1, len(sizes))))
     rows = max(1, -(-len(sizes) // columns))
     width = WIDTH + 1 if columns == 1 else WIDTH
-    figure, axes = new_figure(columns, rows, width=width, height=HEIGHT, figsize=options.figsize)
+    size: dict[str, Any] = {"width": width, "height": HEIGHT, "figsize": options.figsize}
+    figure, axes = new_figure(columns, rows, **size, returned=False)
     values = 100 * result.table() if result.rows else np.zeros((0, 0, 0, 0))
     for index, size in enumerate(sizes):
         with drawn_into(axes.flat[index], options, "study"):
