@@ -23,6 +23,7 @@ PATIENCE = 64  # steps, after which it is asked whether a state gets on
 STUCK = 1e-2  # of the size: one that has moved less, in steps too short to arrive, is looked at
 ARRIVES = 1e4  # steps as long as the last one: with so many it would come to its end
 AMPLITUDE = 1e-4  # of the size: a step of Euler along an edge
+FINER, FINEST = 8, 64  # times shorter where a sliding state gets nowhere; at most
 EDGE = 1e-7  # of the size: the same to tell an edge from a field that only turns quickly
 HALVINGS = 50  # of such a step: down to neighbouring numbers
 JUMP = 0.05  # of the velocity: where a step of Euler changes less, no edge is crossed
@@ -31,7 +32,7 @@ STEADY = 0.2  # of the mean velocity: so much it may change between two leaps
 CAUGHT, HERE = 3.0, 1e-6  # amplitudes, and of the size: so near an attractor it has come to it
 STILL = 64  # times `PATIENCE` steps: a sliding state that goes nowhere for so long rests
 HOPELESS = 64  # times as many: a state that gets on nowhere for so long is left where it is
-MOST = 16_384  # steps of a state in all
+MOST = 16_384  # steps of a state that slides or is stuck, in all
 FAR = 1e7  # of the size: farther away nothing is followed
 
 ROWS, NUMBERS = 16_384, 2_000_000  # that move at a time; of their Jacobians
@@ -41,7 +42,8 @@ SMOOTH, SLIDES, RESTS = 0.0, 1.0, 2.0
 
 class Along(NamedTuple):
     """What is remembered of each of n states: how it moves, the length of its next step (0: not
-    known yet), for how many looks it has gone nowhere, and how many steps it has taken."""
+    known yet), for how many looks it has gone nowhere, and how many steps it has taken while it
+    slid or was stuck."""
 
     mode: np.ndarray
     step: np.ndarray
@@ -63,7 +65,7 @@ def along(
     """Where the flow takes each w (n, d) in `time`, and what is remembered of it then.
 
     A state that slides to one of the `sinks` (k, d) rests there; so does one that goes nowhere,
-    or has taken `MOST` steps, wherever it is.
+    or has slid or been stuck for `MOST` steps, wherever it is.
     """
     rows = int(np.clip(NUMBERS // w.shape[1] ** 2, 1, ROWS))
     parts = []
@@ -85,6 +87,7 @@ class _Run:
         self.mode, self.step, self.still, self.taken = (np.array(x, float) for x in memory)
         self.step[self.step == 0] = FIRST * time
         self.left = np.full(len(w), time)
+        self.amplitude = np.full(len(w), AMPLITUDE * self.size)
         self.mark, self.anchor = self.w.copy(), self.w.copy()
         # since the last look: the fastest, the velocity before, whether it jumped
         self.speed, self.before = np.zeros(len(w)), np.full(w.shape, np.nan)
@@ -131,16 +134,14 @@ class _Run:
         speed = np.linalg.norm(velocity, axis=1)
         self.jumped[rows] |= _jump(self.before[rows], velocity)
         self.before[rows] = velocity
-        length = np.minimum(self._euler(speed), self.left[rows])
+        length = np.minimum(self.amplitude[rows] / speed, self.left[rows])
         way = np.where(speed > 0, length, 0)[:, None] * velocity
-        self._take(rows, self.w[rows] + way, length, speed)
+        ends = ~np.all(np.isfinite(way), axis=1)
+        self._take(rows, self.w[rows] + np.where(ends[:, None], 0, way), length, speed)
+        self.mode[rows[ends]] = RESTS
         if quarter >= 0:
             self.places[quarter, rows] += self.w[rows]
             self.times[quarter, rows] -= self.left[rows]
-
-    def _euler(self, speed: np.ndarray) -> np.ndarray:
-        """The length of a step of Euler at such speeds."""
-        return AMPLITUDE * self.size / speed
 
     def _take(self, rows, after, length, speed) -> None:
         self.w[rows] = after
@@ -158,24 +159,29 @@ class _Run:
         self._judge_stuck(rows[stuck], moved[stuck])
         leaves = slides & ~self.jumped[rows]
         self.mode[rows[leaves]] = SMOOTH
-        self.step[rows[leaves]] = self._euler(self.speed[rows[leaves]])
+        self.step[rows[leaves]] = self.amplitude[rows[leaves]] / self.speed[rows[leaves]]
         self._rest(rows[slides & ~leaves], moved[slides & ~leaves])
         self._leap(rows[slides])
         self.places[:], self.times[:] = 0, 0
-        self.taken[rows] += PATIENCE
+        self.taken[rows] += PATIENCE * (slides | stuck)
         self.mode[rows[self.taken[rows] >= MOST]] = RESTS
         self.mark[rows], self.speed[rows] = self.w[rows], 0
         self.before[rows], self.jumped[rows] = np.nan, False
 
     def _rest(self, rows: np.ndarray, moved: np.ndarray) -> None:
-        """Sliding states that have come to an attractor, or go nowhere, rest."""
-        away = self._to_sinks(rows)
-        amplitude = AMPLITUDE * self.size
+        """Sliding states that have come to an attractor rest; those that get nowhere go to and
+        fro less far, and rest in the end."""
+        away, amplitude = self._to_sinks(rows), self.amplitude[rows]
         on = np.linalg.norm(self.w[rows] - self.anchor[rows], axis=1) > 2 * amplitude
-        self.still[rows] = np.where(on, 0, self.still[rows] + 1)
         self.anchor[rows[on]] = self.w[rows[on]]
-        caught = (away < CAUGHT * amplitude) & (moved < CAUGHT * amplitude)
-        self.mode[rows[caught | (self.still[rows] > STILL)]] = RESTS
+        self.still[rows] = np.where(on, 0, self.still[rows] + 1)
+        near = CAUGHT * AMPLITUDE * self.size
+        over = self.still[rows] > STILL
+        last = amplitude * FINEST < 1.01 * AMPLITUDE * self.size
+        self.mode[rows[(away < near) & (moved < near) | over & last]] = RESTS
+        finer = rows[over & ~last]
+        self.amplitude[finer] /= FINER
+        self.still[finer] = 0
 
     def _to_sinks(self, rows: np.ndarray) -> np.ndarray:
         """The distance to the nearest attractor."""
@@ -223,7 +229,7 @@ class _Run:
         high, fast = low.copy(), slow.copy()
         for _ in range(PATIENCE):
             speed = np.linalg.norm(fast, axis=1)
-            ahead = high + (EDGE / AMPLITUDE * self._euler(speed))[:, None] * fast
+            ahead = high + (EDGE * self.size / speed)[:, None] * fast
             velocity = self.field.values(ahead)
             now = ~found & _jump(fast, velocity)
             low[~found], slow[~found] = high[~found], fast[~found]

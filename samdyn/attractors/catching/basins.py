@@ -175,7 +175,7 @@ class _Run:
 
     def go(self, steps: int, progress) -> bool:
         """Run all open paths for `steps` steps; True if interrupted."""
-        done, block = 0, FIRST_BLOCK
+        done, block = 0, min(FIRST_BLOCK, max(1, steps // 2))  # two decide
         try:
             with heeded():
                 while done < steps and self.open.size:

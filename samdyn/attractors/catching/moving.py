@@ -21,7 +21,7 @@ from ...programs.tangents import BLOCKS, Runs, along_runs
 from ..judging.recurrence import comes_back, period_of
 from ..orbiting.cycles import attracting_cycles, distance_to_curve
 from .arrivals import some_of
-from .time_step import TimeStep, moved
+from .time_step import TimeStep, is_held, moved
 
 KEPT = 2048  # points of a followed path
 BLOCK = 64  # steps in each part of it, over which its exponent is measured
@@ -161,9 +161,12 @@ def _distance(w: np.ndarray, one: MovingSet) -> np.ndarray:
 def _trailing_sets(map_: AbstractMap, states: State) -> tuple[list[MovingSet], np.ndarray]:
     """Sets by the trails that paths leave, and of each path (n,) the number of its set or −1."""
     none: tuple[list[MovingSet], np.ndarray] = ([], np.full(len(states.w), -1))
-    if isinstance(map_, TimeStep) and not _any_comes_back(map_, states):
-        return none  # exponents of a flow take long
-    runs = _followed(map_, _take(states, some_of(np.arange(len(states.w)))))
+    some = _take(states, some_of(np.arange(len(states.w))))
+    if isinstance(map_, TimeStep):
+        some = _take(some, _coming_back(map_, some))  # exponents of a flow take long
+    if not len(some.w):
+        return none
+    runs = _followed(map_, some)
     if runs is None:
         return none
     paths = runs.path[..., : states.w.shape[1]]
@@ -186,13 +189,17 @@ def _trailing_sets(map_: AbstractMap, states: State) -> tuple[list[MovingSet], n
     return sets, _by_votes(map_, states, grid, cells)
 
 
-def _any_comes_back(map_: AbstractMap, states: State) -> bool:
-    some, path = _take(states, some_of(np.arange(len(states.w)))[:FEW]), []
+def _coming_back(step: TimeStep, states: State) -> np.ndarray:
+    """Which paths along a flow come back to where they were, and are not at rest in the end."""
+    some, path = states, []
     for _ in range(KEPT):
-        _, some = moved(map_, some, 1)
+        _, some = moved(step, some, 1)
         path.append(some.w)
     paths = np.stack(path, axis=1)
-    return any(comes_back(one) for one in paths[np.all(np.isfinite(paths), axis=(1, 2))])
+    rows = np.flatnonzero(np.all(np.isfinite(paths), axis=(1, 2)) & ~is_held(some.memory))
+    late = np.ptp(paths[rows, -(KEPT // 8) :], axis=1).max(axis=1)
+    rows = rows[late > NEAR * float(step.size)]
+    return rows[[comes_back(paths[row]) for row in rows]]
 
 
 def _trails(paths: np.ndarray) -> tuple[list[set], tuple[np.ndarray, float]]:

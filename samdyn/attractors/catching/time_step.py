@@ -8,7 +8,7 @@ import numpy as np
 from ...dynamics.systems.map import AbstractMap, State
 from ...dynamics.systems.ode import AbstractODE
 from ...programs.lanes import advance
-from .along_flow import Along, Where, along
+from .along_flow import SMOOTH, Along, Where, along
 
 RTOL, ATOL = 1e-8, 1e-11  # of what is moved in a step of time, and of the box's size
 MOST_INNER = 4096  # solver steps in one step of time
@@ -55,6 +55,11 @@ def moved(map_: AbstractMap, states: State, steps: int) -> tuple[np.ndarray, Sta
         return advance(map_, states, steps)
     before = _along(map_, states, steps - 1)
     return before.w, _along(map_, before, 1)
+
+
+def is_held(memory: np.ndarray) -> np.ndarray:
+    """Which states (n,) rest or slide, by what is remembered of them (n, …)."""
+    return Along(*memory.T).mode != SMOOTH
 
 
 def _along(step: TimeStep, states: State, steps: int) -> State:

@@ -41,6 +41,7 @@ def test_descent_slides_along_an_edge_to_its_minima(across):
         (lambda w: jnp.maximum(jnp.abs(w[0] - 0.2), 3 * jnp.abs(w[1])), (0.2, 0)),
         (lambda w: jnp.where(w[0] > 0, 20 * w[0], -w[0]) + w[1] ** 2, (0, 0)),
         (lambda w: jnp.abs(w[0] + w[1]) + 0.1 * jnp.abs(w[0] - w[1] - 1), (0.5, -0.5)),
+        (lambda w: jnp.sqrt(jnp.abs(w[0])) + w[1] ** 2, (0, 0)),  # ever steeper
     ],
 )
 def test_edges_that_bend_meet_or_are_steeper_on_one_side(loss, at):
@@ -118,3 +119,29 @@ def test_a_plane_through_more_dimensions():
     flow = Flow(lambda w: well(w[:2]) + w[2] ** 2, SAM(0.1))
     found = basins(flow, BOX, grid=4, plane=(0, 1), at=[0, 0, 0.3])
     assert ends(found) == {(-1, 0, 0): 0.5, (1, 0, 0): 0.5}
+
+
+@pytest.mark.parametrize("time", [30.0, 63.0])
+def test_a_short_time_is_enough_to_arrive(time):
+    assert ends(basins(Flow(well, GD()), BOX, grid=4, time=time)) == {(-1, 0): 0.5, (1, 0): 0.5}
+
+
+def test_paths_on_their_way_when_the_time_is_over_are_undecided():
+    found = basins(Flow(lambda w: jnp.abs(w[0]) + well(w), GD()), BOX, grid=4, time=0.5)
+    assert found.undecided == 1
+
+
+def test_a_valley_that_is_an_edge_is_followed_to_its_end():
+    """Of |y − x²| + (x − 1)²/10: slowly, with a drift that is small beside going to and fro."""
+    loss = lambda w: jnp.abs(w[1] - w[0] ** 2) + 0.1 * (w[0] - 1) ** 2  # noqa: E731
+    found = basins(Flow(loss, GD()), BOX, grid=6)
+    assert list(ends(found)) == [(1, 1)]
+    assert found.undecided < 0.1
+
+
+@pytest.mark.thorough
+def test_paths_that_go_round_for_ever_are_not_given_up():
+    pendulum = ODE(lambda t, w, _: jnp.stack([w[1], -jnp.sin(w[0])]))
+    found = basins(pendulum, BOX, grid=4)
+    assert {one.kind for one in found.attractors} == {"quasi-periodic"}
+    assert found.undecided == 0
