@@ -139,9 +139,14 @@ def test_a_valley_that_is_an_edge_is_followed_to_its_end():
     assert found.undecided < 0.1
 
 
-@pytest.mark.thorough
 def test_paths_that_go_round_for_ever_are_not_given_up():
-    pendulum = ODE(lambda t, w, _: jnp.stack([w[1], -jnp.sin(w[0])]))
-    found = basins(pendulum, BOX, grid=4)
-    assert {one.kind for one in found.attractors} == {"quasi-periodic"}
-    assert found.undecided == 0
+    """A pendulum, which keeps its energy."""
+    flow = ODE(lambda t, w, _: jnp.stack([w[1], -jnp.sin(w[0])]))
+    starts, where = (
+        np.array([[0.5, 0.0], [2.0, 0.3]]),
+        Where(np.zeros(2), 4.0, np.full((1, 1), np.inf)),
+    )
+    energy = lambda w: w[:, 1] ** 2 / 2 - np.cos(w[:, 0])  # noqa: E731
+    w, memory = along(flow, starts, Along(*np.zeros((4, 2))), 1200.0, where)
+    assert np.all(memory.mode == SMOOTH)
+    np.testing.assert_allclose(energy(w), energy(starts), atol=1e-2)
