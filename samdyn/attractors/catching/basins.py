@@ -65,10 +65,10 @@ def basins(
     A `Map`, `StepMap` or `OptaxStepMap` makes `steps` steps. An `ODE` or a `Flow` is solved for
     `time`, by default 1000 e-folding times of the slowest rate at its fixed points, by steps of
     Rodas4 with errors of 1e-7; along edges of its field it slides, to 1e-4 of the box. A path
-    that takes more than 16,384 steps of these ends where it is then. A `StochasticStepMap` makes
-    `steps` steps with noise from `seed`, and the basin told is the one that its noiseless step
-    leads to from there. Where the field of an `ODE` jumps it may rest at points
-    that `stability` does not list: paths that end there are undecided.
+    that slides or is stuck for more than 16,384 steps ends where it is then. Where the field of
+    an `ODE` jumps it may rest at points that `stability` does not list: paths that end there are
+    undecided. A `StochasticStepMap` makes `steps` steps with noise from `seed`, and the basin
+    told is the one that its noiseless step leads to from there.
 
     A path is decided once it is inside the trap of an attracting fixed point at the ends of two
     blocks running, or at rest at a fixed point. Normalised SAM's period-2 and chaotic orbits
