@@ -23,7 +23,7 @@ PATIENCE = 64  # steps, after which it is asked whether a state gets on
 STUCK = 1e-2  # of the size: one that has moved less, in steps too short to arrive, is looked at
 ARRIVES = 1e4  # steps as long as the last one: with so many it would come to its end
 AMPLITUDE = 1e-4  # of the size: a step of Euler along an edge
-FINER, FINEST = 8, 64  # times shorter where a sliding state gets nowhere; at most
+FINER, FINEST = 8, 64  # times shorter where a sliding state gets nowhere; at most in all
 EDGE = 1e-7  # of the size: the same to tell an edge from a field that only turns quickly
 HALVINGS = 50  # of such a step: down to neighbouring numbers
 JUMP = 0.05  # of the velocity: where a step of Euler changes less, no edge is crossed
@@ -31,7 +31,7 @@ LEAP = 1e-2  # of the size: the longest leap along an edge
 STEADY = 0.2  # of the mean velocity: so much it may change between two leaps
 CAUGHT, HERE = 3.0, 1e-6  # amplitudes, and of the size: so near an attractor it has come to it
 STILL = 64  # times `PATIENCE` steps: a sliding state that goes nowhere for so long rests
-HOPELESS = 64  # times as many: a state that gets on nowhere for so long is left where it is
+HOPELESS = 64  # times `PATIENCE` steps: a stuck state that gets on nowhere for so long is left where it is
 MOST = 16_384  # steps of a state that slides or is stuck, in all
 FAR = 1e7  # of the size: farther away nothing is followed
 
