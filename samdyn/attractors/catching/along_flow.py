@@ -31,7 +31,7 @@ LEAP = 1e-2  # of the size: the longest leap along an edge
 STEADY = 0.2  # of the mean velocity: so much it may change between two leaps
 CAUGHT, HERE = 3.0, 1e-6  # amplitudes, and of the size: so near an attractor it has come to it
 STILL = 64  # times `PATIENCE` steps: a sliding state that goes nowhere for so long rests
-HOPELESS = 64  # times `PATIENCE` steps: a stuck state that gets on nowhere for so long is left where it is
+HOPELESS = 64  # the same of a stuck state, which is left where it is
 MOST = 16_384  # steps of a state that slides or is stuck, in all
 FAR = 1e7  # of the size: farther away nothing is followed
 
